@@ -1,0 +1,38 @@
+"""Sequence-to-sequence speech recognition: small enough to read, fast enough to ship.
+
+>>> from asr_seq2seq import Recognizer                      # doctest: +SKIP
+>>> Recognizer.load().transcribe("digits.flac").text        # doctest: +SKIP
+'one two three'
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asr_seq2seq.errors import AsrError as AsrError
+    from asr_seq2seq.model_file import ModelFile as ModelFile
+    from asr_seq2seq.model_file import load_model as load_model
+    from asr_seq2seq.recognizer import Recognizer as Recognizer
+    from asr_seq2seq.transcript import Segment as Segment
+    from asr_seq2seq.transcript import Transcript as Transcript
+    from asr_seq2seq.transcript import Word as Word
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AsrError": "errors",
+    "ModelFile": "model_file",
+    "Recognizer": "recognizer",
+    "Segment": "transcript",
+    "Transcript": "transcript",
+    "Word": "transcript",
+    "load_model": "model_file",
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on its first use: importing the package alone must not load torch."""
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

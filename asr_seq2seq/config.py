@@ -1,0 +1,292 @@
+"""Settings: one pydantic model per room, read from YAML, with dotted overrides, frozen once read.
+
+Unknown keys are errors that name the nearest valid key. The same classes are stored as JSON in the
+model file, so a model always carries the settings it was made with.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from asr_seq2seq.errors import ConfigError
+
+Cell = Literal["lstm", "gru", "rnn"]
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Paths = Annotated[list[str], BeforeValidator(_as_list)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataConfig(_Settings):
+    """Where the utterances are and how they are put into batches."""
+
+    train: Paths = Field(default=[], description="corpora to learn from")
+    dev: Paths = Field(default=[], description="corpora to choose the best model on")
+    dev_fraction: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="part of the training utterances held out as dev set where `dev` is empty",
+    )
+    batch_seconds: float = Field(80.0, gt=0, description="seconds of sound in a batch, padding included")
+    min_seconds: float = Field(0.05, ge=0, description="shorter utterances are left out of training")
+    max_seconds: float = Field(30.0, gt=0, description="longer utterances are left out of training")
+    buckets: int = Field(20, ge=1, description="groups of similar length that batches are drawn from")
+    workers: int = Field(1, ge=0, description="processes that read sound; 0 reads in the training process")
+    normalizer: str = Field(
+        "english-v1", description="how texts are written before they are learnt or scored"
+    )
+
+    @model_validator(mode="after")
+    def _one_source_of_dev(self) -> Self:
+        if self.dev and self.dev_fraction:
+            raise ValueError("`dev` and `dev_fraction` exclude each other: give one of them")
+        return self
+
+
+class SpecAugmentConfig(_Settings):
+    """Masks over time and frequency (Park et al. 2019), sizes in frames and mel bins."""
+
+    time_masks: int = Field(0, ge=0)
+    time_width: int = Field(20, ge=1, description="longest mask, frames")
+    time_fraction: float = Field(0.2, gt=0, le=1, description="longest mask as a part of the utterance")
+    frequency_masks: int = Field(0, ge=0)
+    frequency_width: int = Field(10, ge=1, description="widest mask, mel bins")
+
+
+class FeaturesConfig(_Settings):
+    """Log-mel spectrogram and its normalisation."""
+
+    kind: Literal["logmel"] = "logmel"
+    sample_rate: int = Field(16000, ge=4000, le=192000, description="Hz")
+    mels: int = Field(80, ge=4)
+    window_seconds: float = Field(0.025, gt=0)
+    hop_seconds: float = Field(0.010, gt=0)
+    low_hertz: float = Field(20.0, ge=0)
+    high_hertz: float | None = Field(None, description="half the sample rate where empty")
+    floor: float = Field(
+        1e-6, gt=0, description="mel energies below this are raised to it before the logarithm"
+    )
+    level: bool = Field(False, description="bring every utterance to the same root mean square first")
+    normalization: Literal["utterance", "corpus", "none"] = "utterance"
+    spec_augment: SpecAugmentConfig = SpecAugmentConfig()
+
+    @model_validator(mode="after")
+    def _band(self) -> Self:
+        top = self.high_hertz if self.high_hertz is not None else self.sample_rate / 2
+        if not self.low_hertz < top <= self.sample_rate / 2:
+            raise ValueError(f"the band must satisfy low_hertz < high_hertz <= {self.sample_rate / 2:g}")
+        for name in ("window_seconds", "hop_seconds"):
+            if round(getattr(self, name) * self.sample_rate) < 1:
+                raise ValueError(f"{name} is less than one sample at {self.sample_rate} Hz")
+        return self
+
+
+class LayerConfig(_Settings):
+    """One encoder layer: `reduction` successive frames are concatenated before it."""
+
+    units: int = Field(256, ge=1)
+    reduction: int = Field(1, ge=1)
+
+
+class EncoderConfig(_Settings):
+    """The pyramidal encoder."""
+
+    cell: Cell = "lstm"
+    bidirectional: bool = True
+    layers: list[LayerConfig] = Field(
+        default=[LayerConfig(reduction=2), LayerConfig(reduction=2), LayerConfig()], min_length=1
+    )
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class ContextConfig(_Settings):
+    """The fixed-length vector c = tanh(W q(H))."""
+
+    pooling: Literal["last", "mean", "attentive"] = "mean"
+    size: int = Field(256, ge=1)
+
+
+class DecoderConfig(_Settings):
+    """The character-level decoder."""
+
+    attention: Literal["none", "dot", "location"] = "none"
+    cell: Cell = "lstm"
+    units: int = Field(256, ge=1)
+    layers: int = Field(1, ge=1, description="recurrent layers; the upper ones where attention is dot")
+    embedding: int = Field(64, ge=1)
+    heads: int = Field(1, ge=1, description="dot attention only")
+    attention_size: int = Field(128, ge=1, description="width of keys and queries, all heads together")
+    location_channels: int = Field(10, ge=1, description="location attention only")
+    location_width: int = Field(100, ge=1, description="frames seen on each side; location attention only")
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.attention_size % self.heads:
+            raise ValueError(f"attention_size {self.attention_size} is no multiple of heads {self.heads}")
+        return self
+
+
+class ModelConfig(_Settings):
+    """The network."""
+
+    encoder: EncoderConfig = EncoderConfig()
+    context: ContextConfig = ContextConfig()
+    decoder: DecoderConfig = DecoderConfig()
+    ctc_weight: float = Field(0.3, ge=0, le=1, description="weight of the CTC loss; 0 leaves the head out")
+
+    @model_validator(mode="after")
+    def _context_is_state(self) -> Self:
+        if self.context.size != self.decoder.units:
+            raise ValueError(
+                f"context.size ({self.context.size}) must equal decoder.units ({self.decoder.units}): "
+                "the context is the decoder's initial state"
+            )
+        return self
+
+
+class TrainingConfig(_Settings):
+    """How the network learns."""
+
+    epochs: int = Field(30, ge=1)
+    optimizer: Literal["sgd", "adam", "adamw", "adadelta"] = "adamw"
+    learning_rate: float = Field(1e-3, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1, description="sgd only")
+    weight_decay: float = Field(0.01, ge=0)
+    schedule: Literal["cosine", "plateau"] = "cosine"
+    warmup_steps: int = Field(100, ge=0)
+    plateau_factor: float = Field(0.5, gt=0, lt=1)
+    plateau_patience: int = Field(2, ge=0, description="epochs without a better dev loss")
+    gradient_clip: float = Field(5.0, gt=0, description="largest norm of the whole gradient")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    average_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay per step of the running average of the weights that is kept; 0: none",
+    )
+    speed_factors: list[Annotated[float, Field(gt=0)]] = Field(
+        default=[1.0], min_length=1, description="speed perturbation"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+class SearchConfig(_Settings):
+    """How text is searched for; the defaults of a model file, changed on the command line."""
+
+    beam_size: int = Field(8, ge=1, le=1000)
+    ctc_weight: float = Field(
+        0.3, ge=0, lt=1, description="share of the CTC prefix score where there is a head"
+    )
+    length_reward: float = Field(0.0, description="added for each character")
+    tokens_per_frame: float = Field(1.0, gt=0, description="longest output, characters per encoded frame")
+    batch_size: int = Field(16, ge=1, description="utterances decoded together")
+
+
+class Config(_Settings):
+    """A recipe: everything that decides what a training run does."""
+
+    seed: int = 1
+    data: DataConfig = DataConfig()
+    features: FeaturesConfig = FeaturesConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    search: SearchConfig = SearchConfig()
+
+
+def load_config(path: Path | str, overrides: Iterable[str] = ()) -> Config:
+    """Read a recipe and apply overrides such as ``training.epochs=10`` (values are YAML).
+
+    Raises ConfigError that names the file, the key and the nearest valid key.
+    """
+    path = Path(path)
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration file; the recipes are in configs/") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a configuration ({error}); give a YAML file") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not valid YAML ({_one_line(error)}); mend it there") from None
+    tree = {} if tree is None else tree
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: must be a table of settings such as `training: {{epochs: 30}}`")
+    for override in overrides:
+        _apply(tree, override)
+    return validate(tree, str(path))
+
+
+def validate(tree: dict[str, Any], place: str) -> Config:
+    """Check a tree of settings; `place` is named in the ConfigError."""
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(f"{place}: {_first_problem(error)}") from None
+
+
+def to_yaml(config: Config) -> str:
+    """The whole recipe, defaults included, as YAML that `load_config` reads back."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise ConfigError(f"--set {override}: must look like path.to.key=value, e.g. training.epochs=10")
+    node = tree
+    for part in parts[:-1]:
+        if not isinstance(node.get(part), dict):
+            node[part] = {}
+        node = node[part]
+    try:
+        node[parts[-1]] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not valid YAML ({_one_line(error)})") from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    location = [part for part in problem["loc"] if isinstance(part, str | int)]
+    name = ".".join(str(part) for part in location)
+    if problem["type"] == "extra_forbidden":
+        valid = _keys_at(location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), valid, n=1, cutoff=0.0)
+        return (
+            f"unknown key `{name}`; the nearest valid key is `{'.'.join([*map(str, location[:-1]), *near])}`"
+        )
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    where = f"`{name}`: " if name else ""
+    given = problem["input"]
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool | None) else ""
+    return f"{where}{message}{shown}"
+
+
+def _keys_at(location: list[str | int]) -> list[str]:
+    """Names of the settings in the table at `location`."""
+    room: type[BaseModel] = Config
+    for part in location:
+        if isinstance(part, str) and part in room.model_fields:
+            annotation: Any = room.model_fields[part].annotation
+            inner = (annotation, *get_args(annotation))
+            room = next((a for a in inner if isinstance(a, type) and issubclass(a, BaseModel)), room)
+    return list(room.model_fields)

@@ -1,0 +1,1 @@
+"""The network: encoder, context, decoder, and their union."""

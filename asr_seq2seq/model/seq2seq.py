@@ -1,0 +1,92 @@
+"""The whole network: sound -> features -> encoded -> context -> characters, and its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from asr_seq2seq.config import Config, DecoderConfig
+from asr_seq2seq.features import LogMel
+from asr_seq2seq.model.context import Context
+from asr_seq2seq.model.decoder import Decoder, DotDecoder, FixedVectorDecoder, LocationDecoder
+from asr_seq2seq.model.encoder import Encoder
+from asr_seq2seq.text import END, PADDING, START
+
+_DECODERS: dict[str, Callable[[DecoderConfig, int, int], Decoder]] = {
+    "none": FixedVectorDecoder,
+    "dot": DotDecoder,
+    "location": LocationDecoder,
+}
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """encoded (B, T', E), lengths (B,), context (B, D), and CTC log-probabilities (B, T', V) if any."""
+
+    encoded: Tensor
+    lengths: Tensor
+    context: Tensor
+    ctc: Tensor | None
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The weighted sum that is minimised and its parts, each per character (0-dimensional)."""
+
+    total: Tensor
+    decoder: Tensor
+    ctc: Tensor
+
+
+class Seq2Seq(nn.Module):
+    """p(y | x): pyramidal encoder, context vector, character decoder, CTC head on the encoder."""
+
+    def __init__(self, config: Config, vocabulary: int) -> None:
+        super().__init__()
+        model = config.model
+        self.ctc_weight = model.ctc_weight
+        self.features = LogMel(config.features)
+        self.encoder = Encoder(model.encoder, self.features.size)
+        self.context = Context(model.context, self.encoder.size, model.encoder.bidirectional)
+        self.decoder = _DECODERS[model.decoder.attention](model.decoder, self.encoder.size, vocabulary)
+        self.ctc_head = nn.Linear(self.encoder.size, vocabulary) if model.ctc_weight else None
+
+    def encode(self, sound: Tensor, lengths: Tensor) -> Encoded:
+        """Padded sound (B, N) and lengths in samples (B,) -> all that a decoder or a search needs."""
+        features, feature_lengths = self.features(sound, lengths)
+        encoded, encoded_lengths = self.encoder(features, feature_lengths)
+        context = self.context(encoded, encoded_lengths)
+        ctc = self.ctc_head(encoded).float().log_softmax(-1) if self.ctc_head is not None else None
+        return Encoded(encoded, encoded_lengths, context, ctc)
+
+    def forward(
+        self, sound: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor, smoothing: float
+    ) -> Loss:
+        """The loss of characters `tokens` (B, U), zero-padded, without start and end symbols.
+
+        Maximum likelihood by teacher forcing with label smoothing, plus CTC (Watanabe et al. 2017,
+        section II-C). Each part is the mean over the batch's characters, end symbols included.
+        """
+        encoded = self.encode(sound, lengths)
+        inputs = functional.pad(tokens, (1, 0), value=START)  # (B, U + 1)
+        targets = functional.pad(tokens, (0, 1)).scatter(1, token_lengths[:, None], END)
+        logits = self.decoder(inputs, encoded.encoded, encoded.lengths, encoded.context)
+        decoder = functional.cross_entropy(
+            logits.flatten(0, 1).float(), targets.flatten(), ignore_index=PADDING, label_smoothing=smoothing
+        )
+        if encoded.ctc is None:
+            return Loss(decoder, decoder, torch.zeros_like(decoder))
+        ctc = functional.ctc_loss(
+            encoded.ctc.transpose(0, 1),
+            tokens,
+            encoded.lengths,
+            token_lengths,
+            blank=PADDING,
+            reduction="sum",
+            zero_infinity=True,
+        ) / (token_lengths.sum() + len(token_lengths))
+        return Loss((1 - self.ctc_weight) * decoder + self.ctc_weight * ctc, decoder, ctc)

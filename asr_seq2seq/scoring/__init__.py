@@ -1,0 +1,1 @@
+"""How good is it: error rates of hypotheses against references, from text alone."""

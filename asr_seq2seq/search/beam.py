@@ -1,0 +1,109 @@
+"""Beam search over a batch of utterances at once; greedy search is a beam of 1.
+
+No loop runs over utterances or hypotheses. Every hypothesis ends: at the length limit, which
+derives from the number of encoded frames, only the end symbol is left to choose. An utterance
+stops when nothing still open can beat its best finished text, so neither the batch it is in nor
+the steps others need can change its result.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from asr_seq2seq.config import SearchConfig
+from asr_seq2seq.model.decoder import State
+from asr_seq2seq.model.seq2seq import Encoded, Seq2Seq
+from asr_seq2seq.search.hypothesis import Hypothesis
+from asr_seq2seq.search.scorers import CtcPrefixScorer
+from asr_seq2seq.text import END, PADDING, START, UNKNOWN
+
+_SHORTEST_LIMIT = 8  # characters that even the shortest sound may have
+_CHECK_EVERY = 4  # steps between two tests whether all utterances are done: each waits for the device
+
+
+def length_limits(lengths: Tensor, tokens_per_frame: float) -> Tensor:
+    """Encoded lengths (B,) -> the largest number of characters a text may have, (B,)."""
+    return (lengths * tokens_per_frame).ceil().long().clamp_min(_SHORTEST_LIMIT)
+
+
+@torch.inference_mode()
+def search(model: Seq2Seq, encoded: Encoded, config: SearchConfig) -> list[list[Hypothesis]]:
+    """The best texts of each utterance, best first, at most `beam_size` and at least one.
+
+    The score of a text y is (1 - w) log p_decoder(y) + w log p_ctc(y) + reward * len(y), w the
+    weight of CTC (Watanabe et al. 2017, section II-C); prefixes are scored alike.
+    """
+    beam = config.beam_size
+    ctc = (
+        CtcPrefixScorer(encoded.ctc, encoded.lengths)
+        if encoded.ctc is not None and config.ctc_weight
+        else None
+    )
+    weight = config.ctc_weight if ctc else 0.0
+    device, batch = encoded.encoded.device, len(encoded.lengths)
+    limits = length_limits(encoded.lengths, config.tokens_per_frame)
+    longest = int(limits.max())
+
+    state: State = model.decoder.start(encoded.encoded, encoded.lengths, encoded.context)
+    ctc_state = ctc.start() if ctc else None
+    utterances = torch.arange(batch, device=device)[:, None]  # (B, 1)
+    # Open hypotheses: summed decoder log-probability, and texts; only one until the first step.
+    decoder = torch.zeros(batch, 1, dtype=torch.float64, device=device)
+    tokens = torch.full((batch, 1), START, device=device)
+    texts = torch.full((batch, beam, longest), PADDING, device=device)
+    opened = torch.ones(batch, 1, dtype=torch.bool, device=device)
+    # Finished ones: score, decoder part, CTC part, length, text.
+    done_parts = torch.full((4, batch, beam), float("-inf"), dtype=torch.float64, device=device)
+    done_texts = texts.clone()
+
+    for step in range(longest + 1):
+        logits, state = model.decoder.step(tokens.flatten(), state)
+        log_p = logits.double().log_softmax(-1).view(batch, -1, logits.shape[-1])  # (B, K, V)
+        grown = decoder[..., None] + log_p
+        prefix = ctc.scores(ctc_state) if ctc and ctc_state else torch.zeros_like(grown)
+        total = (1 - weight) * grown + weight * prefix + config.length_reward * (step + 1)
+        total[..., END] -= config.length_reward
+        total[..., [PADDING, START, UNKNOWN]] = float("-inf")
+        must_end = (step >= limits)[:, None, None] & (torch.arange(total.shape[2], device=device) != END)
+        total = total.masked_fill(must_end | ~opened[..., None], float("-inf"))
+
+        candidates = min(beam, total[0].numel())
+        scores, choice = total.flatten(1).topk(candidates)  # (B, K)
+        parents, tokens = choice // total.shape[2], choice % total.shape[2]
+        decoder = grown.flatten(1).gather(1, choice)
+        ctc_part = prefix.flatten(1).gather(1, choice)
+        texts = texts.gather(1, parents[..., None].expand(-1, -1, longest))
+
+        ended = (tokens == END) & scores.isfinite()
+        new_parts = torch.stack((scores, decoder, ctc_part, torch.full_like(scores, step)))
+        new_parts = new_parts.masked_fill(~ended, float("-inf"))
+        best, order = torch.cat((done_parts[0], new_parts[0]), dim=1).topk(beam)
+        done_parts = torch.cat((done_parts, new_parts), dim=2).gather(2, order.expand(4, -1, -1))
+        done_texts = torch.cat((done_texts, texts), dim=1).gather(1, order[..., None].expand(-1, -1, longest))
+
+        opened = ~ended & scores.isfinite()
+        # No text that begins with an open hypothesis can score more than this.
+        gain = max(config.length_reward, 0.0) * (limits - step - 1).clamp_min(0)[:, None]
+        hope = (scores + gain).masked_fill(~opened, float("-inf")).amax(1)  # (B,)
+        opened &= (hope > best[:, 0])[:, None]
+        if step == longest or ((step + 1) % _CHECK_EVERY == 0 and not opened.any()):
+            break
+        texts[:, :candidates, step] = tokens
+        state = state.select((parents + utterances * total.shape[1]).flatten())
+        if ctc and ctc_state:
+            ctc_state = ctc.advance(ctc_state, parents, tokens)
+    return _collect(done_parts, done_texts, with_ctc=ctc is not None)
+
+
+def _collect(parts: Tensor, texts: Tensor, with_ctc: bool) -> list[list[Hypothesis]]:
+    results = []
+    for rows, row_texts in zip(parts.permute(1, 2, 0).tolist(), texts.tolist(), strict=True):
+        results.append(
+            [
+                Hypothesis(tuple(text[: int(length)]), score, decoder, ctc if with_ctc else None)
+                for (score, decoder, ctc, length), text in zip(rows, row_texts, strict=True)
+                if score > float("-inf")
+            ]
+        )
+    return results

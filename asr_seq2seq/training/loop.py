@@ -1,0 +1,246 @@
+"""Training, from top to bottom: read the corpora, build the network, minimise the loss, keep the best."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.tensorboard import SummaryWriter
+
+from asr_seq2seq.batching import Batches, hold_out, within_limits
+from asr_seq2seq.config import Config, to_yaml
+from asr_seq2seq.corpora import load_corpora
+from asr_seq2seq.errors import AsrError, ConfigError
+from asr_seq2seq.evaluation import decode
+from asr_seq2seq.files import atomic_write
+from asr_seq2seq.model.seq2seq import Loss, Seq2Seq
+from asr_seq2seq.model_file import ModelFile, save_model
+from asr_seq2seq.progress import console, sound_progress
+from asr_seq2seq.recognizer import pick_device
+from asr_seq2seq.scoring.wer import score
+from asr_seq2seq.text import Alphabet, Normalizer
+from asr_seq2seq.training.optim import Schedule, build_optimizer
+
+MODEL = "model.safetensors"
+_MOST_SKIPPED = 20  # batches in a row with a loss that is not a number
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run ends with: the best model's file and its dev figures."""
+
+    model: Path
+    epoch: int
+    dev_wer: float
+    dev_cer: float
+    interrupted: bool
+
+
+def train(config: Config, run: Path, device_name: str = "auto") -> Result:
+    """Train by `config` and leave a run folder: the best model by dev WER, metrics, the frozen recipe.
+
+    Ctrl-C ends the run with the best model so far in place.
+    """
+    device = pick_device(device_name)
+    torch.manual_seed(config.seed)
+    settings = config.training
+
+    # ---- corpora ----
+    if not config.data.train:
+        raise ConfigError("data.train names no corpus; give one, e.g. --set data.train=train.jsonl")
+    train_cuts, left_out = within_limits(load_corpora(config.data.train), config.data)
+    if config.data.dev:
+        dev_cuts = load_corpora(config.data.dev)
+    elif config.data.dev_fraction:
+        train_cuts, dev_cuts = hold_out(train_cuts, config.data.dev_fraction)
+    else:
+        raise ConfigError("data.dev names no corpus; give one, or hold some out with data.dev_fraction=0.1")
+    normalizer = Normalizer.named(config.data.normalizer)
+    alphabet = Alphabet.from_texts(normalizer(cut.supervisions[0].text) for cut in train_cuts)
+    common: dict[str, Any] = {
+        "sample_rate": config.features.sample_rate,
+        "alphabet": alphabet,
+        "normalizer": normalizer,
+    }
+    train_batches = Batches(
+        train_cuts,
+        config.data,
+        speed_factors=settings.speed_factors,
+        shuffle=True,
+        seed=config.seed,
+        **common,
+    )
+    dev_batches = Batches(dev_cuts, config.data, **common)
+
+    # ---- network ----
+    model = Seq2Seq(config, len(alphabet)).to(device)
+    if config.features.normalization == "corpus":
+        model.features.set_statistics((batch.sound, batch.lengths) for batch in train_batches)
+    optimizer = build_optimizer(settings, model.parameters())
+    schedule = Schedule(settings, optimizer)
+    average = None
+    if settings.average_decay:
+        decay = get_ema_multi_avg_fn(settings.average_decay)  # type: ignore[no-untyped-call]
+        average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
+    bfloat16 = settings.precision == "bfloat16" or (settings.precision == "auto" and device.type == "cuda")
+
+    # ---- run folder ----
+    _make_run_folder(run, config)
+    board = SummaryWriter(str(run / "tensorboard"))
+    console.print(
+        f"{len(train_cuts):,} utterances ({train_batches.seconds / 3600:.2f} h) to learn from"
+        f"{f', {left_out} too short or too long left out' if left_out else ''}; "
+        f"{len(dev_cuts):,} ({dev_batches.seconds / 3600:.2f} h) to choose on; {len(alphabet)} symbols; "
+        f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} million parameters on {device}"
+    )
+
+    # ---- epochs ----
+    best: tuple[float, float, float] = (math.inf, math.inf, math.inf)
+    result = Result(run / MODEL, 0, math.inf, math.inf, interrupted=False)
+    total_seconds = settings.epochs * train_batches.seconds
+    started, skipped, step = time.perf_counter(), 0, 0
+    unreadable: set[str] = set()
+    search = config.search.model_copy(update={"beam_size": 1})
+    try:
+        with sound_progress() as progress:
+            bar = progress.add_task("epoch 1", total=total_seconds, note="")
+            for epoch in range(1, settings.epochs + 1):
+                model.train()
+                train_batches.epoch = epoch
+                sums = {"loss": 0.0, "decoder": 0.0, "ctc": 0.0}
+                seconds, batches, epoch_started = 0.0, 0, time.perf_counter()
+                for batch in train_batches:
+                    for problem in batch.problems:
+                        if problem not in unreadable:
+                            unreadable.add(problem)
+                            console.print(f"left out: {problem}")
+                    if not batch.ids:
+                        continue
+                    done = min(seconds / train_batches.seconds, 1.0)
+                    schedule.before_step((epoch - 1 + done) / settings.epochs)
+                    moved = batch.to(device)
+                    with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                        loss: Loss = model(
+                            moved.sound,
+                            moved.lengths,
+                            moved.tokens,
+                            moved.token_lengths,
+                            settings.label_smoothing,
+                        )
+                    optimizer.zero_grad(set_to_none=True)
+                    loss.total.backward()  # type: ignore[no-untyped-call]
+                    norm = nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
+                    parts = torch.stack((loss.total, loss.decoder, loss.ctc, norm)).tolist()
+                    seconds += batch.seconds
+                    if not all(map(math.isfinite, parts)):
+                        skipped += 1
+                        console.print(f"a batch without a finite loss is left out: {', '.join(batch.ids)}")
+                        if skipped >= _MOST_SKIPPED:
+                            raise AsrError(
+                                f"{run}: {skipped} batches in a row had no finite loss; lower "
+                                "training.learning_rate or training.gradient_clip, or mend the data"
+                            )
+                        continue
+                    skipped = 0
+                    optimizer.step()
+                    if average is not None:
+                        average.update_parameters(model)
+                    step, batches = step + 1, batches + 1
+                    for name, value in zip(sums, parts, strict=False):
+                        sums[name] += value
+                    progress.update(
+                        bar,
+                        completed=(epoch - 1) * train_batches.seconds + min(seconds, train_batches.seconds),
+                        description=f"epoch {epoch}",
+                        note=f"loss {parts[0]:.3f}",
+                    )
+
+                trained = time.perf_counter() - epoch_started
+                network = model if average is None else cast(Seq2Seq, average.module)
+                recogniser = ModelFile(network, config, alphabet, normalizer)
+                dev = _dev_figures(recogniser, dev_batches, search, device)
+                schedule.after_epoch(dev["dev_loss"])
+                figures: dict[str, float] = {
+                    "epoch": epoch,
+                    "step": step,
+                    **{name: value / max(1, batches) for name, value in sums.items()},
+                    **dev,
+                    "learning_rate": schedule.rate,
+                    "sound_per_second": seconds / trained,
+                    "elapsed_seconds": time.perf_counter() - started,
+                }
+                with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({k: round(v, 6) for k, v in figures.items()}) + "\n")
+                for name, value in figures.items():
+                    board.add_scalar(name, value, step)
+                rank = (dev["dev_wer"], dev["dev_cer"], dev["dev_loss"])
+                better = rank < best
+                if better:
+                    best = rank
+                    result = Result(run / MODEL, epoch, dev["dev_wer"], dev["dev_cer"], interrupted=False)
+                    provenance = _provenance(config, figures, train_cuts, train_batches.seconds)
+                    save_model(run / MODEL, ModelFile(network, config, alphabet, normalizer, provenance))
+                progress.console.print(
+                    f"epoch {epoch:3d}  loss {figures['loss']:.4f}  dev loss {dev['dev_loss']:.4f}  "
+                    f"WER {dev['dev_wer']:7.2%}  CER {dev['dev_cer']:7.2%}  "
+                    f"{figures['sound_per_second']:,.0f} s of sound/s  "
+                    f"{figures['elapsed_seconds']:.0f} s{'  best' if better else ''}"
+                )
+    except KeyboardInterrupt:
+        result = Result(run / MODEL, result.epoch, result.dev_wer, result.dev_cer, interrupted=True)
+    finally:
+        board.close()
+    return result
+
+
+@torch.no_grad()
+def _dev_figures(
+    recogniser: ModelFile, batches: Batches, search: Any, device: torch.device
+) -> dict[str, float]:
+    """Teacher-forced loss, and WER and CER of greedy decoding, on the dev utterances."""
+    recogniser.model.eval()
+    losses, count, references, hypotheses = 0.0, 0, [], []
+    for batch in batches:
+        moved = batch.to(device)
+        loss = recogniser.model(moved.sound, moved.lengths, moved.tokens, moved.token_lengths, 0.0)
+        characters = int(batch.token_lengths.sum()) + len(batch.ids)
+        losses, count = losses + float(loss.total) * characters, count + characters
+        (lines,) = decode(recogniser, [batch], search)
+        references += [line.reference for line in lines]
+        hypotheses += [line.hypothesis for line in lines]
+    found = score(references, hypotheses, recogniser.normalizer)
+    return {"dev_loss": losses / count, "dev_wer": found.wer, "dev_cer": found.cer}
+
+
+def _make_run_folder(run: Path, config: Config) -> None:
+    if (run / "metrics.jsonl").exists() or (run / MODEL).exists():
+        raise ConfigError(f"{run}: holds a run already; give another folder with --run, or delete this one")
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{run}: cannot be made ({error.strerror}); give another folder with --run"
+        ) from None
+    with atomic_write(run / "config.yaml") as file:
+        file.write(to_yaml(config))
+
+
+def _provenance(config: Config, figures: dict[str, float], cuts: Any, seconds: float) -> dict[str, Any]:
+    """What the model file tells of its making."""
+    return {
+        "trained_on": config.data.train,
+        "utterances": len(cuts),
+        "hours": round(seconds / 3600, 3),
+        "epoch": figures["epoch"],
+        "dev_wer": round(figures["dev_wer"], 5),
+        "dev_cer": round(figures["dev_cer"], 5),
+        "date": time.strftime("%Y-%m-%d"),
+        "torch": torch.__version__,
+    }

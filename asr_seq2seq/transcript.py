@@ -1,0 +1,136 @@
+"""What was said, when, and how sure we are: the result of recognition, in whisper's JSON schema.
+
+Facts of that schema which a reader of ours should know (openai/whisper, ``transcribe.py`` and its writers):
+
+- Times are seconds from the start of the sound; ``avg_logprob`` is natural log probability per token.
+- Whisper's subtitle writers join ``word`` strings without a separator, so each begins with a space.
+  The ``text`` of a segment is stripped by them; ours has no space around it in the first place.
+- ``temperature`` is 0.0: our search never samples. ``seek`` is 0: we do not slide a window over the sound.
+- ``compression_ratio`` is bytes of UTF-8 text to bytes of its zlib form; above about 2.4 the text repeats.
+- ``no_speech_prob`` is left out: our models estimate no such thing, and 0.0 would say "surely speech".
+- A word without times has ``null`` for them; ``duration`` (seconds of sound) is as in OpenAI's verbose JSON.
+"""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from asr_seq2seq.errors import CorpusError
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word, its start and end in seconds, and its probability; ``None`` where not known."""
+
+    text: str
+    start: float | None
+    end: float | None
+    confidence: float | None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of speech from ``start`` to ``end`` seconds, with its text, token ids and words."""
+
+    id: int
+    start: float
+    end: float
+    text: str
+    tokens: tuple[int, ...]
+    avg_logprob: float
+    words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """The text of a whole sound and its segments; ``duration`` in seconds.
+
+    >>> word = Word("hello", 0.1, 0.5, 0.9)
+    >>> segment = Segment(0, 0.0, 0.6, "hello", (4, 5, 6, 6, 7), -0.2, (word,))
+    >>> transcript = Transcript("hello", (segment,), "en", 0.6)
+    >>> transcript.to_dict()["segments"][0]["words"]
+    [{'word': ' hello', 'start': 0.1, 'end': 0.5, 'probability': 0.9}]
+    >>> Transcript.from_dict(transcript.to_dict()) == transcript
+    True
+    """
+
+    text: str
+    segments: tuple[Segment, ...]
+    language: str | None
+    duration: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return whisper's JSON object; ``words`` only in segments that have any."""
+        return {
+            "text": self.text,
+            "segments": [_segment_to_dict(segment) for segment in self.segments],
+            "language": self.language,
+            "duration": self.duration,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Transcript":
+        """Return the transcript of a JSON object in whisper's schema, written by us or by another program.
+
+        White space around texts is removed. Without ``duration`` the end of the last segment stands in.
+        ``CorpusError`` if something that the schema demands is missing or of the wrong type.
+        """
+        try:
+            segments = tuple(_segment_from_dict(entry) for entry in data["segments"])
+            last = segments[-1].end if segments else 0.0
+            return cls(
+                data["text"].strip(), segments, data.get("language"), float(data.get("duration", last))
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            what = f"{error} is missing" if isinstance(error, KeyError) else "a value has the wrong type"
+            raise CorpusError(
+                f"this JSON is not a transcript in whisper's schema ({what}): "
+                "give a file that transcribe wrote in the format json"
+            ) from error
+
+
+def _segment_to_dict(segment: Segment) -> dict[str, Any]:
+    encoded = segment.text.encode("utf-8")
+    result: dict[str, Any] = {
+        "id": segment.id,
+        "seek": 0,
+        "start": segment.start,
+        "end": segment.end,
+        "text": segment.text,
+        "tokens": list(segment.tokens),
+        "temperature": 0.0,
+        "avg_logprob": segment.avg_logprob,
+        "compression_ratio": len(encoded) / len(zlib.compress(encoded)),
+    }
+    if segment.words:
+        result["words"] = [
+            {"word": " " + word.text, "start": word.start, "end": word.end, "probability": word.confidence}
+            for word in segment.words
+        ]
+    return result
+
+
+def _segment_from_dict(entry: Mapping[str, Any]) -> Segment:
+    words = tuple(
+        Word(
+            word["word"].strip(),
+            _optional_float(word.get("start")),
+            _optional_float(word.get("end")),
+            _optional_float(word.get("probability")),
+        )
+        for word in entry.get("words", [])
+    )
+    return Segment(
+        int(entry["id"]),
+        float(entry["start"]),
+        float(entry["end"]),
+        entry["text"].strip(),
+        tuple(int(token) for token in entry["tokens"]),
+        float(entry["avg_logprob"]),
+        words,
+    )
+
+
+def _optional_float(value: float | None) -> float | None:
+    return None if value is None else float(value)

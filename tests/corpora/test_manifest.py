@@ -1,0 +1,267 @@
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+import torch
+from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+
+from asr_seq2seq.batching import read_cut
+from asr_seq2seq.corpora import load_corpora, load_corpus
+from asr_seq2seq.errors import CorpusError
+
+Write = Callable[..., Path]
+
+
+def manifest(folder: Path, *entries: dict[str, Any] | str, name: str = "m.jsonl") -> Path:
+    lines = [entry if isinstance(entry, str) else json.dumps(entry) for entry in entries]
+    path = folder / name
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def entry(**changes: Any) -> dict[str, Any]:
+    return {"audio_filepath": "sound/a.wav", "duration": 1.0, "text": "one two"} | changes
+
+
+@pytest.fixture
+def folder(tmp_path: Path, write_wav: Write) -> Path:
+    """A folder with sound/a.wav, one second long."""
+    write_wav(tmp_path / "sound" / "a.wav", 1.0)
+    return tmp_path
+
+
+def samples(path: Path) -> torch.Tensor:
+    return torch.from_numpy(soundfile.read(path, dtype="float32")[0])
+
+
+def test_an_utterance_is_read_with_all_its_keys(folder: Path) -> None:
+    extra = {"accent": "scots", "take": 3}
+    [cut] = load_corpus(manifest(folder, entry(speaker=7, id="u1", **extra)))
+    assert cut.id == "u1"
+    assert cut.duration == 1.0
+    assert cut.supervisions[0].text == "one two"
+    assert cut.supervisions[0].speaker == "7"
+    assert cut.custom == extra
+    torch.testing.assert_close(read_cut(cut, 16000), samples(folder / "sound" / "a.wav"))
+
+
+def test_paths_are_relative_to_the_manifest(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest(folder, entry())
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    [cut] = load_corpus("../m.jsonl")
+    assert len(read_cut(cut, 16000)) == 16000
+
+
+def test_absolute_paths_stay(folder: Path) -> None:
+    path = str(folder / "sound" / "a.wav")
+    (folder / "elsewhere").mkdir()
+    [cut] = load_corpus(manifest(folder / "elsewhere", entry(audio_filepath=path)))
+    assert len(read_cut(cut, 16000)) == 16000
+
+
+def test_order_is_kept_and_empty_lines_are_skipped(folder: Path) -> None:
+    cuts = load_corpus(manifest(folder, "", entry(text="b"), "   ", entry(text="a"), ""))
+    assert [cut.supervisions[0].text for cut in cuts] == ["b", "a"]
+    assert len({cut.id for cut in cuts}) == 2
+
+
+@pytest.mark.parametrize("text", ["", "it's “ü”", "line\u2028separator"])
+def test_texts_are_kept_as_they_are(folder: Path, text: str) -> None:
+    line = json.dumps(entry(text=text), ensure_ascii=False)
+    [cut] = load_corpus(manifest(folder, line))
+    assert cut.supervisions[0].text == text
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+@pytest.mark.parametrize(("offset", "seconds"), [(0.0, 0.25), (0.25, 0.5), (0.5, 0.5), (0.0, 1.0)])
+def test_a_part_of_a_file(tmp_path: Path, write_wav: Write, rate: int, offset: float, seconds: float) -> None:
+    path = write_wav(tmp_path / "sound" / "a.wav", 1.0, rate=rate)
+    [cut] = load_corpus(manifest(tmp_path, entry(offset=offset, duration=seconds)))
+    assert cut.duration == seconds
+    start = round(offset * rate)
+    torch.testing.assert_close(read_cut(cut, rate), samples(path)[start : start + round(seconds * rate)])
+
+
+def test_a_missing_duration_is_measured(folder: Path) -> None:
+    line = entry()
+    del line["duration"]
+    [cut] = load_corpus(manifest(folder, line))
+    assert cut.duration == pytest.approx(1.0)
+    [cut] = load_corpus(manifest(folder, line | {"offset": 0.75}))
+    assert cut.duration == pytest.approx(0.25)
+    assert len(read_cut(cut, 16000)) == 4000
+    with pytest.raises(CorpusError, match=r"line 1.*`offset` 1.5 s is beyond the end"):
+        load_corpus(manifest(folder, line | {"offset": 1.5}))
+
+
+def test_a_missing_duration_of_a_file_without_sound(folder: Path) -> None:
+    (folder / "b.wav").write_bytes(b"no sound")
+    with pytest.raises(CorpusError, match=r"m.jsonl, line 1: .*b.wav"):
+        load_corpus(manifest(folder, {"audio_filepath": "b.wav", "text": "b"}))
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{not json", "not a JSON object"),
+        ('{"audio_filepath": "sound/a.wav"', "not a JSON object"),
+        ("[" * 100_000, "JSON"),
+        ("[1, 2]", "must be an object"),
+        ('"text"', "must be an object"),
+        ("null", "must be an object"),
+        ({"text": "a"}, "`audio_filepath` is missing"),
+        ({"audio_filepath": "sound/a.wav"}, "`text` is missing"),
+        (entry(text=None), "`text` is missing or not text"),
+        (entry(audio_filepath=3), "`audio_filepath` is missing or not text"),
+        ({"feature_filepath": "a.npy", "text": "a"}, "precomputed features"),
+        (entry(audio_filepath="sound/none.wav"), "there is no file .*none.wav"),
+        (entry(audio_filepath="sound"), "there is no file"),
+        (entry(audio_filepath=""), "there is no file"),
+        (entry(audio_filepath="a\0b.wav"), "there is no file"),
+        (entry(audio_filepath="a" * 300), "there is no file"),
+        (entry(duration=float("nan")), "`duration`"),
+        (entry(duration=float("inf")), "`duration`"),
+        (entry(duration=-1.0), "`duration`"),
+        (entry(duration=0), "`duration`"),
+        (entry(duration="1.0"), "`duration`"),
+        (entry(duration=True), "`duration`"),
+        (entry(duration=None), "`duration`"),
+        (entry(duration=1e305), "`duration`"),
+        (entry(duration=10**400), "`duration`"),
+        (entry(offset=-0.5), "`offset`"),
+        (entry(offset=float("nan")), "`offset`"),
+        (entry(offset="start"), "`offset`"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_what_is_wrong_is_named_with_its_line(folder: Path, line: dict[str, Any] | str, reason: str) -> None:
+    path = manifest(folder, entry(), "", line, entry())
+    with pytest.raises(CorpusError, match=reason) as caught:
+        load_corpus(path)
+    assert f"{path}, line 3" in str(caught.value)
+
+
+def test_a_manifest_of_other_bytes_is_named(folder: Path) -> None:
+    path = folder / "m.jsonl"
+    path.write_bytes(json.dumps(entry()).encode() + b'\n{"text": "\xff\xfe"}\n')
+    with pytest.raises(CorpusError, match=r"m.jsonl.* UTF-8"):
+        load_corpus(path)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_manifest(folder: Path) -> None:
+    path = folder / "m.jsonl"
+    path.write_text(json.dumps(entry()), encoding="utf-8-sig")
+    assert len(load_corpus(path)) == 1
+
+
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_an_empty_manifest_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text(content)
+    with pytest.raises(CorpusError, match=r"m.jsonl: holds no utterance"):
+        load_corpus(path)
+
+
+def test_what_is_no_corpus_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"none.jsonl: no such corpus"):
+        load_corpus(tmp_path / "none.jsonl")
+    with pytest.raises(CorpusError, match="is a folder"):
+        load_corpus(tmp_path)
+    (tmp_path / "words.txt").write_text("one")
+    with pytest.raises(CorpusError, match=r"words.txt: is not a corpus that is known"):
+        load_corpus(tmp_path / "words.txt")
+
+
+def recorded(path: Path, identity: str) -> MonoCut:
+    """The cut that lhotse itself makes of a sound file."""
+    cut = Recording.from_file(path, recording_id=identity).to_cut()
+    cut.supervisions = [SupervisionSegment(identity, identity, 0.0, cut.duration, text="one two")]
+    return cut
+
+
+def test_a_cutset_gives_the_same(folder: Path, write_wav: Write) -> None:
+    write_wav(folder / "sound" / "b.wav", 0.5, seed=1)
+    from_manifest = load_corpus(
+        manifest(folder, entry(id="a"), entry(id="b", audio_filepath="sound/b.wav", duration=0.5))
+    )
+    CutSet.from_cuts(recorded(folder / "sound" / f"{x}.wav", x) for x in "ab").to_file(folder / "c.jsonl.gz")
+    from_manifest.to_file(folder / "d.jsonl.gz")
+    for name in ("c.jsonl.gz", "d.jsonl.gz"):
+        for cut, expected in zip(load_corpus(folder / name), from_manifest, strict=True):
+            assert (cut.id, cut.duration) == (expected.id, expected.duration)
+            assert cut.supervisions[0].text == "one two"
+            torch.testing.assert_close(read_cut(cut, 16000), read_cut(expected, 16000))
+
+
+def test_a_part_of_a_cut_gives_its_samples(folder: Path) -> None:
+    part = recorded(folder / "sound" / "a.wav", "a").truncate(offset=0.0, duration=0.25)
+    whole = samples(folder / "sound" / "a.wav")
+    torch.testing.assert_close(read_cut(part, 16000), whole[:4000])
+
+
+def test_a_changed_cut_is_read_by_lhotse(folder: Path) -> None:
+    cut = recorded(folder / "sound" / "a.wav", "a")
+    fast = cut.perturb_speed(1.25)
+    assert len(read_cut(fast, 16000)) == 12800
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not gzip",
+        gzip.compress(b"{broken"),
+        gzip.compress(b'{"id": "a"}\n'),
+        gzip.compress(b"[1]\n" * 9)[:-9],
+    ],
+    ids=["empty", "not gzip", "not json", "not a cut", "cut short"],
+)
+def test_a_damaged_cutset_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "c.jsonl.gz"
+    path.write_bytes(content)
+    with pytest.raises(CorpusError, match=r"c.jsonl.gz: ") as caught:
+        load_corpus(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_cut_has_one_text(folder: Path, count: int) -> None:
+    cut = recorded(folder / "sound" / "a.wav", "a")
+    cut.supervisions = cut.supervisions * count
+    CutSet.from_cuts([cut]).to_file(folder / "c.jsonl.gz")
+    with pytest.raises(CorpusError, match=r"the cut a must hold exactly one supervision with text"):
+        load_corpus(folder / "c.jsonl.gz")
+
+
+def test_a_cut_without_sound_is_named(folder: Path) -> None:
+    cut = recorded(folder / "sound" / "a.wav", "a")
+    cut.recording = None
+    CutSet.from_cuts([cut]).to_file(folder / "c.jsonl.gz")
+    with pytest.raises(CorpusError, match="the cut a "):
+        load_corpus(folder / "c.jsonl.gz")
+
+
+def test_several_corpora_have_distinct_names(folder: Path) -> None:
+    first = manifest(folder, entry(id="a", text="1"), entry(id="b", text="2"), name="first.jsonl")
+    second = manifest(folder, entry(id="a", text="3"), entry(id="c", text="4"), name="second.json")
+    cuts = load_corpora([first, second, first])
+    assert [cut.supervisions[0].text for cut in cuts] == ["1", "2", "3", "4", "1", "2"]
+    assert [cut.id for cut in cuts][:4] == ["a", "b", "a#2", "c"]
+    assert len({cut.id for cut in cuts}) == 6
+
+
+def test_a_number_does_not_meet_a_name_that_is_there(folder: Path) -> None:
+    path = manifest(folder, *[entry(id=name) for name in ("a#2", "a", "a", "a#2")])
+    assert len({cut.id for cut in load_corpora([path])}) == 4
+
+
+def test_a_real_corpus_loads(shared_data: Path) -> None:
+    cuts = load_corpus(shared_data / "fsdd" / "test.jsonl")
+    assert len(cuts) == 300
+    cut = cuts[0]
+    assert abs(len(read_cut(cut, 8000)) - cut.duration * 8000) <= 1

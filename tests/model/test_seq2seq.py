@@ -1,0 +1,121 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
+
+from asr_seq2seq.batching import pad_sound
+from asr_seq2seq.model.seq2seq import Loss, Seq2Seq
+from asr_seq2seq.text import END, START
+
+ATTENTIONS = ["none", "dot", "location"]
+TEXTS = [[4, 5, 5, 6], [8], [], [4, 7, 3]]
+LENGTHS = (4000, 2500, 900, 3111)
+
+Make = Callable[..., Any]
+
+
+def loss_of(model: Seq2Seq, sounds: list[Tensor], texts: list[list[int]], smoothing: float = 0.0) -> Loss:
+    tokens = [torch.tensor(text, dtype=torch.long) for text in texts]
+    token_lengths = torch.tensor([len(text) for text in texts])
+    return model(*pad_sound(sounds), pad_sequence(tokens, batch_first=True), token_lengths, smoothing)
+
+
+def by_torch(
+    model: Seq2Seq, sounds: list[Tensor], texts: list[list[int]], smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """Both parts of the loss from single utterances without any padding."""
+    cross_entropy = nn.CrossEntropyLoss(reduction="sum", label_smoothing=smoothing)
+    ctc_loss = nn.CTCLoss(blank=0, reduction="sum", zero_infinity=True)
+    decoder, ctc, characters = torch.zeros(()), torch.zeros(()), 0
+    for sound, text in zip(sounds, texts, strict=True):
+        encoded = model.encode(sound[None], torch.tensor([len(sound)]))
+        inputs = torch.tensor([[START, *text]])
+        logits = model.decoder(inputs, encoded.encoded, encoded.lengths, encoded.context)
+        decoder = decoder + cross_entropy(logits[0], torch.tensor([*text, END]))
+        characters += len(text) + 1
+        if encoded.ctc is not None:
+            target = torch.tensor([text], dtype=torch.long)
+            ctc = ctc + ctc_loss(
+                encoded.ctc.transpose(0, 1), target, encoded.lengths, torch.tensor([len(text)])
+            )
+    return decoder / characters, ctc / characters
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("ctc_weight", [0, 0.3, 1])
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_the_loss_is_that_of_torch_on_single_utterances(
+    attention: str, ctc_weight: float, smoothing: float, make_model: Make, make_sounds: Make
+) -> None:
+    model = make_model({"model.decoder.attention": attention, "model.ctc_weight": ctc_weight}, scale=2.0)
+    sounds = make_sounds(*LENGTHS)
+    loss = loss_of(model, sounds, TEXTS, smoothing)
+    decoder, ctc = by_torch(model, sounds, TEXTS, smoothing)
+    torch.testing.assert_close(loss.decoder, decoder, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(loss.ctc, ctc, atol=1e-5, rtol=1e-5)
+    total = (1 - ctc_weight) * decoder + ctc_weight * ctc
+    torch.testing.assert_close(loss.total, total, atol=1e-5, rtol=1e-5)
+    assert loss.total.shape == ()
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_padding_does_not_change_the_loss(attention: str, make_model: Make, make_sounds: Make) -> None:
+    model = make_model({"model.decoder.attention": attention})
+    sound, lengths = pad_sound(make_sounds(*LENGTHS))
+    tokens = pad_sequence([torch.tensor(t, dtype=torch.long) for t in TEXTS], batch_first=True)
+    token_lengths = torch.tensor([len(text) for text in TEXTS])
+    plain = model(sound, lengths, tokens, token_lengths, 0.1)
+    padded = model(pad(sound, (0, 1500)), lengths, pad(tokens, (0, 3)), token_lengths, 0.1)
+    for name in ("total", "decoder", "ctc"):
+        torch.testing.assert_close(getattr(padded, name), getattr(plain, name), atol=1e-5, rtol=1e-5)
+
+
+def test_gradients_of_the_loss_are_finite(make_model: Make, make_sounds: Make) -> None:
+    model = make_model()
+    loss_of(model, make_sounds(*LENGTHS), TEXTS).total.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_a_text_too_long_for_its_sound_keeps_the_loss_finite(make_model: Make, make_sounds: Make) -> None:
+    model = make_model()
+    loss = loss_of(model, make_sounds(500), [[4] * 50])
+    loss.total.backward()
+    assert loss.total.isfinite() and loss.ctc.item() == 0
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_without_ctc_there_is_no_head(make_model: Make, make_sounds: Make) -> None:
+    model = make_model({"model.ctc_weight": 0})
+    assert model.ctc_head is None
+    assert not any("ctc" in name for name in model.state_dict())
+    assert model.encode(*pad_sound(make_sounds(2000))).ctc is None
+    loss = loss_of(model, make_sounds(*LENGTHS), TEXTS)
+    assert loss.ctc.item() == 0
+    assert torch.equal(loss.total, loss.decoder)
+
+
+def test_ctc_probabilities_sum_to_one(make_model: Make, make_sounds: Make) -> None:
+    ctc = make_model().encode(*pad_sound(make_sounds(2000, 700))).ctc
+    torch.testing.assert_close(ctc.exp().sum(-1), torch.ones(ctc.shape[:2]))
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_without_attention_the_encoder_learns_through_the_context_only(
+    attention: str, make_model: Make, make_sounds: Make
+) -> None:
+    model = make_model({"model.decoder.attention": attention, "model.ctc_weight": 0})
+    encoded = model.encode(*pad_sound(make_sounds(2000)))
+    tokens = torch.tensor([[START, 4, 5]])
+    weights = list(model.encoder.parameters())
+    for context in (encoded.context, encoded.context.detach()):
+        logits = model.decoder(tokens, encoded.encoded, encoded.lengths, context)
+        loss = logits.log_softmax(-1)[..., END].sum()
+        learns = True
+        if loss.requires_grad:
+            gradients = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
+            learns = any(gradient is not None and bool(gradient.any()) for gradient in gradients)
+        assert learns == (context.requires_grad or attention != "none")

@@ -1,0 +1,209 @@
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn.functional import ctc_loss
+
+from asr_seq2seq.batching import pad_sound
+from asr_seq2seq.config import SearchConfig
+from asr_seq2seq.model.seq2seq import Encoded, Seq2Seq
+from asr_seq2seq.search import beam
+from asr_seq2seq.search.beam import length_limits, search
+from asr_seq2seq.search.hypothesis import Hypothesis
+from asr_seq2seq.text import END, FIRST_CHARACTER, START
+
+Make = Callable[..., Any]
+ATTENTIONS = ["none", "dot", "location"]
+LENGTHS = (2400, 900, 1, 3300)
+
+every_attention = pytest.mark.parametrize("attention", ATTENTIONS)
+
+
+def encode(model: Seq2Seq, sounds: list[Tensor]) -> Encoded:
+    with torch.no_grad():
+        return model.encode(*pad_sound(sounds))
+
+
+def decoder_score(model: Seq2Seq, encoded: Encoded, text: tuple[int, ...]) -> float:
+    """log p of a text by teacher forcing; one utterance."""
+    with torch.no_grad():
+        inputs = torch.tensor([[START, *text]])
+        logits = model.decoder(inputs, encoded.encoded, encoded.lengths, encoded.context)
+        log_p = logits[0].double().log_softmax(-1)
+    return sum(float(log_p[t, token]) for t, token in enumerate((*text, END)))
+
+
+def ctc_score(encoded: Encoded, text: tuple[int, ...]) -> float:
+    assert encoded.ctc is not None
+    target, length = torch.tensor([text], dtype=torch.long), torch.tensor([len(text)])
+    log_p = encoded.ctc.double().transpose(0, 1)
+    return -float(ctc_loss(log_p, target, encoded.lengths, length, reduction="sum"))
+
+
+def assert_valid(hypotheses: list[Hypothesis], limit: int, vocabulary: int, beam_size: int) -> None:
+    assert 1 <= len(hypotheses) <= beam_size
+    scores = [hypothesis.score for hypothesis in hypotheses]
+    assert scores == sorted(scores, reverse=True)
+    assert all(score == score and abs(score) != float("inf") for score in scores)
+    assert len({hypothesis.tokens for hypothesis in hypotheses}) == len(hypotheses)
+    for hypothesis in hypotheses:
+        assert len(hypothesis.tokens) <= limit
+        assert all(FIRST_CHARACTER <= token < vocabulary for token in hypothesis.tokens)
+
+
+@every_attention
+def test_greedy_search_takes_the_best_character_each_time(
+    attention: str, make_model: Make, make_sounds: Make
+) -> None:
+    lengths_found = set()
+    for seed in range(6):
+        model = make_model({"model.decoder.attention": attention}, seed=seed, scale=4.0)
+        encoded = encode(model, make_sounds(2400, seed=seed))
+        limit = int(length_limits(encoded.lengths, 1.0))
+        text: list[int] = []
+        state, last = model.decoder.start(encoded.encoded, encoded.lengths, encoded.context), START
+        while len(text) < limit:
+            with torch.no_grad():
+                logits, state = model.decoder.step(torch.tensor([last]), state)
+            allowed = {END: float(logits[0, END])} | {c: float(logits[0, c]) for c in range(4, 9)}
+            last = max(allowed, key=lambda token: allowed[token])
+            if last == END:
+                break
+            text.append(last)
+        [[hypothesis]] = search(model, encoded, SearchConfig(beam_size=1, ctc_weight=0))
+        assert hypothesis.tokens == tuple(text)
+        assert hypothesis.ctc is None
+        lengths_found.add(len(text))
+    assert len(lengths_found) > 1  # otherwise the models are too dull to tell anything
+
+
+@every_attention
+@pytest.mark.parametrize("weight", [0.0, 0.4])
+@pytest.mark.parametrize("reward", [0.0, 1.5, -0.5])
+def test_a_huge_beam_finds_the_best_of_all_texts(
+    attention: str,
+    weight: float,
+    reward: float,
+    make_model: Make,
+    make_sounds: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(beam, "_SHORTEST_LIMIT", 3)
+    every_text = [text for length in range(4) for text in product(range(4, 7), repeat=length)]
+    config = SearchConfig(beam_size=200, ctc_weight=weight, length_reward=reward, tokens_per_frame=0.01)
+    for seed in range(4):
+        model = make_model({"model.decoder.attention": attention}, vocabulary=7, seed=seed, scale=3.0)
+        encoded = encode(model, make_sounds(1500, seed=seed))
+        scores = {}
+        for text in every_text:
+            score = (1 - weight) * decoder_score(model, encoded, text) + reward * len(text)
+            scores[text] = score + (weight * ctc_score(encoded, text) if weight else 0.0)
+        [hypotheses] = search(model, encoded, config)
+        assert_valid(hypotheses, limit=3, vocabulary=7, beam_size=200)
+        assert hypotheses[0].tokens == max(scores, key=lambda text: scores[text])
+        for hypothesis in hypotheses:
+            assert hypothesis.score == pytest.approx(scores[hypothesis.tokens], abs=1e-4)
+
+
+@every_attention
+@pytest.mark.parametrize("weight", [0.0, 0.4])
+def test_the_score_is_the_sum_of_its_parts(
+    attention: str, weight: float, make_model: Make, make_sounds: Make
+) -> None:
+    model = make_model({"model.decoder.attention": attention}, scale=3.0)
+    encoded = encode(model, make_sounds(2400))
+    [hypotheses] = search(model, encoded, SearchConfig(ctc_weight=weight, length_reward=0.7))
+    assert_valid(hypotheses, int(encoded.lengths), vocabulary=9, beam_size=8)
+    for hypothesis in hypotheses:
+        assert hypothesis.decoder == pytest.approx(decoder_score(model, encoded, hypothesis.tokens), abs=1e-4)
+        parts = (1 - weight) * hypothesis.decoder + 0.7 * len(hypothesis.tokens)
+        if weight:
+            assert hypothesis.ctc == pytest.approx(ctc_score(encoded, hypothesis.tokens), abs=1e-4)
+            parts += weight * hypothesis.ctc
+        else:
+            assert hypothesis.ctc is None
+        assert hypothesis.score == pytest.approx(parts)
+
+
+@every_attention
+@pytest.mark.parametrize("weight", [0.0, 0.4])
+def test_a_batch_gives_what_each_utterance_gives_alone(
+    attention: str, weight: float, make_model: Make, make_sounds: Make
+) -> None:
+    sounds = make_sounds(*LENGTHS)
+    for seed, reward in ((0, 0.0), (1, 0.5)):
+        model = make_model({"model.decoder.attention": attention}, seed=seed, scale=3.0)
+        config = SearchConfig(beam_size=4, ctc_weight=weight, length_reward=reward)
+        together = search(model, encode(model, sounds), config)
+        for sound, hypotheses in zip(sounds, together, strict=True):
+            [alone] = search(model, encode(model, [sound]), config)
+            assert [h.tokens for h in hypotheses] == [h.tokens for h in alone]
+            assert [h.score for h in hypotheses] == pytest.approx([h.score for h in alone], abs=1e-4)
+
+
+def test_without_a_head_its_weight_has_no_effect(make_model: Make, make_sounds: Make) -> None:
+    model = make_model({"model.ctc_weight": 0}, scale=3.0)
+    encoded = encode(model, make_sounds(*LENGTHS))
+    assert search(model, encoded, SearchConfig(ctc_weight=0.5)) == search(
+        model, encoded, SearchConfig(ctc_weight=0)
+    )
+
+
+def test_a_beam_wider_than_all_texts(make_model: Make, make_sounds: Make) -> None:
+    model = make_model(vocabulary=5)
+    encoded = encode(model, make_sounds(1, 500))
+    for hypotheses in search(model, encoded, SearchConfig(beam_size=1000)):
+        assert_valid(hypotheses, limit=8, vocabulary=5, beam_size=1000)
+
+
+def test_a_model_that_never_ends_is_stopped_at_the_limit(make_model: Make, make_sounds: Make) -> None:
+    model = make_model({"model.ctc_weight": 0})
+    with torch.no_grad():
+        model.decoder.output.bias[END] = -1e4
+    encoded = encode(model, make_sounds(1, 8000, 4000))
+    limits = length_limits(encoded.lengths, 1.0).tolist()
+    assert limits == [8, 26, 13]
+    for hypotheses, limit in zip(search(model, encoded, SearchConfig(beam_size=3)), limits, strict=True):
+        assert [len(hypothesis.tokens) for hypothesis in hypotheses] == [limit] * 3
+
+
+def test_length_limits() -> None:
+    lengths = torch.tensor([1, 8, 9, 100])
+    assert length_limits(lengths, 1.0).tolist() == [8, 8, 9, 100]
+    assert length_limits(lengths, 0.25).tolist() == [8, 8, 8, 25]
+    assert length_limits(lengths, 1.5).tolist() == [8, 12, 14, 150]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    attention=st.sampled_from(ATTENTIONS),
+    seed=st.integers(0, 1000),
+    length=st.integers(1, 2000),
+    scale=st.sampled_from([1.0, 5.0, 1e4]),
+    config=st.builds(
+        SearchConfig,
+        beam_size=st.integers(1, 12),
+        ctc_weight=st.sampled_from([0.0, 0.3, 0.99]),
+        length_reward=st.sampled_from([-2.0, 0.0, 3.0]),
+        tokens_per_frame=st.sampled_from([0.1, 1.0, 2.0]),
+    ),
+)
+def test_every_search_ends_within_its_limit(
+    attention: str,
+    seed: int,
+    length: int,
+    scale: float,
+    config: SearchConfig,
+    make_model: Make,
+    make_sounds: Make,
+) -> None:
+    model = make_model({"model.decoder.attention": attention}, seed=seed, scale=scale)
+    encoded = encode(model, make_sounds(length, 700, seed=seed))
+    limits = length_limits(encoded.lengths, config.tokens_per_frame).tolist()
+    for hypotheses, limit in zip(search(model, encoded, config), limits, strict=True):
+        assert_valid(hypotheses, limit, vocabulary=9, beam_size=config.beam_size)

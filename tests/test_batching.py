@@ -1,0 +1,209 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+from lhotse.audio import AudioSource
+
+from asr_seq2seq.batching import Batch, Batches, hold_out, pad_sound, within_limits
+from asr_seq2seq.config import DataConfig
+from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.text import Alphabet, Normalizer
+
+TEXTS = ["One two", "three", "four-five six", "seven", "oh oh oh"]
+SECONDS = [0.1 + 0.02 * number for number in range(24)]
+
+
+def cut_of(identity: str, seconds: float, path: str = "none.wav", text: str = "one") -> MonoCut:
+    source = AudioSource(type="file", channels=[0], source=path)
+    recording = Recording(identity, [source], 8000, round(seconds * 8000), seconds)
+    supervision = SupervisionSegment(identity, identity, 0.0, seconds, text=text)
+    return MonoCut(identity, 0.0, seconds, 0, recording=recording, supervisions=[supervision])
+
+
+@pytest.fixture(scope="module")
+def cuts(tmp_path_factory: pytest.TempPathFactory, write_wav: Callable[..., Path]) -> CutSet:
+    folder = tmp_path_factory.mktemp("sound")
+    made = []
+    for number, seconds in enumerate(SECONDS):
+        path = write_wav(folder / f"{number}.wav", seconds, rate=8000, seed=number)
+        made.append(cut_of(f"u{number}", seconds, str(path), TEXTS[number % len(TEXTS)]))
+    return CutSet.from_cuts(made)
+
+
+NORMALIZER = Normalizer.named("english-v1")
+ALPHABET = Alphabet.from_texts(NORMALIZER(text) for text in TEXTS)
+
+
+def batches_of(cuts: CutSet, data: dict[str, Any] | None = None, **settings: Any) -> Batches:
+    config = DataConfig.model_validate({"batch_seconds": 1.5, "buckets": 4, "workers": 0} | (data or {}))
+    return Batches(cuts, config, sample_rate=8000, alphabet=ALPHABET, normalizer=NORMALIZER, **settings)
+
+
+def names(batches: Batches) -> list[list[str]]:
+    return [batch.ids for batch in batches]
+
+
+def all_names(batches: Batches) -> list[str]:
+    return [name for batch in batches for name in batch.ids]
+
+
+def test_pad_sound() -> None:
+    sound, lengths = pad_sound([torch.ones(2), torch.ones(4)])
+    assert sound.tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
+    assert lengths.tolist() == [2, 4]
+
+
+def test_a_batch_holds_sound_and_text(cuts: CutSet) -> None:
+    durations = {cut.id: cut.duration for cut in cuts}
+    texts = {cut.id: cut.supervisions[0].text for cut in cuts}
+    for batch in batches_of(cuts):
+        assert isinstance(batch, Batch)
+        assert batch.texts == [NORMALIZER(texts[name]) for name in batch.ids]
+        for row, name in enumerate(batch.ids):
+            count, length = int(batch.lengths[row]), int(batch.token_lengths[row])
+            assert count == round(durations[name] * 8000)
+            assert batch.sound[row, :count].any() and not batch.sound[row, count:].any()
+            assert ALPHABET.decode(batch.tokens[row, :length].tolist()) == batch.texts[row]
+            assert not batch.tokens[row, length:].any()
+        assert batch.seconds == pytest.approx(int(batch.lengths.sum()) / 8000)
+        moved = batch.to(torch.device("cpu"))
+        assert torch.equal(moved.sound, batch.sound) and moved.ids == batch.ids
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_every_utterance_comes_once_an_epoch(cuts: CutSet, shuffle: bool) -> None:
+    batches = batches_of(cuts, shuffle=shuffle)
+    assert batches.seconds == pytest.approx(sum(SECONDS))
+    for epoch in range(3):
+        batches.epoch = epoch
+        assert sorted(all_names(batches)) == sorted(cut.id for cut in cuts)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_epoch_broken_off_does_not_harm_the_next(cuts: CutSet, workers: int) -> None:
+    batches = batches_of(cuts, {"workers": workers}, shuffle=True)
+    next(iter(batches))
+    assert sorted(all_names(batches)) == sorted(cut.id for cut in cuts)
+
+
+def test_batches_keep_to_the_budget(cuts: CutSet) -> None:
+    found = list(batches_of(cuts, shuffle=True))
+    assert len(found) > 3
+    for batch in found:
+        assert batch.sound.numel() / 8000 <= 1.5 + max(SECONDS)
+    assert sum(batch.seconds for batch in found) / len(found) > 0.5
+
+
+@pytest.mark.parametrize("data", [{"buckets": 1}, {"buckets": 1000}, {"batch_seconds": 0.05}], ids=str)
+def test_any_number_of_buckets_and_any_budget(cuts: CutSet, data: dict[str, Any]) -> None:
+    assert sorted(all_names(batches_of(cuts, data, shuffle=True))) == sorted(cut.id for cut in cuts)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_very_few_utterances(cuts: CutSet, count: int) -> None:
+    few = CutSet.from_cuts(list(cuts)[:count])
+    assert sorted(all_names(batches_of(few, shuffle=True))) == [f"u{n}" for n in range(count)]
+
+
+def test_utterances_of_one_length(cuts: CutSet) -> None:
+    same = CutSet.from_cuts(cuts[0].with_id(f"copy{number}") for number in range(9))
+    assert len(all_names(batches_of(same, shuffle=True))) == 9
+
+
+def test_the_order_follows_from_seed_and_epoch(cuts: CutSet) -> None:
+    def order(seed: int, epoch: int) -> list[list[str]]:
+        batches = batches_of(cuts, shuffle=True, seed=seed)
+        batches.epoch = epoch
+        return names(batches)
+
+    assert order(seed=1, epoch=0) == order(seed=1, epoch=0)
+    assert order(seed=1, epoch=3) == order(seed=1, epoch=3)
+    assert order(seed=1, epoch=0) != order(seed=1, epoch=1)
+    assert order(seed=1, epoch=0) != order(seed=2, epoch=0)
+
+
+def test_an_epoch_can_be_repeated(cuts: CutSet) -> None:
+    batches = batches_of(cuts, shuffle=True)
+    orders = []
+    for epoch in (0, 1, 0):
+        batches.epoch = epoch
+        orders.append(names(batches))
+    assert orders[0] == orders[2] != orders[1]
+
+
+def test_a_worker_reads_the_same(cuts: CutSet) -> None:
+    here, there = batches_of(cuts, shuffle=True), batches_of(cuts, {"workers": 1}, shuffle=True)
+    for epoch in (0, 1):
+        here.epoch = there.epoch = epoch
+        for one, other in zip(here, there, strict=True):
+            assert one.ids == other.ids and one.texts == other.texts
+            assert torch.equal(one.sound, other.sound) and torch.equal(one.tokens, other.tokens)
+
+
+def test_what_cannot_be_read_is_named_and_left_out(cuts: CutSet, tmp_path: Path) -> None:
+    (tmp_path / "b.wav").write_bytes(b"no sound")
+    bad = [cut_of("missing", 0.3, str(tmp_path / "a.wav")), cut_of("broken", 0.2, str(tmp_path / "b.wav"))]
+    found = list(batches_of(CutSet.from_cuts([*cuts, *bad]), shuffle=True))
+    problems = sorted(problem for batch in found for problem in batch.problems)
+    assert [problem.partition(":")[0] for problem in problems] == ["utterance broken", "utterance missing"]
+    assert sorted(name for batch in found for name in batch.ids) == sorted(cut.id for cut in cuts)
+    for batch in found:
+        assert len(batch.ids) == len(batch.texts) == len(batch.sound) == len(batch.tokens)
+
+
+def test_a_batch_of_nothing_readable_is_empty(tmp_path: Path) -> None:
+    bad = [cut_of(f"bad{number}", 0.3, str(tmp_path / "none.wav")) for number in range(2)]
+    [batch] = batches_of(CutSet.from_cuts(bad), {"batch_seconds": 10})
+    assert len(batch.problems) == 2
+    assert batch.ids == [] and batch.seconds == 0
+    for tensor in (batch.sound, batch.tokens, batch.lengths, batch.token_lengths):
+        assert len(tensor) == 0
+    assert batch.tokens.dtype == batch.lengths.dtype == batch.token_lengths.dtype == torch.long
+
+
+def test_speed_perturbation_changes_lengths(cuts: CutSet) -> None:
+    torch.manual_seed(0)
+    factors = [0.8, 1.0, 1.25]
+    ratios = set()
+    for batch in batches_of(cuts, speed_factors=factors):
+        for name, length in zip(batch.ids, batch.lengths.tolist(), strict=True):
+            ratio = length / (SECONDS[int(name[1:])] * 8000)
+            nearest = min(factors, key=lambda factor: abs(1 / factor - ratio))
+            assert ratio == pytest.approx(1 / nearest, abs=0.01)
+            ratios.add(nearest)
+    assert ratios == set(factors)
+
+
+def test_a_single_speed_is_applied_too(cuts: CutSet) -> None:
+    for batch in batches_of(cuts, speed_factors=[1.25]):
+        for name, length in zip(batch.ids, batch.lengths.tolist(), strict=True):
+            assert length == pytest.approx(SECONDS[int(name[1:])] * 8000 / 1.25, abs=2)
+
+
+def test_too_short_and_too_long_utterances_are_left_out() -> None:
+    cuts = CutSet.from_cuts(cut_of(f"{seconds}", seconds) for seconds in (0.1, 0.5, 1.0, 2.0, 3.0))
+    kept, left_out = within_limits(cuts, DataConfig(min_seconds=0.5, max_seconds=2.0))
+    assert [cut.id for cut in kept] == ["0.5", "1.0", "2.0"]
+    assert left_out == 2
+    with pytest.raises(CorpusError, match=r"none of the 5 .*data.min_seconds \(4\).*data.max_seconds"):
+        within_limits(cuts, DataConfig(min_seconds=4))
+
+
+@pytest.mark.parametrize(("fraction", "count"), [(0.1, 10), (0.001, 1), (0.5, 50)])
+def test_some_utterances_are_held_out(fraction: float, count: int) -> None:
+    cuts = CutSet.from_cuts(cut_of(f"u{number}", 1.0) for number in range(100))
+    train, dev = hold_out(cuts, fraction)
+    assert len(dev) == count and len(train) == 100 - count
+    assert {cut.id for cut in train} | {cut.id for cut in dev} == {cut.id for cut in cuts}
+    backwards = CutSet.from_cuts(reversed(list(cuts)))
+    assert {cut.id for cut in hold_out(backwards, fraction)[1]} == {cut.id for cut in dev}
+
+
+def test_too_few_utterances_to_hold_some_out() -> None:
+    for count, fraction in ((1, 0.1), (2, 0.9)):
+        cuts = CutSet.from_cuts(cut_of(f"u{number}", 1.0) for number in range(count))
+        with pytest.raises(CorpusError, match=f"{count} utterances are too few"):
+            hold_out(cuts, fraction)

@@ -1,0 +1,226 @@
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from asr_seq2seq import cli
+from asr_seq2seq.model_file import ModelFile, save_model
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process: exit code, standard output, standard error."""
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["asr-seq2seq", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    return command
+
+
+@pytest.fixture
+def model(tiny_model: ModelFile, tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    save_model(path, tiny_model)
+    return path
+
+
+def _sound(path: Path, samples: np.ndarray, rate: int = 16000, **options: str) -> Path:
+    soundfile.write(path, samples, rate, **options)
+    return path
+
+
+def _noise(count: int = 8000) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(count) * 0.1
+
+
+def test_help_imports_no_torch() -> None:
+    code = (
+        "import sys; from asr_seq2seq import cli; sys.argv = ['asr-seq2seq', '--help']\n"
+        "try: cli.main()\nexcept SystemExit: pass\n"
+        "import asr_seq2seq; heavy = {'torch', 'librosa', 'lhotse'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("verb", ["transcribe", "train", "evaluate", "inspect"])
+def test_every_verb_shows_an_example(run: Run, verb: str) -> None:
+    code, out, _ = run(verb, "--help")
+    assert code == 0
+    assert f"Example:  asr-seq2seq {verb}" in out
+
+
+def test_text_of_one_file_and_of_several(run: Run, model: Path, tmp_path: Path) -> None:
+    one, two = _sound(tmp_path / "one.wav", _noise()), _sound(tmp_path / "two.wav", _noise(4000))
+    code, alone, _ = run("transcribe", one, "--model", model)
+    assert code == 0
+    assert alone.count("\n") == 1
+    code, both, _ = run("transcribe", one, two, "--model", model)
+    assert code == 0
+    assert both.splitlines()[0] == f"{one}\t{alone.rstrip(chr(10))}"
+    assert both.splitlines()[1].startswith(f"{two}\t")
+
+
+def test_json_on_standard_output(run: Run, model: Path, tmp_path: Path) -> None:
+    one = _sound(tmp_path / "one.wav", _noise())
+    _, out, _ = run("transcribe", one, "--model", model, "--json")
+    result = json.loads(out)
+    assert result["file"] == str(one)
+    assert result["segments"][0]["end"] == pytest.approx(0.5)
+
+
+def test_files_in_a_folder(run: Run, model: Path, tmp_path: Path) -> None:
+    one, two = _sound(tmp_path / "one.wav", _noise()), _sound(tmp_path / "two.flac", _noise(4000))
+    code, out, _ = run("transcribe", one, two, "--model", model, "-o", tmp_path / "out", "-f", "txt,json")
+    assert (code, out) == (0, "")
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["one.json", "one.txt", "two.json", "two.txt"]
+
+
+def test_two_inputs_of_one_name_are_refused(run: Run, model: Path, tmp_path: Path) -> None:
+    one, two = _sound(tmp_path / "a.wav", _noise()), _sound(tmp_path / "a.flac", _noise())
+    code, _, err = run("transcribe", one, two, "--model", model, "-o", tmp_path / "out")
+    assert code == 2
+    assert "would both be written" in err
+    assert not (tmp_path / "out").exists()
+
+
+def _bad_sounds(folder: Path) -> dict[str, Path]:
+    flac = _sound(folder / "whole.flac", _noise(16000)).read_bytes()
+    (folder / "cut.flac").write_bytes(flac[: len(flac) // 2])
+    (folder / "empty.wav").touch()
+    (folder / "text.wav").write_text("this is no sound\n" * 20)
+    (folder / "folder.wav").mkdir()
+    nan = np.full(8000, np.nan, dtype=np.float32)
+    return {
+        "missing file": folder / "nothing.wav",
+        "directory": folder / "folder.wav",
+        "empty file": folder / "empty.wav",
+        "text renamed": folder / "text.wav",
+        "truncated": folder / "cut.flac",
+        "no samples": _sound(folder / "none.wav", np.zeros(0)),
+        "all zeros": _sound(folder / "zeros.wav", np.zeros(8000)),
+        "not numbers": _sound(folder / "nan.wav", nan, subtype="FLOAT"),
+        "10 ms": _sound(folder / "short.wav", _noise(160)),
+    }
+
+
+def test_each_bad_sound_is_one_sentence_that_names_it(run: Run, model: Path, tmp_path: Path) -> None:
+    for what, path in _bad_sounds(tmp_path).items():
+        code, out, err = run("transcribe", path, "--model", model, "-o", tmp_path / "out")
+        assert (code, out) == (2, ""), what
+        assert err.startswith("error: "), what
+        assert err.count("\n") == 1, what
+        assert str(path) in err, what
+        assert not (tmp_path / "out").exists(), what
+
+
+def test_bad_files_among_good_ones_are_named_and_counted(run: Run, model: Path, tmp_path: Path) -> None:
+    good = _sound(tmp_path / "good.wav", _noise())
+    bad = list(_bad_sounds(tmp_path).values())
+    code, out, err = run("transcribe", *bad, good, "--model", model)
+    assert code == 1
+    assert out.startswith(f"{good}\t")
+    for path in bad:
+        assert str(path) in err
+    assert f"{len(bad)} of {len(bad) + 1} files" in err
+
+
+def test_other_mistakes_exit_with_2(run: Run, model: Path, tmp_path: Path) -> None:
+    good = _sound(tmp_path / "good.wav", _noise())
+    for arguments, words in (
+        (("transcribe", good, "--model", tmp_path / "no.safetensors"), "no such model file"),
+        (("transcribe", good, "--model", good), "not a model file"),
+        (("transcribe", good, "--model", model, "-f", "jsn"), "json"),
+        (("evaluate", model, tmp_path / "no.jsonl"), "no such corpus"),
+        (("train", tmp_path / "no.yaml"), "no such configuration"),
+        (("inspect", tmp_path / "nothing"), "no such file"),
+        (("transcribe", good, "--model", model, "--device", "warp"), "device warp"),
+    ):
+        code, _, err = run(*arguments)
+        assert code == 2
+        assert words in err
+        assert "Traceback" not in err
+
+
+def test_a_mistyped_setting_is_named_with_the_nearest(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("training: {epoch: 3}\n")
+    code, _, err = run("train", tmp_path / "a.yaml", "--run", tmp_path / "run")
+    assert code == 2
+    assert "`training.epoch`" in err
+    assert "`training.epochs`" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_broken_manifest_line_is_named(run: Run, model: Path, tmp_path: Path) -> None:
+    _sound(tmp_path / "a.wav", _noise())
+    lines = ['{"audio_filepath": "a.wav", "text": "one", "duration": 0.5}', '{"audio_filepath": "a.wav", ']
+    (tmp_path / "m.jsonl").write_text("\n".join(lines))
+    code, _, err = run("evaluate", model, tmp_path / "m.jsonl")
+    assert code == 2
+    assert "line 2" in err
+
+
+def test_a_full_disk_leaves_nothing(
+    run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = _sound(tmp_path / "good.wav", _noise())
+
+    def full_disk(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full_disk)
+    code, _, err = run("transcribe", good, "--model", model, "-o", tmp_path / "out")
+    assert code == 2
+    assert "no space left" in err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_standard_output_that_cannot_be_written(model: Path, tmp_path: Path) -> None:
+    good = _sound(tmp_path / "good.wav", _noise())
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "asr_seq2seq", "transcribe", good, "--model", model],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: standard output cannot be written")
+
+
+def test_evaluate_writes_figures_and_hypotheses(run: Run, model: Path, tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        _sound(tmp_path / f"{name}.wav", _noise())
+    lines = [{"audio_filepath": f"{name}.wav", "text": "One two", "duration": 0.5} for name in "abc"]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    code, out, _ = run("evaluate", model, tmp_path / "m.jsonl", "--json", "--hypotheses", tmp_path / "h.jsonl")
+    figures = json.loads(out)
+    assert code == 0
+    assert (figures["utterances"], figures["words"], figures["normalizer"]) == (3, 6, "english-v1")
+    assert len((tmp_path / "h.jsonl").read_text().splitlines()) == 3
+    code, out, _ = run("evaluate", model, tmp_path / "m.jsonl", "--beam-size", 1)
+    assert code == 0
+    assert out.startswith("WER ")
+
+
+def test_inspect_model_and_corpus(run: Run, model: Path, tmp_path: Path) -> None:
+    _sound(tmp_path / "a.wav", _noise())
+    (tmp_path / "m.jsonl").write_text('{"audio_filepath": "a.wav", "text": "one", "speaker": "x"}')
+    code, out, _ = run("inspect", model, "--json")
+    assert code == 0
+    assert json.loads(out)["kind"] == "model file"
+    code, out, _ = run("inspect", tmp_path / "m.jsonl")
+    assert code == 0
+    assert "utterances: 1" in out

@@ -1,0 +1,167 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from asr_seq2seq.batching import pad_sound
+from asr_seq2seq.config import FeaturesConfig
+from asr_seq2seq.features import LogMel, length_mask
+
+SMALL: dict[str, Any] = {"sample_rate": 8000, "mels": 10}
+HOP = 80
+
+
+def features_of(**settings: Any) -> LogMel:
+    return LogMel(FeaturesConfig(**(SMALL | settings))).eval()
+
+
+def test_length_mask() -> None:
+    mask = length_mask(torch.tensor([2, 0, 3]), 3)
+    assert mask.tolist() == [[True, True, False], [False] * 3, [True] * 3]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"sample_rate": 16000, "mels": 80, "low_hertz": 20.0},
+        {"sample_rate": 8000, "mels": 23, "window_seconds": 0.032, "low_hertz": 0.0, "high_hertz": 3800.0},
+    ],
+    ids=["16k", "8k"],
+)
+def test_log_mel_is_that_of_librosa(settings: dict[str, Any], make_sounds: Callable[..., Any]) -> None:
+    import librosa
+
+    config = FeaturesConfig(**settings, normalization="none")
+    rate = config.sample_rate
+    time = torch.arange(rate) / rate
+    sound = make_sounds(rate)[0] + 0.3 * torch.sin(2 * torch.pi * 440 * time)
+    features, lengths = LogMel(config).eval()(sound[None], torch.tensor([rate]))
+    window = round(config.window_seconds * rate)
+    energies = librosa.feature.melspectrogram(
+        y=sound.numpy(),
+        sr=rate,
+        n_fft=2 ** int(np.ceil(np.log2(window))),
+        win_length=window,
+        hop_length=round(config.hop_seconds * rate),
+        n_mels=config.mels,
+        fmin=config.low_hertz,
+        fmax=config.high_hertz,
+        htk=True,
+        norm=None,
+        center=True,
+        pad_mode="constant",
+    )
+    expected = np.log(np.maximum(energies, config.floor)).T
+    assert lengths.tolist() == [len(expected)]
+    np.testing.assert_allclose(features[0].numpy(), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("normalization", ["utterance", "corpus", "none"])
+def test_padding_and_batch_change_nothing(normalization: str, make_sounds: Callable[..., Any]) -> None:
+    logmel = features_of(normalization=normalization)
+    logmel.set_statistics([pad_sound(make_sounds(3000, 2000, seed=1))])
+    sounds = make_sounds(1, HOP - 1, HOP, HOP + 1, 10 * HOP, 1234)
+    sound, lengths = pad_sound(sounds)
+    rubbish = torch.where(length_mask(lengths, sound.shape[1]), sound, 0.7)
+    together, together_lengths = logmel(torch.nn.functional.pad(rubbish, (0, 777), value=-0.3), lengths)
+    for row, alone in enumerate(sounds):
+        features, frames = logmel(alone[None], torch.tensor([len(alone)]))
+        count = int(frames)
+        assert count == together_lengths[row] == 1 + len(alone) // HOP == features.shape[1]
+        torch.testing.assert_close(together[row, :count], features[0], atol=1e-5, rtol=1e-5)
+        assert not together[row, count:].any()
+
+
+def test_frames_of_numbers_of_samples() -> None:
+    samples = torch.tensor([0, 1, HOP - 1, HOP, HOP + 1, 100 * HOP])
+    assert features_of().frames(samples).tolist() == [1, 1, 1, 2, 2, 101]
+
+
+def test_each_utterance_has_zero_mean_and_unit_variance(make_sounds: Callable[..., Any]) -> None:
+    features, lengths = features_of()(*pad_sound(make_sounds(8000, 3000)))
+    for row, count in zip(features, lengths.tolist(), strict=True):
+        torch.testing.assert_close(row[:count].mean(0), torch.zeros(10), atol=1e-4, rtol=0)
+        torch.testing.assert_close(row[:count].var(0, correction=0), torch.ones(10), atol=1e-3, rtol=0)
+
+
+def test_corpus_statistics_are_those_of_all_frames(make_sounds: Callable[..., Any]) -> None:
+    sounds = make_sounds(8000, 3000, 500)
+    plain = features_of(normalization="none")
+    frames = np.concatenate([plain(s[None], torch.tensor([len(s)]))[0][0].numpy() for s in sounds])
+    logmel = features_of(normalization="corpus")
+    logmel.set_statistics([pad_sound(sounds[:2]), pad_sound(sounds[2:])])
+    np.testing.assert_allclose(logmel.mean.numpy(), frames.mean(0), atol=1e-4)
+    np.testing.assert_allclose(logmel.deviation.numpy(), frames.std(0), rtol=1e-3)
+    first = logmel(sounds[0][None], torch.tensor([len(sounds[0])]))[0][0].numpy()
+    expected = (frames[: len(first)] - frames.mean(0)) / frames.std(0)
+    np.testing.assert_allclose(first, expected, atol=1e-3)
+
+
+def test_corpus_statistics_ignore_what_stands_in_the_padding(make_sounds: Callable[..., Any]) -> None:
+    sound, lengths = pad_sound(make_sounds(8000, 3000))
+    rubbish = torch.where(length_mask(lengths, sound.shape[1]), sound, 0.7)
+    clean, dirty = features_of(normalization="corpus"), features_of(normalization="corpus")
+    clean.set_statistics([(sound, lengths)])
+    dirty.set_statistics([(rubbish, lengths)])
+    torch.testing.assert_close(dirty.mean, clean.mean)
+    torch.testing.assert_close(dirty.deviation, clean.deviation)
+
+
+@pytest.mark.parametrize("normalization", ["utterance", "corpus", "none"])
+def test_silence_is_finite(normalization: str) -> None:
+    logmel = features_of(normalization=normalization)
+    silence = [torch.zeros(1), torch.zeros(4000)]
+    logmel.set_statistics([pad_sound(silence)])
+    assert logmel(*pad_sound(silence))[0].isfinite().all()
+
+
+AUGMENT = {"time_masks": 2, "time_width": 10, "frequency_masks": 1, "frequency_width": 4}
+
+
+@pytest.mark.parametrize("normalization", ["utterance", "none"])
+def test_masks_in_training_only(normalization: str, make_sounds: Callable[..., Any]) -> None:
+    torch.manual_seed(0)
+    sound, lengths = pad_sound([make_sounds(8000)[0]] * 6)
+    logmel = features_of(spec_augment=AUGMENT, normalization=normalization)
+    plain = features_of(normalization=normalization)(sound, lengths)[0]
+    torch.testing.assert_close(logmel(sound, lengths)[0], plain)
+    masked = logmel.train()(sound, lengths)[0]
+    changed = masked != plain
+    assert changed.any()
+    assert not torch.equal(changed[0], changed[1])
+    if normalization == "utterance":
+        assert not masked[changed].any()
+    for row in changed:
+        assert 0 < int(row.all(1).sum()) <= 20
+        assert int(row.all(0).sum()) <= 4
+
+
+def test_without_masks_training_is_as_evaluation(make_sounds: Callable[..., Any]) -> None:
+    sound, lengths = pad_sound(make_sounds(4000, 2000))
+    logmel = features_of()
+    plain = logmel(sound, lengths)[0]
+    torch.testing.assert_close(logmel.train()(sound, lengths)[0], plain)
+
+
+def test_a_mask_is_a_part_of_its_own_utterance_and_not_of_the_batch(make_sounds: Callable[..., Any]) -> None:
+    torch.manual_seed(0)
+    augment = {"time_masks": 1, "time_width": 1000, "time_fraction": 0.2}
+    short, long = make_sounds(20 * HOP, 400 * HOP)
+    sound, lengths = pad_sound([short] * 40 + [long])
+    masked = features_of(spec_augment=augment).train()(sound, lengths)[0]
+    hidden = (masked[:40, :21] == 0).all(2).sum(1)
+    assert int(hidden.max()) <= 0.2 * 21
+
+
+def test_the_part_of_time_does_not_limit_masks_over_frequency(make_sounds: Callable[..., Any]) -> None:
+    torch.manual_seed(0)
+    augment = {"frequency_masks": 1, "frequency_width": 5, "time_fraction": 0.05}
+    sound, lengths = pad_sound(make_sounds(4000) * 40)
+    masked = features_of(spec_augment=augment).train()(sound, lengths)[0]
+    assert int((masked == 0).all(1).sum(1).max()) >= 3
+
+
+def test_only_the_statistics_are_stored() -> None:
+    assert set(features_of(spec_augment=AUGMENT).state_dict()) == {"mean", "deviation"}

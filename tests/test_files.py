@@ -1,0 +1,152 @@
+import errno
+import os
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from asr_seq2seq.errors import ConfigError, OutputError
+from asr_seq2seq.files import atomic_write
+
+
+def fail_with(number: int) -> object:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def test_text_is_utf8_with_plain_line_ends(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    with atomic_write(path) as file:
+        file.write("grüße\n")
+        assert not path.exists()
+    assert path.read_bytes() == "grüße\n".encode()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_bytes(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "out", "wb") as file:
+        file.write(b"\x00\r\n")
+    assert (tmp_path / "out").read_bytes() == b"\x00\r\n"
+
+
+def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "usual").touch()
+    with atomic_write(tmp_path / "atomic"):
+        pass
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("usual", "atomic")]
+    assert modes[0] == modes[1]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt(), ConfigError("no")])
+def test_after_an_exception_the_old_file_is_as_it_was(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+    with pytest.raises(type(error)), atomic_write(path) as file:
+        file.write("half")
+        raise error
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("call", ["os.fsync", "pathlib.Path.replace"])
+def test_a_full_disk_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    monkeypatch.setattr(call, fail_with(errno.ENOSPC))
+    path = tmp_path / "out.txt"
+    message = r"cannot write .*out\.txt: no space left on the device"
+    with pytest.raises(OutputError, match=message), atomic_write(path) as file:
+        file.write("text")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_inside_the_block_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="quota"), atomic_write(tmp_path / "out.txt") as file:
+        file.write("half")
+        raise OSError(errno.EDQUOT, "quota")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "none", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("size", [10_000_000, 17_000])  # fails in the block; fails at the last flush
+def test_a_disk_that_is_really_full(tiny_disk: Path, size: int) -> None:
+    path = tiny_disk / "out.txt"
+    path.write_text("old")
+    with pytest.raises(OutputError, match="no space left on the device"), atomic_write(path) as file:
+        file.write("x" * size)
+    assert path.read_text() == "old"
+    assert list(tiny_disk.iterdir()) == [path]
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="folder does not exist"), atomic_write(tmp_path / "no" / "out.txt"):
+        pass
+
+
+def test_a_folder_of_that_name(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="it is a folder"), atomic_write(tmp_path):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match="permission denied"), atomic_write(tmp_path / "out.txt"):
+        pass
+
+
+def test_an_unlisted_reason_is_told_in_the_words_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.fsync", fail_with(errno.EIO))
+    with pytest.raises(OutputError, match=os.strerror(errno.EIO)), atomic_write(tmp_path / "out.txt"):
+        pass
+
+
+def test_a_name_as_long_as_the_system_allows(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 255)
+    with atomic_write(path) as file:
+        file.write("text")
+    assert path.read_text() == "text"
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("old")
+    (tmp_path / "link").symlink_to("target")
+    with atomic_write(tmp_path / "link") as file:
+        file.write("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text() == "new"
+
+
+def test_a_pipe_is_written_directly_and_stays_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with atomic_write(pipe) as file:
+        file.write("text")
+    assert os.read(reader, 100) == b"text"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_device() -> None:
+    with pytest.raises(OutputError, match="no space left"), atomic_write(Path("/dev/full")) as file:
+        file.write("text")

@@ -1,0 +1,90 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asr_seq2seq import Recognizer, Transcript
+from asr_seq2seq.errors import AudioError, ConfigError
+from asr_seq2seq.model_file import ModelFile, save_model
+from asr_seq2seq.recognizer import pick_device
+
+
+@pytest.fixture
+def recognizer(tiny_model: ModelFile) -> Recognizer:
+    return Recognizer(tiny_model)
+
+
+def _same(one: Transcript, other: Transcript) -> None:
+    assert (one.text, one.duration) == (other.text, other.duration)
+    assert one.segments[0].tokens == other.segments[0].tokens
+    assert one.segments[0].avg_logprob == pytest.approx(other.segments[0].avg_logprob, abs=1e-5)
+
+
+def test_every_kind_of_source_gives_the_same(recognizer: Recognizer, write_wav, tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", 0.5, rate=8000)
+    import soundfile
+
+    samples = soundfile.read(path, dtype="float32")[0]
+    expected = recognizer.transcribe(path)
+    assert isinstance(expected, Transcript)
+    assert expected.duration == pytest.approx(0.5)
+    for source in (
+        str(path),
+        path.read_bytes(),
+        io.BytesIO(path.read_bytes()),
+        samples,
+        torch.from_numpy(samples),
+        np.stack([samples, samples]),
+    ):
+        assert recognizer.transcribe(source, rate=8000) == expected
+    for transcript in recognizer.transcribe([path, samples], rate=8000):
+        _same(transcript, expected)
+
+
+def test_a_rate_is_converted(recognizer: Recognizer) -> None:
+    tone = np.sin(np.arange(16000) * 0.1).astype(np.float32)
+    assert recognizer.transcribe(tone, rate=16000).duration == pytest.approx(1.0)
+    assert recognizer.transcribe(tone).duration == pytest.approx(2.0)
+
+
+def test_batches_change_nothing(recognizer: Recognizer, make_sounds) -> None:
+    sounds = make_sounds(4000, 900, 8000, 1234, 300)
+    alone = [recognizer.transcribe(sound) for sound in sounds]
+    for size in (1, 2, 5):
+        recognizer.search = recognizer.search.model_copy(update={"batch_size": size})
+        together = recognizer.transcribe(sounds)
+        for one, other in zip(together, alone, strict=True):
+            _same(one, other)
+
+
+def test_one_bad_source_does_not_stop_the_others(recognizer: Recognizer, make_sounds) -> None:
+    good = make_sounds(4000)[0]
+    results = list(recognizer.transcribe_each([good, "missing.wav", torch.full((4000,), torch.nan), good]))
+    assert isinstance(results[1], AudioError)
+    assert isinstance(results[2], AudioError)
+    _same(results[0], recognizer.transcribe(good))
+    _same(results[3], recognizer.transcribe(good))
+    with pytest.raises(AudioError, match=r"missing\.wav"):
+        recognizer.transcribe([good, "missing.wav"])
+
+
+def test_nothing_in_gives_nothing_out(recognizer: Recognizer) -> None:
+    assert recognizer.transcribe([]) == []
+
+
+def test_load_reads_a_file_and_takes_a_beam_size(tiny_model: ModelFile, tmp_path: Path) -> None:
+    save_model(tmp_path / "m.safetensors", tiny_model)
+    recognizer = Recognizer.load(tmp_path / "m.safetensors", device="cpu", beam_size=3)
+    assert recognizer.search.beam_size == 3
+    assert recognizer.config == tiny_model.config
+
+
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(ConfigError, match="device warp"):
+        pick_device("warp")
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="cuda"):
+            pick_device("cuda")
+    assert pick_device("auto").type in ("cpu", "cuda", "mps")

@@ -1,0 +1,161 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from asr_seq2seq.config import Config, load_config
+from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
+from asr_seq2seq.model_file import load_model
+from asr_seq2seq.training import loop
+
+MakeConfig = Callable[..., Config]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, write_wav: Callable[..., Path]) -> Path:
+    """Twelve noises of 0.3 to 0.6 s, each with a short text."""
+    lines = []
+    for number in range(12):
+        write_wav(tmp_path / f"{number}.wav", 0.3 + 0.3 * (number % 4) / 3, rate=8000, seed=number)
+        text = ("one", "two", "go")[number % 3]
+        lines.append(json.dumps({"audio_filepath": f"{number}.wav", "text": text}))
+    path = tmp_path / "corpus.jsonl"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def _recipe(make_config: MakeConfig, corpus: Path, **changes: object) -> Config:
+    return make_config(
+        {
+            "data.train": str(corpus),
+            "data.dev": str(corpus),
+            "data.batch_seconds": 2.0,
+            "training.epochs": 2,
+            "search.beam_size": 2,
+            **changes,
+        }
+    )
+
+
+def test_a_run_leaves_its_folder(make_config: MakeConfig, corpus: Path, tmp_path: Path) -> None:
+    config = _recipe(make_config, corpus, **{"training.average_decay": 0.5, "training.label_smoothing": 0.1})
+    result = loop.train(config, tmp_path / "run", "cpu")
+    assert load_config(tmp_path / "run" / "config.yaml") == config
+    metrics = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in metrics] == [1, 2]
+    best = min(metrics, key=lambda line: (line["dev_wer"], line["dev_cer"], line["dev_loss"]))
+    assert (result.epoch, round(result.dev_wer, 6)) == (best["epoch"], best["dev_wer"])
+    recogniser = load_model(result.model)
+    assert recogniser.config == config
+    assert recogniser.alphabet.characters == "egnotw"
+    assert recogniser.provenance["utterances"] == 12
+    assert any((tmp_path / "run" / "tensorboard").iterdir())
+
+
+def test_the_same_seed_gives_the_same_weights(make_config: MakeConfig, corpus: Path, tmp_path: Path) -> None:
+    config = _recipe(make_config, corpus, **{"training.speed_factors": [0.9, 1.0], "model.encoder.dropout": 0.2})
+    one, two = (load_model(loop.train(config, tmp_path / name, "cpu").model).model for name in ("1", "2"))
+    for name, weight in one.state_dict().items():
+        assert torch.equal(weight, two.state_dict()[name]), name
+
+
+def test_corpus_statistics_are_in_the_model_file(make_config: MakeConfig, corpus: Path, tmp_path: Path) -> None:
+    config = _recipe(make_config, corpus, **{"features.normalization": "corpus", "training.epochs": 1})
+    features = load_model(loop.train(config, tmp_path / "run", "cpu").model).model.features
+    assert float(features.mean.abs().min()) > 0
+
+
+def test_dev_utterances_can_be_held_out(make_config: MakeConfig, corpus: Path, tmp_path: Path) -> None:
+    config = _recipe(make_config, corpus, **{"data.dev": [], "data.dev_fraction": 0.25, "training.epochs": 1})
+    recogniser = load_model(loop.train(config, tmp_path / "run", "cpu").model)
+    assert recogniser.provenance["utterances"] == 9
+
+
+def test_an_unreadable_utterance_is_left_out_by_name(
+    make_config: MakeConfig, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dev = tmp_path / "dev.jsonl"
+    dev.write_text(corpus.read_text())
+    (tmp_path / "broken.wav").write_text("no sound")
+    bad = json.dumps({"audio_filepath": "broken.wav", "text": "one", "duration": 0.4})
+    corpus.write_text(corpus.read_text() + "\n" + bad)
+    loop.train(_recipe(make_config, corpus, **{"data.dev": str(dev)}), tmp_path / "run", "cpu")
+    err = capsys.readouterr().err
+    assert err.count("left out: utterance broken@13") == 1
+    with pytest.raises(CorpusError, match="broken@13"):
+        loop.train(_recipe(make_config, corpus), tmp_path / "run2", "cpu")
+
+
+def test_a_loss_that_is_never_finite_stops_the_run(
+    make_config: MakeConfig, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_MOST_SKIPPED", 2)
+    monkeypatch.setattr(
+        "asr_seq2seq.model.decoder.FixedVectorDecoder.forward",
+        lambda self, tokens, encoded, lengths, context: self.output(context)[:, None].expand(
+            -1, tokens.shape[1], -1
+        )
+        / 0,
+    )
+    with pytest.raises(AsrError, match="2 batches in a row"):
+        loop.train(_recipe(make_config, corpus), tmp_path / "run", "cpu")
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data.train": []}, "data.train names no corpus"),
+        ({"data.dev": []}, "data.dev names no corpus"),
+        ({"data.max_seconds": 0.1}, "data.max_seconds"),
+        ({"data.normalizer": "english"}, "english-v1"),
+    ],
+)
+def test_recipes_that_cannot_run(
+    make_config: MakeConfig, corpus: Path, tmp_path: Path, changes: dict[str, object], words: str
+) -> None:
+    with pytest.raises(AsrError, match=words):
+        loop.train(_recipe(make_config, corpus, **changes), tmp_path / "run", "cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(
+    make_config: MakeConfig, corpus: Path, tmp_path: Path
+) -> None:
+    config = _recipe(make_config, corpus, **{"training.epochs": 1})
+    loop.train(config, tmp_path / "run", "cpu")
+    with pytest.raises(ConfigError, match="holds a run already"):
+        loop.train(config, tmp_path / "run", "cpu")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_ends_with_the_best_model_so_far(make_config: MakeConfig, corpus: Path, tmp_path: Path) -> None:
+    from asr_seq2seq.config import to_yaml
+
+    config = _recipe(make_config, corpus, **{"training.epochs": 100000, "data.workers": 1})
+    (tmp_path / "endless.yaml").write_text(to_yaml(config))
+    command = [sys.executable, "-m", "asr_seq2seq", "train", "endless.yaml", "--run", "run"]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    for _ in range(600):
+        if (tmp_path / "run" / "model.safetensors").exists():
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted; the best model so far is run/model.safetensors" in err
+    assert "Traceback" not in err
+    load_model(tmp_path / "run" / "model.safetensors")

@@ -1,0 +1,141 @@
+"""What the tools that make corpora share: a folder of sound and its manifest, written all or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from asr_seq2seq.errors import AsrError, ConfigError, CorpusError, OutputError
+from asr_seq2seq.files import output_error
+
+Samples = npt.NDArray[np.float32]
+T = TypeVar("T")
+
+
+class CorpusFolder:
+    """A corpus being written: ``OUT/audio/*.flac`` and ``OUT/manifest.jsonl``.
+
+    Everything goes into a hidden folder beside ``out``, which takes the final name when the block ends
+    without an error and is removed when it does not.
+
+    >>> with CorpusFolder(Path("corpora/tones")) as corpus:  # doctest: +SKIP
+    ...     corpus.add("tone_1", samples, 8000, text="one")
+    """
+
+    def __init__(self, out: Path, *, overwrite: bool = False) -> None:
+        """Refuse an ``out`` that exists, unless it is a corpus folder and ``overwrite`` is set."""
+        self.out = Path(os.path.abspath(out))  # noqa: PTH100 (a link keeps its name)
+        if self.out.exists():
+            if not overwrite:
+                raise OutputError(f"{out} exists already: choose another folder or give --overwrite")
+            if not (self.out / "manifest.jsonl").is_file():
+                raise OutputError(
+                    f"{out} is not a corpus folder (it has no manifest.jsonl): it is not overwritten"
+                )
+        self.partial = self.out.with_name(f".{self.out.name}.partial.{os.getpid()}")
+        self.utterances = 0
+        self.seconds = 0.0
+
+    def __enter__(self) -> Self:
+        try:
+            (self.partial / "audio").mkdir(parents=True)
+            self._manifest = (self.partial / "manifest.jsonl").open("w", encoding="utf-8")
+        except OSError as error:
+            raise output_error(self.out, error) from None
+        return self
+
+    def add(self, name: str, samples: Samples, sample_rate: int, /, **fields: Any) -> None:
+        """Write ``audio/NAME.flac`` (16 bit) from (N,) samples, and its line of the manifest."""
+        path = f"audio/{name}.flac"
+        seconds = len(samples) / sample_rate
+        try:
+            (self.partial / path).write_bytes(flac_bytes(samples, sample_rate))
+            record = {"audio_filepath": path, "duration": round(seconds, 4), **fields}
+            self._manifest.write(json.dumps(record, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise output_error(self.out, error) from None
+        self.utterances += 1
+        self.seconds += seconds
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._manifest.close()
+        if kind is not None:
+            shutil.rmtree(self.partial, ignore_errors=True)
+            return
+        retired = self.partial.with_name(f".{self.out.name}.old.{os.getpid()}")
+        if self.out.exists():
+            self.out.rename(retired)
+        self.partial.rename(self.out)
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+def flac_bytes(samples: Samples, rate: int) -> bytes:
+    """A 16-bit FLAC file of (N,) samples; what exceeds full scale is clipped."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.clip(samples, -1.0, 32767 / 32768), rate, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def read_manifest(path: Path) -> list[dict[str, Any]]:
+    """The lines of a JSON-lines manifest, with ``audio_filepath`` made relative to the current folder."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorpusError(f"{path} cannot be read as a manifest: {error}") from None
+    records: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            record["audio_filepath"] = str(path.parent / record["audio_filepath"])
+            record["text"] = str(record["text"])
+        except (ValueError, KeyError, TypeError):
+            raise CorpusError(
+                f"{path}, line {number}: not a JSON object with audio_filepath and text; correct the line"
+            ) from None
+        records.append(record)
+    return records
+
+
+def balanced_lengths(count: int, shortest: int, longest: int) -> list[int]:
+    """``count`` lengths that go round from ``shortest`` to ``longest``: as many of each as can be."""
+    if count < 1:
+        raise ConfigError(f"{count} strings are asked for: ask for at least one")
+    if not 1 <= shortest <= longest:
+        raise ConfigError(f"--min-digits {shortest} --max-digits {longest}: want 1 <= min <= max")
+    return [shortest + index % (longest - shortest + 1) for index in range(count)]
+
+
+def progress(items: Iterable[T], total: int, title: str) -> Iterator[T]:
+    """The items, with a progress bar on standard error where that is a terminal."""
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        yield from bar.track(items, total=total)
+
+
+def run(main: Callable[..., None]) -> None:
+    """Run a function as a command line; an error of the user's is one line and exit code 2."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command()(main)
+    try:
+        app()
+    except AsrError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
