@@ -26,6 +26,7 @@ import torchaudio
 from asr_seq2seq.errors import AudioError
 
 MINIMUM_SECONDS = 0.025  # one analysis window of the features
+LOUDEST = 1e6  # times full scale; its power, and that of a batch with it, would overflow
 RATES = range(1_000, 1_000_001)  # Hz; what else a header claims is not believed
 _UNKNOWN_BYTES = 0x7FFF_0000  # near 2^31 or 2^32 stands in a WAV header whose writer could not go back to it
 _UNKNOWN_FRAMES = 1 << 40  # libsndfile gives a FLAC stream of unknown length 2^63 - 1 frames
@@ -133,7 +134,12 @@ def _locate(source: Source) -> tuple[str, str | _Memory]:
         if isinstance(source, bytes | bytearray | memoryview):
             data = bytes(source)
         elif not isinstance(source, str | Path):
+            if not hasattr(source, "read"):
+                wanted = "give a path, bytes, an open file, an array or a tensor"
+                raise AudioError(f"an object of type {type(source).__name__} is no sound: {wanted}")
             data = source.read()
+            if not isinstance(data, bytes | bytearray):
+                raise AudioError(f"{name} is open as text: open it in the mode rb")
         elif name == "-":
             name, data = "standard input", sys.stdin.buffer.read()
         else:
@@ -280,8 +286,8 @@ def _finish(samples: Samples, rate: int, sample_rate: int, name: str) -> torch.T
     waveform = torch.from_numpy(np.array(samples))  # a copy: the caller's array may be read-only
     if rate != sample_rate:
         waveform = _resample(waveform, rate, sample_rate)
-    if not bool(torch.isfinite(waveform).all()):
-        raise AudioError(f"{name} holds samples that are NaN or infinite: export it again")
+    if not bool((waveform.abs() <= LOUDEST).all()):  # false for NaN as well
+        raise AudioError(f"{name} holds samples that are NaN, infinite or absurdly large: export it again")
     return waveform
 
 

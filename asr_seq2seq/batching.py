@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -42,11 +45,20 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch with its tensors on `device`."""
-        moved = {
-            name: getattr(self, name).to(device, non_blocking=True)
-            for name in ("sound", "lengths", "tokens", "token_lengths")
-        }
-        return replace(self, **moved)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """The same batch in memory that a GPU copies from while it works; the loader calls this."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        return replace(
+            self,
+            sound=change(self.sound),
+            lengths=change(self.lengths),
+            tokens=change(self.tokens),
+            token_lengths=change(self.token_lengths),
+        )
 
 
 def pad_sound(sounds: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -58,9 +70,15 @@ def pad_sound(sounds: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 def read_cut(cut: Cut, sample_rate: int) -> Tensor:
     """The sound of an utterance, mono (N,), at `sample_rate`."""
     sources = cut.recording.sources
-    if len(sources) == 1 and sources[0].type == "file" and not cut.recording.transforms:
+    plain = len(sources) == 1 and sources[0].type == "file" and len(sources[0].channels) == 1
+    if plain and not cut.recording.transforms:
         return audio.load(sources[0].source, sample_rate, offset=cut.start, duration=cut.duration)
-    return audio.from_samples(cut.load_audio(), cut.sampling_rate, sample_rate)
+    try:
+        samples = cut.load_audio()
+    except Exception as error:  # lhotse raises whatever its readers meet
+        reason = " ".join(str(error).split())[:200]
+        raise AudioError(f"lhotse cannot read it ({reason}); mend the CutSet") from None
+    return audio.from_samples(samples, cut.sampling_rate, sample_rate)
 
 
 def read_batch(
@@ -106,6 +124,16 @@ class _Reader(Dataset[Batch]):
         return self.read(cuts)
 
 
+def _be_quiet(worker: int) -> None:
+    """Let the training process alone answer to Ctrl-C, which reaches every process of a terminal.
+
+    What goes wrong in a worker is raised there too; a worker itself would only print that its other
+    end has gone.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = lambda *_: None
+
+
 class Batches:
     """Iterate for one epoch of batches; `epoch` set before decides the order."""
 
@@ -142,7 +170,7 @@ class Batches:
             )
         loading: dict[str, Any] = {"num_workers": config.workers, "batch_size": None}
         if config.workers:
-            loading |= {"persistent_workers": True, "prefetch_factor": 4}
+            loading |= {"persistent_workers": True, "prefetch_factor": 4, "worker_init_fn": _be_quiet}
         self.loader: DataLoader[Batch] = DataLoader(
             _Reader(read), sampler=self.sampler, pin_memory=torch.cuda.is_available(), **loading
         )
@@ -158,20 +186,27 @@ def within_limits(cuts: CutSet, config: DataConfig) -> tuple[CutSet, int]:
     kept = [cut for cut in cuts if config.min_seconds <= cut.duration <= config.max_seconds]
     if not kept:
         raise CorpusError(
-            f"none of the {len(cuts)} training utterances is between data.min_seconds ({config.min_seconds:g}) "
-            f"and data.max_seconds ({config.max_seconds:g}) long; change these limits"
+            f"none of the {len(cuts)} training utterances is as long as data.min_seconds "
+            f"({config.min_seconds:g}) and data.max_seconds ({config.max_seconds:g}) want; change these"
         )
     return CutSet.from_cuts(kept), len(cuts) - len(kept)
 
 
 def hold_out(cuts: CutSet, fraction: float) -> tuple[CutSet, CutSet]:
-    """Split into training and dev utterances by a hash of their names: the same on every machine."""
-    order = sorted(cuts, key=lambda cut: hashlib.md5(cut.id.encode()).hexdigest())
-    count = max(1, round(fraction * len(order)))
-    if count >= len(order):
-        raise CorpusError(f"{len(order)} utterances are too few to hold some out; give data.dev instead")
-    held = {cut.id for cut in order[:count]}
-    return (
-        CutSet.from_cuts(cut for cut in cuts if cut.id not in held),
-        CutSet.from_cuts(cut for cut in cuts if cut.id in held),
-    )
+    """Split into training and dev utterances by a hash of their names: the same on every machine.
+
+    Copies of an utterance, as of a corpus that is named twice to weigh more, stay on one side; the
+    dev set has it once.
+    """
+    names = sorted({_name(cut) for cut in cuts}, key=lambda name: hashlib.md5(name.encode()).hexdigest())
+    count = max(1, round(fraction * len(names)))
+    if count >= len(names):
+        raise CorpusError(f"{len(names)} utterances are too few to hold some out; give data.dev instead")
+    held = set(names[:count])
+    dev = {_name(cut): cut for cut in cuts if _name(cut) in held}
+    return CutSet.from_cuts(cut for cut in cuts if _name(cut) not in held), CutSet.from_cuts(dev.values())
+
+
+def _name(cut: Cut) -> str:
+    """The utterance's name without the number that tells copies of it apart."""
+    return re.sub(r"#\d+$", "", str(cut.id))

@@ -10,18 +10,19 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from asr_seq2seq.errors import AsrError, ConfigError
+from asr_seq2seq import __version__
+from asr_seq2seq.errors import AsrError, ConfigError, OutputError
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Sequence-to-sequence speech recognition: transcribe, train, evaluate.",
 )
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
@@ -30,14 +31,37 @@ CtcWeight = Annotated[float | None, typer.Option(min=0, max=0.99, help="Share of
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)
+    ] = False,
+) -> None:
+    """Sequence-to-sequence speech recognition: transcribe, train, evaluate."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
 @app.command(epilog="Example:  asr-seq2seq transcribe data/samples/*.flac")
 def transcribe(
-    files: Annotated[list[str], typer.Argument(help="Sound files; - is standard input.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(help="Sound files, folders of them, quoted patterns; - is standard input."),
+    ],
     model: Annotated[
         Path | None, typer.Option(help="Model file; the bundled English digits without it.")
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the results.")] = None,
-    formats: Annotated[str, typer.Option("-f", "--formats", help="txt, json or all, with commas.")] = "txt",
+    formats: Annotated[
+        str, typer.Option("-f", "--formats", help="txt, srt, vtt, tsv, json, ctm or all, with commas.")
+    ] = "txt",
+    recursive: Annotated[
+        bool, typer.Option("-r", "--recursive", help="Search the folders in folders too.")
+    ] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Pass over inputs whose results are all in -o already.")
+    ] = False,
     beam_size: BeamSize = None,
     ctc_weight: CtcWeight = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Files decoded together.")] = None,
@@ -48,39 +72,62 @@ def transcribe(
 
     The text of one file is printed alone; of several, each on a line after its name and a tab.
     """
-    from asr_seq2seq.writers import parse_formats, write
+    from asr_seq2seq.inputs import find_sounds
+    from asr_seq2seq.writers import are_written, parse_formats, write
 
     wanted = parse_formats(formats)
-    stems = [Path(name).stem if name != "-" else "stdin" for name in files]
+    if output is None and (skip_existing or wanted != ["txt"]):
+        flag = "--skip-existing" if skip_existing else f"-f {formats}"
+        raise ConfigError(f"{flag} needs a folder for the results: name one with -o")
+    sounds, unmatched = find_sounds(files, recursive=recursive)
+    alone = len(files) == 1 and (sounds == files or not sounds)
+    if alone and unmatched:
+        raise unmatched[0]
+    for error in unmatched:
+        print(f"error: {error}", file=sys.stderr)
+    total, failed = len(sounds) + len(unmatched), len(unmatched)
+
+    stems = [Path(name).stem if name != "-" else "stdin" for name in sounds]
     if output is not None and len(set(stems)) < len(stems):
         twice = next(stem for stem in stems if stems.count(stem) > 1)
         raise ConfigError(f"two inputs would both be written to {output / twice}; rename one of them")
+    inputs = list(zip(sounds, stems, strict=True))
+    if output is not None and skip_existing:
+        inputs = [(name, stem) for name, stem in inputs if not are_written(output, stem, wanted)]
+        print(f"{len(sounds) - len(inputs)} of {total} files skipped: already in {output}", file=sys.stderr)
 
     from asr_seq2seq.progress import count_progress
     from asr_seq2seq.recognizer import Recognizer
 
-    recognizer = Recognizer.load(model, device=device)
-    recognizer.search = _searching(recognizer.search, beam_size, ctc_weight, batch_size)
-    results, failed = [], 0
+    recognizer = Recognizer.load(
+        model, device=device, beam_size=beam_size, ctc_weight=ctc_weight, batch_size=batch_size
+    )
+    results = []
     with count_progress() as progress:
-        bar = progress.add_task("transcribing", total=len(files))
-        found = recognizer.transcribe_each(files, on_batch=lambda count: progress.advance(bar, count))
-        for name, stem, result in zip(files, stems, found, strict=True):
-            if isinstance(result, AsrError):
-                if len(files) == 1:
+        bar = progress.add_task("transcribing", total=len(inputs))
+        found = recognizer.transcribe_each([name for name, _ in inputs])
+        for (name, stem), result in zip(inputs, found, strict=True):
+            progress.advance(bar)
+            try:
+                if isinstance(result, AsrError):
                     raise result
+                if output is not None:
+                    write(result, output, stem, wanted)
+            except OutputError:
+                raise
+            except AsrError as error:
+                if alone:
+                    raise
                 failed += 1
-                print(f"error: {result}", file=sys.stderr)
+                print(f"error: {error}", file=sys.stderr)
                 continue
-            if output is not None:
-                write(result, output, stem, wanted)
-            elif not as_json:
-                print(result.text if len(files) == 1 else f"{name}\t{result.text}", flush=True)
+            if output is None and not as_json:
+                print(result.text if alone else f"{name}\t{result.text}", flush=True)
             results.append({"file": name, **result.to_dict()})
     if as_json:
-        _print_json(results[0] if len(files) == 1 else {"files": results, "failed": failed})
+        _print_json(results[0] if alone and results else {"files": results, "failed": failed})
     if failed:
-        print(f"{failed} of {len(files)} files could not be transcribed", file=sys.stderr)
+        print(f"{failed} of {total} files could not be transcribed", file=sys.stderr)
         raise typer.Exit(1)
 
 
@@ -102,11 +149,36 @@ def train(
 
     result = train_model(recipe, run or Path("runs") / config.stem, device)
     if result.interrupted:
-        saved = f"; the best model so far is {result.model}" if result.epoch else "; no epoch was finished"
-        print(f"interrupted{saved}", file=sys.stderr)
-        raise typer.Exit(130)
+        _stop_interrupted(result.model, result.epoch)
     if as_json:
-        _print_json({"model": str(result.model), "epoch": result.epoch, "dev_wer": result.dev_wer})
+        _print_json({"model": str(result.model), "epoch": result.epoch, "dev_wer": round(result.dev_wer, 6)})
+    else:
+        print(result.model)
+
+
+@app.command(epilog="Example:  asr-seq2seq train-lm configs/lm_chars.yaml --set data.train=sentences.txt")
+def train_lm(
+    config: Annotated[Path, typer.Argument(help="A recipe in YAML; see configs/lm_chars.yaml.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="path.to.key=value; repeatable.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder; runs/NAME of the recipe without it.")] = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Train a character language model on text; the best one by dev loss is RUN/model.safetensors."""
+    from asr_seq2seq.config import load_language_model_config
+
+    recipe = load_language_model_config(config, settings or [])
+    from asr_seq2seq.training.language_model import train_language_model
+
+    result = train_language_model(recipe, run or Path("runs") / config.stem, device)
+    if result.interrupted:
+        _stop_interrupted(result.model, result.epoch)
+    if as_json:
+        _print_json(
+            {"model": str(result.model), "epoch": result.epoch, "dev_perplexity": result.dev_perplexity}
+        )
     else:
         print(result.model)
 
@@ -117,26 +189,51 @@ def evaluate(
     corpus: Annotated[Path, typer.Argument(help="JSON-lines manifest or CutSet with texts.")],
     beam_size: BeamSize = None,
     ctc_weight: CtcWeight = None,
+    language_model: Annotated[
+        Path | None, typer.Option(help="Model of train-lm, or word n-grams (.arpa; .bin, .klm of kenlm).")
+    ] = None,
+    lm_weight: Annotated[float | None, typer.Option(min=0, help="Weight of the language model.")] = None,
     hypotheses: Annotated[
         Path | None, typer.Option(help="Write each utterance's texts here (JSON lines).")
     ] = None,
+    n_best: Annotated[
+        int, typer.Option(min=0, help="Best texts of each utterance to write there with their scores.")
+    ] = 0,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Recognise a corpus and print word and character error rates."""
-    from asr_seq2seq.corpora import load_corpus
+    if lm_weight is not None and language_model is None:
+        raise ConfigError("--lm-weight needs a language model: name one with --language-model")
+    if n_best and hypotheses is None:
+        raise ConfigError("--n-best needs a file for the texts: name one with --hypotheses")
+    if hypotheses is not None and not hypotheses.parent.is_dir():
+        raise OutputError(f"cannot write {hypotheses}: its folder does not exist; create it first")
+    from asr_seq2seq.corpora import load_corpora
+    from asr_seq2seq.device import pick_device
     from asr_seq2seq.evaluation import evaluate as evaluate_model
     from asr_seq2seq.model_file import load_model
     from asr_seq2seq.progress import sound_progress
-    from asr_seq2seq.recognizer import pick_device
     from asr_seq2seq.scoring.hypotheses import write
 
     recogniser = load_model(model, pick_device(device))
-    search = _searching(recogniser.config.search, beam_size, ctc_weight)
-    cuts = load_corpus(corpus)
+    search = recogniser.searching(beam_size=beam_size, ctc_weight=ctc_weight, lm_weight=lm_weight)
+    lm = None
+    if language_model is not None:
+        from asr_seq2seq.language_model_file import load_text_scorer
+
+        lm = load_text_scorer(language_model, recogniser.alphabet, pick_device(device))
+    cuts = load_corpora([corpus])
     with sound_progress() as progress:
         bar = progress.add_task("evaluating", total=sum(cut.duration for cut in cuts), note="")
-        result = evaluate_model(recogniser, cuts, search, lambda seconds: progress.advance(bar, seconds))
+        result = evaluate_model(
+            recogniser,
+            cuts,
+            search,
+            lambda seconds: progress.advance(bar, seconds),
+            lm=lm,
+            n_best=n_best,
+        )
     if hypotheses is not None:
         write(hypotheses, result.lines)
     score = result.score
@@ -180,12 +277,10 @@ def inspect(
     )
 
 
-def _searching(
-    search: Any, beam_size: int | None, ctc_weight: float | None, batch_size: int | None = None
-) -> Any:
-    """The model's own search settings with those of the command line in their place."""
-    given = {"beam_size": beam_size, "ctc_weight": ctc_weight, "batch_size": batch_size}
-    return search.model_copy(update={name: value for name, value in given.items() if value is not None})
+def _stop_interrupted(model: Path, epoch: int) -> NoReturn:
+    saved = f"; the best model so far is {model}" if epoch else "; no epoch was finished"
+    print(f"interrupted{saved}", file=sys.stderr)
+    raise typer.Exit(130)
 
 
 def _print_json(value: Any) -> None:
@@ -203,17 +298,13 @@ def main() -> None:
     except AsrError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:  # the reader of our output, `head` perhaps, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print(
-            f"error: standard output cannot be written ({error.strerror}); send it elsewhere", file=sys.stderr
-        )
+        what = error.filename or "standard output"
+        print(f"error: {what} cannot be written ({error.strerror}); send it elsewhere", file=sys.stderr)
         sys.exit(2)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -41,7 +41,9 @@ class DataConfig(_Settings):
         lt=1,
         description="part of the training utterances held out as dev set where `dev` is empty",
     )
-    batch_seconds: float = Field(80.0, gt=0, description="seconds of sound in a batch, padding included")
+    batch_seconds: float = Field(
+        80.0, gt=0, description="seconds of sound in a batch, before padding and speed changes"
+    )
     min_seconds: float = Field(0.05, ge=0, description="shorter utterances are left out of training")
     max_seconds: float = Field(30.0, gt=0, description="longer utterances are left out of training")
     buckets: int = Field(20, ge=1, description="groups of similar length that batches are drawn from")
@@ -159,8 +161,8 @@ class ModelConfig(_Settings):
         return self
 
 
-class TrainingConfig(_Settings):
-    """How the network learns."""
+class OptimizationConfig(_Settings):
+    """How weights are found: epochs, optimizer, learning rate."""
 
     epochs: int = Field(30, ge=1)
     optimizer: Literal["sgd", "adam", "adamw", "adadelta"] = "adamw"
@@ -172,6 +174,11 @@ class TrainingConfig(_Settings):
     plateau_factor: float = Field(0.5, gt=0, lt=1)
     plateau_patience: int = Field(2, ge=0, description="epochs without a better dev loss")
     gradient_clip: float = Field(5.0, gt=0, description="largest norm of the whole gradient")
+
+
+class TrainingConfig(OptimizationConfig):
+    """How the network learns."""
+
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     average_decay: float = Field(
         0.0,
@@ -192,9 +199,19 @@ class SearchConfig(_Settings):
     ctc_weight: float = Field(
         0.3, ge=0, lt=1, description="share of the CTC prefix score where there is a head"
     )
+    lm_weight: float = Field(0.3, ge=0, description="weight of a language model's score where one is given")
     length_reward: float = Field(0.0, description="added for each character")
+    temperature: float = Field(1.0, gt=0, description="the decoder's logits are divided by it")
     tokens_per_frame: float = Field(1.0, gt=0, description="longest output, characters per encoded frame")
     batch_size: int = Field(16, ge=1, description="utterances decoded together")
+
+    def changed(self, **given: Any) -> SearchConfig:
+        """A copy with those settings that are given, not None, in place; checked like a recipe."""
+        tree = self.model_dump() | {name: value for name, value in given.items() if value is not None}
+        try:
+            return SearchConfig.model_validate(tree)
+        except ValidationError as error:
+            raise ConfigError(f"search: {_first_problem(error, SearchConfig)}") from None
 
 
 class Config(_Settings):
@@ -208,37 +225,94 @@ class Config(_Settings):
     search: SearchConfig = SearchConfig()
 
 
+class TextDataConfig(_Settings):
+    """Where a language model's sentences are and how they are put into batches."""
+
+    train: Paths = Field(default=[], description="text files, one sentence a line, or corpora")
+    dev: Paths = Field(default=[], description="the same, to choose the best model on")
+    dev_fraction: float = Field(
+        0.0, ge=0, lt=1, description="part of the training sentences held out where `dev` is empty"
+    )
+    batch_characters: int = Field(4000, ge=1, description="characters in a batch, padding included")
+    max_characters: int = Field(1000, ge=1, description="longer sentences are left out")
+    normalizer: str = Field("english-v1", description="how sentences are written before they are learnt")
+
+    @model_validator(mode="after")
+    def _one_source_of_dev(self) -> Self:
+        if self.dev and self.dev_fraction:
+            raise ValueError("`dev` and `dev_fraction` exclude each other: give one of them")
+        return self
+
+
+class CharacterLstmConfig(_Settings):
+    """The network of a language model."""
+
+    embedding: int = Field(64, ge=1)
+    units: int = Field(512, ge=1)
+    layers: int = Field(2, ge=1)
+    dropout: float = Field(0.2, ge=0, lt=1)
+
+
+class LanguageModelConfig(_Settings):
+    """A recipe for a character language model."""
+
+    seed: int = 1
+    data: TextDataConfig = TextDataConfig()
+    model: CharacterLstmConfig = CharacterLstmConfig()
+    training: OptimizationConfig = OptimizationConfig()
+
+
+_Recipe = TypeVar("_Recipe", Config, LanguageModelConfig)
+
+
 def load_config(path: Path | str, overrides: Iterable[str] = ()) -> Config:
     """Read a recipe and apply overrides such as ``training.epochs=10`` (values are YAML).
 
     Raises ConfigError that names the file, the key and the nearest valid key.
     """
-    path = Path(path)
+    return validate(_read_tree(Path(path), overrides), str(path))
+
+
+def load_language_model_config(path: Path | str, overrides: Iterable[str] = ()) -> LanguageModelConfig:
+    """The same for a language model's recipe."""
+    return validate_language_model(_read_tree(Path(path), overrides), str(path))
+
+
+def _read_tree(path: Path, overrides: Iterable[str]) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such configuration file; the recipes are in configs/") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as a configuration ({error}); give a YAML file") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: is not valid YAML ({_one_line(error)}); mend it there") from None
     tree = {} if tree is None else tree
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: must be a table of settings such as `training: {{epochs: 30}}`")
     for override in overrides:
         _apply(tree, override)
-    return validate(tree, str(path))
+    return tree
 
 
 def validate(tree: dict[str, Any], place: str) -> Config:
     """Check a tree of settings; `place` is named in the ConfigError."""
+    return _validate(Config, tree, place)
+
+
+def validate_language_model(tree: dict[str, Any], place: str) -> LanguageModelConfig:
+    """The same for a language model's settings."""
+    return _validate(LanguageModelConfig, tree, place)
+
+
+def _validate(recipe: type[_Recipe], tree: dict[str, Any], place: str) -> _Recipe:
     try:
-        return Config.model_validate(tree)
+        return recipe.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(f"{place}: {_first_problem(error)}") from None
+        raise ConfigError(f"{place}: {_first_problem(error, recipe)}") from None
 
 
-def to_yaml(config: Config) -> str:
+def to_yaml(config: Config | LanguageModelConfig) -> str:
     """The whole recipe, defaults included, as YAML that `load_config` reads back."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
@@ -250,12 +324,14 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override}: must look like path.to.key=value, e.g. training.epochs=10")
     node = tree
     for part in parts[:-1]:
+        if isinstance(node.get(part), list):
+            raise ConfigError(f"--set {override}: {part} is a list; give the whole of it, {part}=[...]")
         if not isinstance(node.get(part), dict):
             node[part] = {}
         node = node[part]
     try:
         node[parts[-1]] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"--set {override}: the value is not valid YAML ({_one_line(error)})") from None
 
 
@@ -263,12 +339,12 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _first_problem(error: ValidationError) -> str:
+def _first_problem(error: ValidationError, recipe: type[BaseModel]) -> str:
     problem = error.errors()[0]
     location = [part for part in problem["loc"] if isinstance(part, str | int)]
     name = ".".join(str(part) for part in location)
     if problem["type"] == "extra_forbidden":
-        valid = _keys_at(location[:-1])
+        valid = _keys_at(location[:-1], recipe)
         near = difflib.get_close_matches(str(location[-1]), valid, n=1, cutoff=0.0)
         return (
             f"unknown key `{name}`; the nearest valid key is `{'.'.join([*map(str, location[:-1]), *near])}`"
@@ -281,9 +357,9 @@ def _first_problem(error: ValidationError) -> str:
     return f"{where}{message}{shown}"
 
 
-def _keys_at(location: list[str | int]) -> list[str]:
+def _keys_at(location: list[str | int], recipe: type[BaseModel]) -> list[str]:
     """Names of the settings in the table at `location`."""
-    room: type[BaseModel] = Config
+    room = recipe
     for part in location:
         if isinstance(part, str) and part in room.model_fields:
             annotation: Any = room.model_fields[part].annotation

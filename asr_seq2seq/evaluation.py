@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from lhotse import CutSet
 
 from asr_seq2seq.batching import Batch, Batches
 from asr_seq2seq.config import SearchConfig
-from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.errors import ConfigError, CorpusError
 from asr_seq2seq.model_file import ModelFile
-from asr_seq2seq.scoring.hypotheses import HypothesisLine
+from asr_seq2seq.scoring.hypotheses import Candidate, HypothesisLine
 from asr_seq2seq.scoring.wer import Score, score
-from asr_seq2seq.search import search
+from asr_seq2seq.search import Hypothesis, search
+from asr_seq2seq.search.scorers import TextScorer
+from asr_seq2seq.text import Alphabet
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,16 @@ class Evaluation:
 
 
 def decode(
-    recogniser: ModelFile, batches: Iterable[Batch], config: SearchConfig
+    recogniser: ModelFile,
+    batches: Iterable[Batch],
+    config: SearchConfig,
+    *,
+    lm: TextScorer | None = None,
+    n_best: int = 0,
 ) -> Iterable[list[HypothesisLine]]:
     """For each batch its best hypotheses; the references are the batch's normalised texts.
+
+    Each line holds the `n_best` best texts with the parts of their scores.
 
     Raises CorpusError for an utterance that cannot be read: a score must not pass over it.
     """
@@ -43,7 +52,7 @@ def decode(
         batch = batch.to(device)
         with torch.inference_mode():
             encoded = recogniser.model.encode(batch.sound, batch.lengths)
-        found = search(recogniser.model, encoded, config)
+        found = search(recogniser.model, encoded, config, lm)
         seconds = (batch.lengths / recogniser.config.features.sample_rate).tolist()
         yield [
             HypothesisLine(
@@ -52,9 +61,15 @@ def decode(
                 hypothesis=recogniser.alphabet.decode(best[0].tokens).strip(),
                 score=best[0].score,
                 duration=duration,
+                n_best=tuple(_candidate(one, recogniser.alphabet) for one in best[:n_best]),
             )
             for name, text, best, duration in zip(batch.ids, batch.texts, found, seconds, strict=True)
         ]
+
+
+def _candidate(one: Hypothesis, alphabet: Alphabet) -> Candidate:
+    text = alphabet.decode(one.tokens).strip()
+    return Candidate(text, one.score, one.decoder, one.length, one.ctc, one.lm)
 
 
 def evaluate(
@@ -62,8 +77,15 @@ def evaluate(
     cuts: CutSet,
     config: SearchConfig,
     on_batch: Callable[[float], None] = lambda seconds: None,
+    *,
+    lm: TextScorer | None = None,
+    n_best: int = 0,
 ) -> Evaluation:
     """Recognise every utterance of `cuts`; `on_batch` is told the seconds of sound just done."""
+    if n_best > config.beam_size:
+        raise ConfigError(
+            f"{n_best} best texts need a beam that holds them: give --beam-size {n_best} or more"
+        )
     started = time.perf_counter()
     batches = Batches(
         cuts,
@@ -73,19 +95,11 @@ def evaluate(
         normalizer=recogniser.normalizer,
     )
     found: dict[str, HypothesisLine] = {}
-    for lines in decode(recogniser, batches, config):
+    for lines in decode(recogniser, batches, config, lm=lm, n_best=n_best):
         found |= {line.id: line for line in lines}
         on_batch(sum(line.duration or 0.0 for line in lines))
-    speakers = {cut.id: cut.supervisions[0].speaker for cut in cuts}
     ordered = [
-        HypothesisLine(
-            id=cut.id,
-            reference=cut.supervisions[0].text,
-            hypothesis=found[cut.id].hypothesis,
-            score=found[cut.id].score,
-            duration=found[cut.id].duration,
-            speaker=speakers[cut.id],
-        )
+        replace(found[cut.id], reference=cut.supervisions[0].text, speaker=cut.supervisions[0].speaker)
         for cut in cuts
     ]
     result = score(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torchaudio.transforms import MelSpectrogram, SpecAugment
 
 from asr_seq2seq.config import FeaturesConfig
+from asr_seq2seq.errors import CorpusError
 
 _EPSILON = 1e-5
 _LEVEL = 0.1  # root mean square of a speaker close to the microphone
@@ -120,11 +121,13 @@ class LogMel(nn.Module):
         total = torch.zeros(3, self.size, dtype=torch.float64)
         for sound, lengths in batches:
             sound, lengths = sound.to(self.mean.device), lengths.to(self.mean.device)
-            features = self.log_mel(self._prepare(sound, lengths)).double().cpu()
+            features = self.log_mel(self._prepare(sound, lengths)).cpu().double()
             mask = length_mask(self.frames(lengths).cpu(), features.shape[1])[..., None]
             total[0] += mask.sum((0, 1))
             total[1] += (features * mask).sum((0, 1))
             total[2] += (features.square() * mask).sum((0, 1))
+        if not total[0].any():
+            raise CorpusError("no training utterance can be read; `inspect` the corpus and mend it")
         mean = total[1] / total[0]
         self.mean.copy_(mean)
         self.deviation.copy_((total[2] / total[0] - mean.square()).clamp_min(_EPSILON).sqrt())

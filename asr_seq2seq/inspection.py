@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ def inspect(path: Path) -> dict[str, Any]:
     """Facts about `path` that fit into JSON; its kind is told by its name."""
     if path.suffix == ".safetensors":
         return inspect_model(path)
-    if path.is_dir() and (path / "config.yaml").exists():
+    if path.is_dir() and (path / "metrics.jsonl").exists():
         return inspect_run(path)
     if not path.exists():
         raise AsrError(f"{path}: no such file or folder; give a corpus, a model file or a run folder")
@@ -46,12 +47,17 @@ def inspect_model(path: Path) -> dict[str, Any]:
 def inspect_run(path: Path) -> dict[str, Any]:
     """How far a run has come and its best epoch."""
     metrics = path / "metrics.jsonl"
-    epochs = [json.loads(line) for line in metrics.read_text().splitlines()] if metrics.exists() else []
+    try:
+        lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
+        epochs = [json.loads(line) for line in lines]
+    except ValueError:
+        raise AsrError(f"{metrics}: a line is not JSON; delete that line") from None
     facts: dict[str, Any] = {"kind": "run folder", "epochs": len(epochs)}
     if epochs:
-        best = min(epochs, key=lambda epoch: (epoch["dev_wer"], epoch["dev_cer"], epoch["dev_loss"]))
+        ranks = [name for name in ("dev_wer", "dev_cer", "dev_loss") if name in epochs[0]]
+        best = min(epochs, key=lambda epoch: [math.inf if epoch[r] is None else epoch[r] for r in ranks])
         facts |= {"best": best, "last": epochs[-1]}
-    if (path / "model.safetensors").exists():
+    if (path / "model.safetensors").exists() and "dev_wer" in facts.get("best", {}):
         facts["model"] = inspect_model(path / "model.safetensors")
     return facts
 

@@ -1,31 +1,37 @@
 """One `.safetensors` file that holds a whole recogniser: weights, settings, alphabet, provenance.
 
 The tensors are the network's weights; everything else is one JSON text in the file's metadata.
-Nothing is ever unpickled.
+Nothing is ever unpickled. `write_file` and `read_file` are the same for a language model.
 """
 
 from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from pydantic import BaseModel
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from torch import nn
 
 from asr_seq2seq import __version__
-from asr_seq2seq.config import Config, validate
-from asr_seq2seq.errors import AsrError, ModelFileError
+from asr_seq2seq.config import Config, SearchConfig, validate
+from asr_seq2seq.errors import AsrError, ConfigError, ModelFileError
 from asr_seq2seq.files import atomic_write
 from asr_seq2seq.model.seq2seq import Seq2Seq
 from asr_seq2seq.text import Alphabet, Normalizer
 
 FORMAT = "asr_seq2seq/1"
+LANGUAGE_MODEL_FORMAT = "asr_seq2seq_lm/1"
+# By the name before the version: what such a file holds, and the verb that writes it.
+_KINDS = {"asr_seq2seq": ("a recogniser", "train"), "asr_seq2seq_lm": ("a language model", "train-lm")}
 BUNDLED = "digits.safetensors"
 
 
@@ -39,24 +45,29 @@ class ModelFile:
     normalizer: Normalizer
     provenance: dict[str, Any] = field(default_factory=dict)
 
+    def searching(self, **given: Any) -> SearchConfig:
+        """Its own search settings with those that are given, not None, in their place."""
+        if given.get("ctc_weight") and self.model.ctc_head is None:
+            raise ConfigError("this model has no CTC head, so that ctc_weight must be 0 or left out")
+        return self.config.search.changed(**given)
+
+
+_Network = TypeVar("_Network", bound=nn.Module)
+_Settings = TypeVar("_Settings", bound=BaseModel)
+
 
 def save_model(path: Path, recogniser: ModelFile, *, half: bool = False) -> None:
     """Write `path`, all or nothing; `half` stores the weights as float16, half the size."""
-    metadata = {
-        "format": FORMAT,
-        "version": __version__,
-        "config": recogniser.config.model_dump(mode="json"),
-        "alphabet": recogniser.alphabet.to_json(),
-        "normalizer": recogniser.normalizer.name,
-        "provenance": recogniser.provenance,
-    }
-    tensors = {
-        name: tensor.detach().cpu().to(torch.float16 if half else torch.float32).contiguous()
-        for name, tensor in recogniser.model.state_dict().items()
-    }
-    content = save_tensors(tensors, {"asr_seq2seq": json.dumps(metadata, ensure_ascii=False)})
-    with atomic_write(path, "wb") as file:
-        file.write(content)
+    write_file(
+        path,
+        FORMAT,
+        recogniser.model,
+        recogniser.config,
+        recogniser.alphabet,
+        recogniser.normalizer,
+        recogniser.provenance,
+        half=half,
+    )
 
 
 def load_model(path: str | Path | None = None, device: torch.device | str = "cpu") -> ModelFile:
@@ -67,20 +78,68 @@ def load_model(path: str | Path | None = None, device: torch.device | str = "cpu
     """
     if path is None:
         with as_file(files("asr_seq2seq") / "pretrained" / BUNDLED) as bundled:
+            if not bundled.exists():
+                raise ModelFileError("this installation has no bundled model; give a model file with --model")
             return load_model(bundled, device)
-    path = Path(path)
+    return ModelFile(*read_file(Path(path), FORMAT, validate, Seq2Seq, device))
+
+
+def write_file(
+    path: Path,
+    made_as: str,
+    model: nn.Module,
+    config: BaseModel,
+    alphabet: Alphabet,
+    normalizer: Normalizer,
+    provenance: dict[str, Any],
+    *,
+    half: bool = False,
+) -> None:
+    """Write a network and its description in the format `made_as`, all or nothing."""
+    metadata = {
+        "format": made_as,
+        "version": __version__,
+        "config": config.model_dump(mode="json"),
+        "alphabet": alphabet.to_json(),
+        "normalizer": normalizer.name,
+        "provenance": provenance,
+    }
+    tensors = {
+        name: tensor.detach().cpu().to(torch.float16 if half else torch.float32).contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+    content = save_tensors(tensors, {"asr_seq2seq": json.dumps(metadata, ensure_ascii=False)})
+    with atomic_write(path, "wb") as file:
+        file.write(content)
+
+
+def read_file(
+    path: Path,
+    wanted: str,
+    check: Callable[[dict[str, Any], str], _Settings],
+    build: Callable[[_Settings, int], _Network],
+    device: torch.device | str,
+) -> tuple[_Network, _Settings, Alphabet, Normalizer, dict[str, Any]]:
+    """The network in evaluation mode, its settings, alphabet, normaliser and provenance.
+
+    `check` turns a table into settings, `build` makes the network from these and the alphabet's size.
+    """
     content = _read(path)
-    metadata = _metadata(path, content)
+    metadata = _metadata(path, content, wanted)
     try:
         tensors = load_tensors(content)
     except SafetensorError as error:
         raise ModelFileError(f"{path}: is damaged or cut short ({error}); copy or train it again") from None
     try:
-        config = validate(metadata["config"], str(path))
+        if not isinstance(metadata["normalizer"], str) or not isinstance(metadata["provenance"], dict):
+            raise ModelFileError("the normaliser is no name or the provenance no table")
+        config = check(metadata["config"], "its configuration")
         alphabet = Alphabet.from_json(metadata["alphabet"])
         normalizer = Normalizer.named(metadata["normalizer"])
-        model = Seq2Seq(config, len(alphabet))
+        model = build(config, len(alphabet))
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        if not all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values()):
+            raise ModelFileError("not all of its weights are finite")
     except KeyError as error:
         raise ModelFileError(f"{path}: its description lacks {error}; copy or train it again") from None
     except AsrError as error:
@@ -92,7 +151,7 @@ def load_model(path: str | Path | None = None, device: torch.device | str = "cpu
             f"{path}: its weights do not fit its own description; copy or train it again"
         ) from None
     model.to(device).eval()
-    return ModelFile(model, config, alphabet, normalizer, metadata.get("provenance") or {})
+    return model, config, alphabet, normalizer, metadata["provenance"]
 
 
 def _read(path: Path) -> bytes:
@@ -110,9 +169,11 @@ def _read(path: Path) -> bytes:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
 
 
-def _metadata(path: Path, content: bytes) -> dict[str, Any]:
+def _metadata(path: Path, content: bytes, wanted: str) -> dict[str, Any]:
     """Our JSON in the header: 8 bytes of length, then a JSON table with `__metadata__`."""
-    foreign = f"{path}: is not a model file of this program; give a .safetensors file that `train` wrote"
+    kind_wanted = wanted.partition("/")[0]
+    needed, verb = _KINDS[kind_wanted]
+    foreign = f"{path}: is not a model file of this program; give a .safetensors file that `{verb}` wrote"
     if len(content) < 8:
         raise ModelFileError(foreign)
     (size,) = struct.unpack("<Q", content[:8])
@@ -124,9 +185,15 @@ def _metadata(path: Path, content: bytes) -> dict[str, Any]:
         made_with = metadata["format"]
     except (ValueError, KeyError, TypeError):
         raise ModelFileError(foreign) from None
-    if made_with != FORMAT:
+    kind = str(made_with).partition("/")[0]
+    if kind != kind_wanted and kind in _KINDS:
         raise ModelFileError(
-            f"{path}: has the format {made_with}, this program reads {FORMAT}; install the version that made it"
+            f"{path}: holds {_KINDS[kind][0]}, not {needed}; give a file that `{verb}` wrote"
+        )
+    if made_with != wanted:
+        raise ModelFileError(
+            f"{path}: has the format {made_with}, this program reads {wanted}; "
+            "install the version that made it"
         )
     assert isinstance(metadata, dict)
     return metadata

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -28,6 +30,8 @@ def sound_progress() -> Progress:
         TimeRemainingColumn(elapsed_when_finished=True),
         console=console,
         transient=True,
+        # Rich would show on the console what a redirected or piped standard output is to get.
+        redirect_stdout=sys.stdout.isatty(),
         disable=not console.is_terminal,
     )
 
@@ -41,5 +45,7 @@ def count_progress() -> Progress:
         TimeRemainingColumn(elapsed_when_finished=True),
         console=console,
         transient=True,
+        # Rich would show on the console what a redirected or piped standard output is to get.
+        redirect_stdout=sys.stdout.isatty(),
         disable=not console.is_terminal,
     )

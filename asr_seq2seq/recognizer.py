@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO, overload
 
@@ -12,56 +15,31 @@ import torch
 from torch import Tensor
 
 from asr_seq2seq import audio
+from asr_seq2seq.alignment import character_frames, word_times
 from asr_seq2seq.batching import pad_sound
 from asr_seq2seq.config import Config, SearchConfig
-from asr_seq2seq.errors import AsrError, ConfigError
+from asr_seq2seq.device import pick_device
+from asr_seq2seq.errors import AsrError
 from asr_seq2seq.model_file import ModelFile, load_model
-from asr_seq2seq.search import Hypothesis, search
-from asr_seq2seq.transcript import Segment, Transcript
+from asr_seq2seq.search import search
+from asr_seq2seq.segmentation import split
+from asr_seq2seq.transcript import Segment, Transcript, Word
 
 Source = str | Path | bytes | BinaryIO | npt.NDArray[Any] | Tensor
 
 
-def pick_device(name: str) -> torch.device:
-    """`auto` is CUDA, else Apple's MPS, else the CPU; any other name is torch's."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError):
-        raise ConfigError(f"device {name}: is not on this machine; use auto, cpu, cuda or mps") from None
-    return device
+@dataclass
+class _Job:
+    """One source on its way: how many of its pieces are still to be decoded, and what came out."""
 
+    waiting: int = 0
+    seconds: float = 0.0
+    segments: list[Segment] = field(default_factory=list)
+    error: AsrError | None = None
 
-def transcribe_sounds(
-    recogniser: ModelFile, sounds: Sequence[Tensor], config: SearchConfig
-) -> list[Transcript]:
-    """One batch of waveforms (N_i,) at the model's rate -> their transcripts."""
-    device = next(recogniser.model.parameters()).device
-    sound, lengths = pad_sound(sounds)
-    with torch.inference_mode():
-        encoded = recogniser.model.encode(sound.to(device), lengths.to(device))
-    rate = recogniser.config.features.sample_rate
-    found = search(recogniser.model, encoded, config)
-    return [
-        _transcript(recogniser, best[0], len(sound) / rate) for best, sound in zip(found, sounds, strict=True)
-    ]
-
-
-def _transcript(recogniser: ModelFile, hypothesis: Hypothesis, seconds: float) -> Transcript:
-    text = recogniser.alphabet.decode(hypothesis.tokens).strip()
-    segment = Segment(
-        id=0,
-        start=0.0,
-        end=seconds,
-        text=text,
-        tokens=hypothesis.tokens,
-        avg_logprob=hypothesis.decoder / (len(hypothesis.tokens) + 1),
-    )
-    return Transcript(text=text, segments=(segment,), language=None, duration=seconds)
+    def result(self) -> Transcript | AsrError:
+        text = " ".join(segment.text for segment in self.segments if segment.text)
+        return self.error or Transcript(text, tuple(self.segments), None, self.seconds)
 
 
 class Recognizer:
@@ -72,30 +50,45 @@ class Recognizer:
     'one two three'
     """
 
-    def __init__(self, recogniser: ModelFile, search: SearchConfig | None = None) -> None:
-        self.recogniser = recogniser
-        self.search = search or recogniser.config.search
+    def __init__(self, model_file: ModelFile, search: SearchConfig | None = None) -> None:
+        self.model_file = model_file
+        self.search = search or model_file.config.search
+        self._rate = model_file.config.features.sample_rate
+        # A longer sound is cut into pieces: the model has heard none so long in training.
+        known = model_file.provenance.get("longest_seconds", model_file.config.data.max_seconds)
+        self.longest_seconds = float(known)
 
     @classmethod
     def load(
-        cls, path: str | Path | None = None, *, device: str = "auto", beam_size: int | None = None
+        cls,
+        path: str | Path | None = None,
+        *,
+        device: str = "auto",
+        beam_size: int | None = None,
+        ctc_weight: float | None = None,
+        batch_size: int | None = None,
     ) -> Recognizer:
-        """Read a model file; the bundled model of English digits where `path` is None."""
-        recogniser = load_model(path, pick_device(device))
-        changes = {} if beam_size is None else {"beam_size": beam_size}
-        return cls(recogniser, recogniser.config.search.model_copy(update=changes))
+        """Read a model file; the bundled model of English digits where `path` is None.
+
+        `beam_size`, `ctc_weight` and `batch_size` take the place of the model's own settings.
+        """
+        model_file = load_model(path, pick_device(device))
+        changes = {"beam_size": beam_size, "ctc_weight": ctc_weight, "batch_size": batch_size}
+        return cls(model_file, model_file.searching(**changes))
 
     @property
     def config(self) -> Config:
         """The settings that the model was trained with."""
-        return self.recogniser.config
+        return self.model_file.config
 
     @overload
     def transcribe(self, source: Source, *, rate: int | None = None) -> Transcript: ...
     @overload
-    def transcribe(self, source: list[Source], *, rate: int | None = None) -> list[Transcript]: ...
     def transcribe(
-        self, source: Source | list[Source], *, rate: int | None = None
+        self, source: list[Source] | tuple[Source, ...], *, rate: int | None = None
+    ) -> list[Transcript]: ...
+    def transcribe(
+        self, source: Source | list[Source] | tuple[Source, ...], *, rate: int | None = None
     ) -> Transcript | list[Transcript]:
         """A path, bytes, an open file, samples, or a list of them -> a transcript, or a list of them.
 
@@ -103,37 +96,96 @@ class Recognizer:
         own where it is not given. Raises AudioError for the first sound that cannot be used.
         """
         results = []
-        for result in self.transcribe_each(source if isinstance(source, list) else [source], rate=rate):
+        for result in self.transcribe_each(
+            source if isinstance(source, list | tuple) else [source], rate=rate
+        ):
             if isinstance(result, AsrError):
                 raise result
             results.append(result)
-        return results if isinstance(source, list) else results[0]
+        return results if isinstance(source, list | tuple) else results[0]
 
     def transcribe_each(
         self,
         sources: Sequence[Source],
         *,
         rate: int | None = None,
-        on_batch: Callable[[int], None] = lambda count: None,
     ) -> Iterator[Transcript | AsrError]:
         """In the order of `sources`, each one's transcript or what is wrong with it.
 
-        One bad sound does not stop the others; `on_batch` is told how many were just finished.
+        One bad sound does not stop the others. Sounds longer than the model knows are split at
+        silence; pieces of all sources are decoded in batches.
         """
-        size = self.search.batch_size
-        for start in range(0, len(sources), size):
-            loaded = [self._load(source, rate) for source in sources[start : start + size]]
-            sounds = [sound for sound in loaded if isinstance(sound, Tensor)]
-            transcripts = iter(transcribe_sounds(self.recogniser, sounds, self.search) if sounds else ())
-            on_batch(len(loaded))
-            for item in loaded:
-                yield item if isinstance(item, AsrError) else next(transcripts)
+        jobs: deque[_Job] = deque()
+        pieces: list[tuple[_Job, float, Tensor]] = []  # with the second at which each begins
+        for source in sources:
+            job = _Job()
+            jobs.append(job)
+            try:
+                sound = self._load(source, rate)
+            except AsrError as error:
+                job.error = error
+            else:
+                job.seconds = len(sound) / self._rate
+                for start, stop in split(sound, self._rate, self.longest_seconds):
+                    job.waiting += 1
+                    pieces.append((job, start / self._rate, sound[start:stop]))
+                    if len(pieces) == self.search.batch_size:
+                        self._decode(pieces)
+                        pieces = []
+            while jobs and not jobs[0].waiting:
+                yield jobs.popleft().result()
+        self._decode(pieces)
+        yield from (job.result() for job in jobs)
 
-    def _load(self, source: Source, rate: int | None) -> Tensor | AsrError:
-        own = self.config.features.sample_rate
-        try:
-            if isinstance(source, np.ndarray | Tensor):
-                return audio.from_samples(source, rate or own, own)
-            return audio.load(source, own)
-        except AsrError as error:
-            return error
+    def _decode(self, pieces: Sequence[tuple[_Job, float, Tensor]]) -> None:
+        """Recognise one batch of pieces and give each job its segments, in order."""
+        if not pieces:
+            return
+        device = next(self.model_file.model.parameters()).device
+        sound, lengths = pad_sound([piece for _, _, piece in pieces])
+        with torch.inference_mode():
+            encoded = self.model_file.model.encode(sound.to(device), lengths.to(device))
+        found = search(self.model_file.model, encoded, self.search)
+        for number, ((job, start, piece), hypotheses) in enumerate(zip(pieces, found, strict=True)):
+            best = hypotheses[0]
+            ctc = None if encoded.ctc is None else encoded.ctc[number, : encoded.lengths[number]].cpu()
+            segment = Segment(
+                id=len(job.segments),
+                start=start,
+                end=start + len(piece) / self._rate,
+                text=self.model_file.alphabet.decode(best.tokens).strip(),
+                tokens=best.tokens,
+                avg_logprob=best.decoder / (len(best.tokens) + 1),
+                words=self._words(best.tokens, ctc, piece, start),
+            )
+            job.segments.append(segment)
+            job.waiting -= 1
+
+    def _words(
+        self, tokens: Sequence[int], ctc: Tensor | None, piece: Tensor, start: float
+    ) -> tuple[Word, ...]:
+        """The words of a piece that begins at `start`; without times where CTC cannot align them."""
+        alphabet = self.model_file.alphabet
+        (space,) = alphabet.encode(" ")
+        places = [
+            list(group) for key, group in groupby(range(len(tokens)), lambda i: tokens[i] == space) if not key
+        ]
+        texts = [alphabet.decode([tokens[i] for i in word]) for word in places]
+        frames = None if ctc is None else character_frames(ctc, tokens)
+        if frames is None:
+            return tuple(Word(text, None, None, None) for text in texts)
+        times = word_times(
+            [[frames[i] for i in word] for word in places],
+            self.model_file.model.seconds_per_frame,
+            piece,
+            self._rate,
+        )
+        return tuple(
+            Word(text, start + begin, start + end, None)
+            for text, (begin, end) in zip(texts, times, strict=True)
+        )
+
+    def _load(self, source: Source, rate: int | None) -> Tensor:
+        if isinstance(source, np.ndarray | Tensor):
+            return audio.from_samples(source, rate or self._rate, self._rate)
+        return audio.load(source, self._rate)

@@ -8,7 +8,7 @@ as the same text; its name is written into the model file, so it never changes u
 import difflib
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -103,16 +103,15 @@ class Alphabet:
     @classmethod
     def from_json(cls, characters: Any) -> "Alphabet":
         """Return the alphabet of a list made by :meth:`to_json`; ``ModelFileError`` if it cannot be one."""
-        remedy = "the model file is damaged or from another program"
         if not isinstance(characters, list) or not characters:
-            raise ModelFileError(f"the alphabet is not a list of characters: {remedy}")
+            raise ModelFileError("the alphabet is not a list of characters")
         for entry in characters:
             if not isinstance(entry, str) or len(entry) != 1:
-                raise ModelFileError(f"the alphabet entry {entry!r} is not a single character: {remedy}")
+                raise ModelFileError(f"the alphabet entry {entry!r} is not a single character")
         try:
             return cls("".join(characters))
         except ValueError as error:
-            raise ModelFileError(f"in the alphabet, {error}: {remedy}") from error
+            raise ModelFileError(f"in the alphabet, {error}") from error
 
 
 # People type all of these where English means an apostrophe; the last one is a modifier letter.
@@ -200,11 +199,6 @@ class Normalizer:
     def named(cls, name: str) -> "Normalizer":
         """Return the normaliser of this name; ``ConfigError`` with the nearest name if there is none."""
         return cls(name)
-
-    @staticmethod
-    def names() -> Sequence[str]:
-        """Return the names that :meth:`named` knows."""
-        return tuple(_STEPS)
 
     def __call__(self, text: str) -> str:
         """Return ``text`` normalised."""

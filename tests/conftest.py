@@ -75,6 +75,29 @@ def make_model(make_config: Callable[..., Config]) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
+def make_language_model() -> Callable[..., Any]:
+    """A tiny language model with random weights over an alphabet, in evaluation mode."""
+    import torch
+
+    from asr_seq2seq.config import validate_language_model
+    from asr_seq2seq.language_model_file import LanguageModelFile
+    from asr_seq2seq.model.language_model import LanguageModel
+    from asr_seq2seq.text import Alphabet, Normalizer
+
+    def make(characters: str, seed: int = 0, scale: float = 1.0) -> LanguageModelFile:
+        torch.manual_seed(seed)
+        shape = {"embedding": 5, "units": 8, "layers": 2, "dropout": 0.5}
+        config, alphabet = validate_language_model({"model": shape}, "the tiny recipe"), Alphabet(characters)
+        model = LanguageModel(config, len(alphabet)).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(scale)
+        return LanguageModelFile(model, config, alphabet, Normalizer.named("english-v1"), {"sentences": 0})
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def write_wav() -> Callable[..., Path]:
     """Write noise of some seconds; the samples are those of a floating-point file."""
     import numpy as np

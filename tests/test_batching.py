@@ -207,3 +207,24 @@ def test_too_few_utterances_to_hold_some_out() -> None:
         cuts = CutSet.from_cuts(cut_of(f"u{number}", 1.0) for number in range(count))
         with pytest.raises(CorpusError, match=f"{count} utterances are too few"):
             hold_out(cuts, fraction)
+
+
+def test_copies_of_an_utterance_are_held_out_together() -> None:
+    cuts = CutSet.from_cuts(cut_of(f"{n}{copy}", 1.0) for n in range(30) for copy in ("", "#2", "#3"))
+    train, dev = hold_out(cuts, 0.1)
+    assert len(dev) == 3
+    assert len(train) == 27 * 3
+    assert not {cut.id.partition("#")[0] for cut in dev} & {cut.id.partition("#")[0] for cut in train}
+
+
+def test_one_channel_of_a_file_with_two(tmp_path: Path) -> None:
+    import numpy as np
+    import soundfile
+
+    from asr_seq2seq.batching import read_cut
+
+    tone = np.sin(np.arange(8000) * 0.1)
+    soundfile.write(tmp_path / "two.wav", np.stack([tone, 0.5 * tone], axis=1), 8000)
+    recording = Recording.from_file(tmp_path / "two.wav")
+    cut = MonoCut("two", 0.0, 1.0, channel=1, recording=recording)
+    assert read_cut(cut, 8000).abs().max().item() == pytest.approx(0.5, abs=1e-3)

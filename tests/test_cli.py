@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,8 @@ import soundfile
 
 from asr_seq2seq import cli
 from asr_seq2seq.model_file import ModelFile, save_model
+from asr_seq2seq.transcript import Segment, Transcript, Word
+from asr_seq2seq.writers import WRITERS
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -48,12 +51,13 @@ def test_help_imports_no_torch() -> None:
     code = (
         "import sys; from asr_seq2seq import cli; sys.argv = ['asr-seq2seq', '--help']\n"
         "try: cli.main()\nexcept SystemExit: pass\n"
-        "import asr_seq2seq; heavy = {'torch', 'librosa', 'lhotse'} & set(sys.modules); assert not heavy, heavy"
+        "import asr_seq2seq; heavy = {'torch', 'librosa', 'lhotse'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("verb", ["transcribe", "train", "evaluate", "inspect"])
+@pytest.mark.parametrize("verb", ["transcribe", "train", "train-lm", "evaluate", "inspect"])
 def test_every_verb_shows_an_example(run: Run, verb: str) -> None:
     code, out, _ = run(verb, "--help")
     assert code == 0
@@ -136,12 +140,122 @@ def test_bad_files_among_good_ones_are_named_and_counted(run: Run, model: Path, 
     assert f"{len(bad)} of {len(bad) + 1} files" in err
 
 
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_folders_and_patterns(run: Run, model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "my [sounds]"
+    (folder / "below").mkdir(parents=True)
+    two, one = _sound(folder / "two.FLAC", _noise(), format="FLAC"), _sound(folder / "one.wav", _noise())
+    three = _sound(folder / "below" / "three.wav", _noise())
+    (folder / "notes.txt").touch()
+    (folder / "._one.wav").touch()
+    (folder / "folder.wav").mkdir()
+    pattern = tmp_path / "my*" / "*"
+    for arguments, expected in (
+        ((folder,), [one, two]),
+        ((folder, "-r"), [three, one, two]),
+        ((folder, "--recursive", "-o", tmp_path / "out"), []),
+        ((pattern,), [one, two]),
+        ((tmp_path / "**" / "t*.wav",), [three]),
+        ((folder / "below",), [three]),
+        ((three, folder), [three, one, two]),
+    ):
+        code, out, err = run("transcribe", *arguments, "--model", model)
+        assert (code, err) == (0, ""), arguments
+        assert [line.split("\t")[0] for line in out.splitlines()] == list(map(str, expected)), arguments
+    assert _names(tmp_path / "out") == ["one.txt", "three.txt", "two.txt"]
+    code, out, _ = run("transcribe", folder / "below", "--model", model, "--json")
+    assert [result["file"] for result in json.loads(out)["files"]] == [str(three)]
+
+
+def test_a_file_goes_before_the_pattern_of_its_name(run: Run, model: Path, tmp_path: Path) -> None:
+    named, _ = _sound(tmp_path / "take[1].wav", _noise()), _sound(tmp_path / "take1.wav", _noise(4000))
+    _, out, _ = run("transcribe", named, "--model", model, "--json")
+    assert json.loads(out)["file"] == str(named)
+
+
+def test_a_folder_or_a_pattern_without_sounds(run: Run, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty" / "below").mkdir(parents=True)
+    _sound(tmp_path / "empty" / "below" / "deep.wav", _noise())
+    empty, pattern = tmp_path / "empty", tmp_path / "*.ogg"
+    for name, words in ((empty, "--recursive"), (pattern, "check the pattern")):
+        code, out, err = run("transcribe", name, "--model", model)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith("error: ")
+        assert str(name) in err
+        assert words in err
+    good = _sound(tmp_path / "good.wav", _noise())
+    code, out, err = run("transcribe", empty, pattern, good, "--model", model)
+    assert code == 1
+    assert out.startswith(f"{good}\t")
+    assert "2 of 3 files" in err
+
+
+def test_a_recursive_search_with_two_files_of_one_name(run: Run, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "in" / "below").mkdir(parents=True)
+    _sound(tmp_path / "in" / "a.wav", _noise())
+    _sound(tmp_path / "in" / "below" / "a.flac", _noise())
+    code, _, err = run("transcribe", tmp_path / "in", "-r", "--model", model, "-o", tmp_path / "out")
+    assert code == 2
+    assert "would both be written" in err
+
+
+def test_what_is_written_already_is_skipped(run: Run, model: Path, tmp_path: Path) -> None:
+    sounds = [_sound(tmp_path / f"{name}.wav", _noise()) for name in ("a", "b", "c")]
+    out = tmp_path / "out"
+    out.mkdir()
+    for done in ("a.txt", "a.srt", "b.txt"):
+        (out / done).write_text("as it was")
+    options = ("--model", model, "-o", out, "-f", "txt,srt", "--skip-existing")
+    code, _, err = run("transcribe", *sounds, *options)
+    assert code == 0
+    assert "1 of 3 files skipped" in err
+    assert _names(out) == ["a.srt", "a.txt", "b.srt", "b.txt", "c.srt", "c.txt"]
+    assert (out / "a.txt").read_text() == "as it was"
+    assert (out / "b.txt").read_text() != "as it was"
+    code, printed, err = run("transcribe", sounds[0], *options, "--json")
+    assert (code, json.loads(printed)) == (0, {"files": [], "failed": 0})
+    assert "1 of 1 files skipped" in err
+    bad = tmp_path / "bad.wav"
+    bad.touch()
+    code, _, err = run("transcribe", *sounds, bad, *options)
+    assert code == 1
+    assert "3 of 4 files skipped" in err
+    assert "1 of 4 files could not" in err
+
+
+def test_every_format_of_a_transcript_with_and_without_word_times(
+    run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def transcript(*words: Word) -> Transcript:
+        return Transcript("one", (Segment(0, 0.0, 0.5, "one", (4,), -0.1, words),), None, 0.5)
+
+    results = [transcript(Word("one", 0.1, 0.4, 0.9)), transcript(), transcript(Word("one", 0.1, 0.4, 0.9))]
+    monkeypatch.setattr(
+        "asr_seq2seq.recognizer.Recognizer.transcribe_each",
+        lambda self, sources, **_: iter(results[: len(sources)]),
+    )
+    sounds = [_sound(tmp_path / f"{name}.wav", _noise()) for name in ("a", "b", "c")]
+    code, _, err = run("transcribe", *sounds, "--model", model, "-o", tmp_path / "out", "-f", "all")
+    assert code == 1
+    assert "b.ctm cannot be written" in err
+    assert "1 of 3 files" in err
+    expected = {f"{stem}.{name}" for stem in "abc" for name in WRITERS} - {"b.ctm"}
+    assert _names(tmp_path / "out") == sorted(expected)
+    assert (tmp_path / "out" / "c.ctm").read_text() == "c 1 0.100 0.300 one 0.9000\n"
+
+
 def test_other_mistakes_exit_with_2(run: Run, model: Path, tmp_path: Path) -> None:
     good = _sound(tmp_path / "good.wav", _noise())
     for arguments, words in (
         (("transcribe", good, "--model", tmp_path / "no.safetensors"), "no such model file"),
         (("transcribe", good, "--model", good), "not a model file"),
         (("transcribe", good, "--model", model, "-f", "jsn"), "json"),
+        (("transcribe", good, "--model", model, "-f", "srt"), "-f srt needs a folder"),
+        (("transcribe", good, "--model", model, "--skip-existing"), "--skip-existing needs a folder"),
+        (("transcribe", "n" * 300, "--model", model), "nnn"),
         (("evaluate", model, tmp_path / "no.jsonl"), "no such corpus"),
         (("train", tmp_path / "no.yaml"), "no such configuration"),
         (("inspect", tmp_path / "nothing"), "no such file"),
@@ -205,7 +319,9 @@ def test_evaluate_writes_figures_and_hypotheses(run: Run, model: Path, tmp_path:
         _sound(tmp_path / f"{name}.wav", _noise())
     lines = [{"audio_filepath": f"{name}.wav", "text": "One two", "duration": 0.5} for name in "abc"]
     (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    code, out, _ = run("evaluate", model, tmp_path / "m.jsonl", "--json", "--hypotheses", tmp_path / "h.jsonl")
+    code, out, _ = run(
+        "evaluate", model, tmp_path / "m.jsonl", "--json", "--hypotheses", tmp_path / "h.jsonl"
+    )
     figures = json.loads(out)
     assert code == 0
     assert (figures["utterances"], figures["words"], figures["normalizer"]) == (3, 6, "english-v1")
@@ -213,6 +329,41 @@ def test_evaluate_writes_figures_and_hypotheses(run: Run, model: Path, tmp_path:
     code, out, _ = run("evaluate", model, tmp_path / "m.jsonl", "--beam-size", 1)
     assert code == 0
     assert out.startswith("WER ")
+
+
+def test_a_language_model_is_trained_and_joins_an_evaluation(run: Run, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("one two\ntwo one one\nten\n" * 5)
+    (tmp_path / "lm.yaml").write_text("model: {units: 8, layers: 1}\ntraining: {epochs: 2}\n")
+    settings = [f"data.{name}={tmp_path / 'text.txt'}" for name in ("train", "dev")]
+    arguments = ["train-lm", tmp_path / "lm.yaml", "--run", tmp_path / "lm", "--device", "cpu"]
+    code, out, err = run(*arguments, "--set", settings[0], "--set", settings[1])
+    assert (code, out) == (0, f"{tmp_path / 'lm' / 'model.safetensors'}\n")
+    assert err.count("perplexity per character") == 2
+
+    _sound(tmp_path / "a.wav", _noise())
+    (tmp_path / "m.jsonl").write_text('{"audio_filepath": "a.wav", "text": "One two"}')
+    arguments = ["evaluate", model, tmp_path / "m.jsonl", "--beam-size", 4]
+    with_lm = ["--language-model", tmp_path / "lm" / "model.safetensors", "--lm-weight", 0.5]
+    with_texts = ["--hypotheses", tmp_path / "h.jsonl", "--n-best", 3]
+    code, _, _ = run(*arguments, *with_lm, *with_texts)
+    assert code == 0
+    line = json.loads((tmp_path / "h.jsonl").read_text())
+    assert len(line["n_best"]) == 3
+    for one in line["n_best"]:
+        assert one["score"] == pytest.approx(0.7 * one["decoder"] + 0.3 * one["ctc"] + 0.5 * one["lm"])
+    assert (line["n_best"][0]["text"], line["n_best"][0]["score"]) == (line["hypothesis"], line["score"])
+    code, _, _ = run(*arguments, *with_texts)
+    assert "lm" not in json.loads((tmp_path / "h.jsonl").read_text())["n_best"][0]
+
+    for extra, words in (
+        (["--lm-weight", 0.5], "--language-model"),
+        (["--n-best", 3], "--hypotheses"),
+        ([*with_texts[:2], "--n-best", 5], "--beam-size 5"),
+        (["--language-model", model], "holds a recogniser, not a language model"),
+    ):
+        code, out, err = run(*arguments, *extra)
+        assert (code, out) == (2, "")
+        assert words in err
 
 
 def test_inspect_model_and_corpus(run: Run, model: Path, tmp_path: Path) -> None:
@@ -224,3 +375,40 @@ def test_inspect_model_and_corpus(run: Run, model: Path, tmp_path: Path) -> None
     code, out, _ = run("inspect", tmp_path / "m.jsonl")
     assert code == 0
     assert "utterances: 1" in out
+
+
+def test_the_version(run: Run) -> None:
+    from asr_seq2seq import __version__
+
+    assert run("--version")[:2] == (0, __version__ + "\n")
+
+
+def test_ids_that_stand_twice_are_told_apart(run: Run, model: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        _sound(tmp_path / f"{name}.wav", _noise(8000 if name == "a" else 4000))
+    lines = [{"id": "x", "audio_filepath": f"{name}.wav", "text": name} for name in "ab"]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    code, _, _ = run("evaluate", model, tmp_path / "m.jsonl", "--hypotheses", tmp_path / "h.jsonl")
+    written = [json.loads(line) for line in (tmp_path / "h.jsonl").read_text().splitlines()]
+    assert code == 0
+    assert [line["duration"] for line in written] == [0.5, 0.25]
+
+
+def test_a_folder_that_is_missing_is_noticed_before_the_work(run: Run, model: Path, tmp_path: Path) -> None:
+    code, _, err = run("evaluate", model, tmp_path / "m.jsonl", "--hypotheses", tmp_path / "no" / "h.jsonl")
+    assert code == 2
+    assert "its folder does not exist" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_results_reach_a_file_though_progress_is_on_a_terminal(model: Path, tmp_path: Path) -> None:
+    import pty
+
+    good = _sound(tmp_path / "good.wav", _noise())
+    terminal, end = pty.openpty()
+    with (tmp_path / "out.txt").open("w") as out:
+        command = [sys.executable, "-m", "asr_seq2seq", "transcribe", good, good, "--model", model]
+        subprocess.run(command, stdout=out, stderr=end, check=True)
+    for descriptor in (terminal, end):
+        os.close(descriptor)
+    assert (tmp_path / "out.txt").read_text().count(str(good)) == 2

@@ -2,7 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from asr_seq2seq.config import Config, load_config, to_yaml, validate
+from asr_seq2seq.config import (
+    Config,
+    LanguageModelConfig,
+    load_config,
+    load_language_model_config,
+    to_yaml,
+    validate,
+)
 from asr_seq2seq.errors import ConfigError
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -140,6 +147,8 @@ def test_settings_that_exclude_each_other_are_refused(tmp_path: Path, text: str)
     [
         "search: {length_reward: .nan}",
         "search: {length_reward: .inf}",
+        "search: {lm_weight: -0.1}",
+        "search: {temperature: 0}",
         "training: {learning_rate: .inf}",
         "data: {batch_seconds: .nan}",
         "training: {speed_factors: [0.0]}",
@@ -204,4 +213,20 @@ def test_a_recipe_written_and_read_is_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("**/*.yaml")), ids=lambda path: path.name)
 def test_the_recipes_load(path: Path) -> None:
-    load_config(path)
+    load = load_language_model_config if path.name.startswith("lm_") else load_config
+    load(path)
+
+
+def test_a_language_models_recipe_is_checked_alike(tmp_path: Path) -> None:
+    path = write(tmp_path, "data: {train: [a.txt, b.jsonl], dev: c.txt}\ntraining: {epochs: 3}\n")
+    config = load_language_model_config(path, ["model.units=7"])
+    assert (config.data.dev, config.training.epochs, config.model.units) == (["c.txt"], 3, 7)
+    assert load_language_model_config(write(tmp_path, to_yaml(config))) == config
+    assert load_language_model_config(write(tmp_path, "")) == LanguageModelConfig()
+    for text, problem in (
+        ("model: {unit: 3}", "unknown key `model.unit`; the nearest valid key is `model.units`"),
+        ("training: {speed_factors: [1.0]}", "unknown key `training.speed_factors`"),
+        ("data: {dev: a, dev_fraction: 0.1}", "exclude each other"),
+    ):
+        with pytest.raises(ConfigError, match=problem):
+            load_language_model_config(write(tmp_path, text))

@@ -1,3 +1,4 @@
+import copy
 import json
 import struct
 from pathlib import Path
@@ -64,7 +65,7 @@ def test_a_file_cut_short_is_one_clear_error(tiny_model: ModelFile, tmp_path: Pa
     save_model(path, tiny_model)
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
-    with pytest.raises(ModelFileError, match="cut short|not a model file"):
+    with pytest.raises(ModelFileError, match=r"cut short|not a model file"):
         load_model(path)
 
 
@@ -108,6 +109,8 @@ def test_a_file_of_a_newer_version_names_both_formats(tiny_model: ModelFile, tmp
         lambda metadata: metadata["config"]["model"].update(layers=3),
         lambda metadata: metadata["config"]["model"]["context"].update(pooling="attentive"),
         lambda metadata: metadata.update(config=None),
+        lambda metadata: metadata.update(normalizer=["english-v1"]),
+        lambda metadata: metadata.update(provenance=[1]),
     ],
 )
 def test_a_description_that_does_not_fit(tiny_model: ModelFile, tmp_path: Path, change) -> None:
@@ -133,3 +136,12 @@ def test_writing_fails_whole(tiny_model: ModelFile, tmp_path: Path, monkeypatch:
         save_model(path, tiny_model)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_weights_that_are_not_finite(tiny_model: ModelFile, tmp_path: Path) -> None:
+    broken = copy.deepcopy(tiny_model)
+    with torch.no_grad():
+        next(broken.model.parameters()).fill_(torch.nan)
+    save_model(tmp_path / "model.safetensors", broken)
+    with pytest.raises(ModelFileError, match="not all of its weights are finite"):
+        load_model(tmp_path / "model.safetensors")

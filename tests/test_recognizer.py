@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from asr_seq2seq import Recognizer, Transcript
+from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import AudioError, ConfigError
 from asr_seq2seq.model_file import ModelFile, save_model
-from asr_seq2seq.recognizer import pick_device
 
 
 @pytest.fixture
@@ -88,3 +88,38 @@ def test_a_device_that_is_not_there() -> None:
         with pytest.raises(ConfigError, match="cuda"):
             pick_device("cuda")
     assert pick_device("auto").type in ("cpu", "cuda", "mps")
+
+
+def test_a_sound_longer_than_the_model_knows_becomes_several_segments(
+    recognizer: Recognizer, make_sounds
+) -> None:
+    recognizer.longest_seconds = 1.0
+    burst, gap = 5 * make_sounds(4000)[0], torch.full((2400,), 1e-5)
+    long = torch.cat((burst, gap, burst, gap, burst))
+    transcript = recognizer.transcribe(long)
+    assert len(transcript.segments) == 3
+    assert transcript.duration == pytest.approx(len(long) / 8000)
+    assert [segment.id for segment in transcript.segments] == [0, 1, 2]
+    starts = [segment.start for segment in transcript.segments]
+    assert starts == pytest.approx([0.0, 0.65, 1.45], abs=0.03)  # the middles of the pauses
+    assert transcript.text == " ".join(segment.text for segment in transcript.segments if segment.text)
+    _same(recognizer.transcribe([long, burst])[0], transcript)
+
+
+def test_an_absurdly_loud_sound_is_refused(recognizer: Recognizer, make_sounds) -> None:
+    (good,) = make_sounds(4000)
+    loud, fine = recognizer.transcribe_each([good * 1e20, good])
+    assert isinstance(loud, AudioError)
+    assert isinstance(fine, Transcript)
+
+
+def test_what_is_no_sound_at_all(recognizer: Recognizer) -> None:
+    for source in (None, 3, io.StringIO("text")):
+        with pytest.raises(AudioError):
+            recognizer.transcribe(source)
+
+
+def test_settings_of_the_search_are_checked(tiny_model: ModelFile, tmp_path: Path) -> None:
+    save_model(tmp_path / "m.safetensors", tiny_model)
+    with pytest.raises(ConfigError, match="beam_size"):
+        Recognizer.load(tmp_path / "m.safetensors", device="cpu", beam_size=0)

@@ -12,25 +12,34 @@ from typing import Annotated
 
 import corpus_folder
 import typer
-from make_digit_strings import choose_records
+from make_digit_strings import choose_records, names
 
 from asr_seq2seq.errors import CorpusError
-from asr_seq2seq.files import atomic_write
+from asr_seq2seq.files import atomic_write, output_error
 from asr_seq2seq.text import Normalizer
 
 
 def select(
-    source: Path, out: Path, *, words: str = "", speakers: str = "", exclude_speakers: str = "", numbers: str = ""
+    source: Path,
+    out: Path,
+    *,
+    words: str = "",
+    speakers: str = "",
+    exclude_speakers: str = "",
+    numbers: str = "",
 ) -> int:
     """Write to `out` the lines of `source` that pass; returns how many did. CorpusError if none."""
     normal = Normalizer.named("english-v1")
-    allowed = set(words.split(","))
+    allowed = names(words)
     records = choose_records(source, speakers, exclude_speakers, numbers)
     if words:
         records = [record for record in records if set(normal(record["text"]).split()) <= allowed]
     if not records:
         raise CorpusError(f"{source} has no utterance of these words alone: {words}; allow more of them")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(out, error) from None
     with atomic_write(out) as file:
         for record in records:
             record["audio_filepath"] = os.path.relpath(record["audio_filepath"], out.parent)

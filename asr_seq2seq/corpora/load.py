@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from lhotse import CutSet
+from lhotse import CutSet, MonoCut
 
 from asr_seq2seq.corpora.manifest import read_manifest
 from asr_seq2seq.errors import CorpusError
@@ -53,6 +53,10 @@ def _read_cutset(path: Path) -> CutSet:
         reason = " ".join(str(error).split())[:200]
         raise CorpusError(f"{path}: cannot be read as a lhotse CutSet ({reason}); make it anew") from None
     for cut in cuts:
+        if not isinstance(cut, MonoCut):
+            raise CorpusError(
+                f"{path}: the cut {cut.id} is mixed, padded or of several channels; save plain cuts"
+            )
         if not cut.has_recording:
             raise CorpusError(f"{path}: the cut {cut.id} has no recording, and features alone cannot be used")
         if len(cut.supervisions) != 1 or cut.supervisions[0].text is None:

@@ -8,13 +8,15 @@ length. That is exact, and on a CPU many times faster than packed sequences.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from asr_seq2seq.config import EncoderConfig
 from asr_seq2seq.features import length_mask
-from asr_seq2seq.model.recurrent import recurrent
+from asr_seq2seq.model.recurrent import recurrent, run
 
 
 def reverse_by_length(sequence: Tensor, lengths: Tensor) -> Tensor:
@@ -43,9 +45,9 @@ class PyramidLayer(nn.Module):
             sequence = functional.pad(sequence, (0, 0, 0, 0, 0, -time % self.reduction))
             sequence = sequence.view(-1, self.reduction, batch, size).transpose(1, 2).flatten(2)
             lengths = (lengths + self.reduction - 1) // self.reduction
-        outputs = self.forward_layer(sequence)[0]
+        outputs = run(self.forward_layer, sequence, None)[0]
         if self.backward_layer is not None:
-            backward = self.backward_layer(reverse_by_length(sequence, lengths))[0]
+            backward = run(self.backward_layer, reverse_by_length(sequence, lengths), None)[0]
             outputs = torch.cat((outputs, reverse_by_length(backward, lengths)), dim=2)
         return outputs * length_mask(lengths, len(outputs)).T[..., None], lengths
 
@@ -61,8 +63,8 @@ class Encoder(nn.Module):
             inputs = layers[-1].size
         self.layers = nn.ModuleList(layers)
         self.dropout = nn.Dropout(config.dropout)
-        self.bidirectional = config.bidirectional
         self.size = inputs
+        self.reduction = math.prod(layer.reduction for layer in config.layers)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Padding is zero on both sides and never changes what stands before it."""

@@ -25,16 +25,21 @@ def recurrent(cell: Cell, inputs: int, units: int, layers: int = 1, dropout: flo
     return stack
 
 
-def run(stack: nn.RNNBase, sequence: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+def run(stack: nn.RNNBase, sequence: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
     """Run a stack over (T, B, inputs) from `state`; returns outputs (T, B, units) and the new state.
 
-    The state is one tensor (S, layers, B, units): S is 2 for an LSTM (h and c), 1 otherwise.
+    The state is one tensor (S, layers, B, units): S is 2 for an LSTM (h and c), 1 otherwise. None
+    is all zeros. Recurrent layers stay in float32: under autocast of any type, cuDNN's would run in
+    float16, whose gradients vanish without loss scaling.
     """
-    if isinstance(stack, nn.LSTM):
-        outputs, (h, c) = stack(sequence, (state[0].contiguous(), state[1].contiguous()))
-        return outputs, torch.stack((h, c))
-    outputs, h = stack(sequence, state[0].contiguous())
-    return outputs, h[None]
+    with torch.autocast(sequence.device.type, enabled=False):
+        sequence = sequence.float()
+        parts = None if state is None else [part.float().contiguous() for part in state]
+        if isinstance(stack, nn.LSTM):
+            outputs, (h, c) = stack(sequence, parts and tuple(parts))
+            return outputs, torch.stack((h, c))
+        outputs, h = stack(sequence, parts and parts[0])
+        return outputs, h[None]
 
 
 def initial_state(stack: nn.RNNBase, context: Tensor) -> Tensor:

@@ -55,6 +55,11 @@ class Seq2Seq(nn.Module):
         self.decoder = _DECODERS[model.decoder.attention](model.decoder, self.encoder.size, vocabulary)
         self.ctc_head = nn.Linear(self.encoder.size, vocabulary) if model.ctc_weight else None
 
+    @property
+    def seconds_per_frame(self) -> float:
+        """How far apart two encoded frames are."""
+        return self.features.hop / self.features.config.sample_rate * self.encoder.reduction
+
     def encode(self, sound: Tensor, lengths: Tensor) -> Encoded:
         """Padded sound (B, N) and lengths in samples (B,) -> all that a decoder or a search needs."""
         features, feature_lengths = self.features(sound, lengths)

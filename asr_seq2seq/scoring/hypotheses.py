@@ -2,12 +2,28 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.files import atomic_write, output_error
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One of the best texts of an utterance, its score, and what that is the weighted sum of.
+
+    ``decoder``, ``ctc`` and ``lm`` are log probabilities of the whole text, ``length`` the number of
+    characters that the length reward counts.
+    """
+
+    text: str
+    score: float
+    decoder: float
+    length: int
+    ctc: float | None = None
+    lm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -15,6 +31,7 @@ class HypothesisLine:
     """One utterance: its reference and hypothesis, and where known the score, duration (s) and speaker.
 
     ``score`` is the search's log probability of the hypothesis. Texts are as they were before normalisation.
+    ``n_best`` holds the best texts, best first, where they were asked for.
     """
 
     id: str
@@ -23,6 +40,7 @@ class HypothesisLine:
     score: float | None = None
     duration: float | None = None
     speaker: str | None = None
+    n_best: tuple[Candidate, ...] = ()
 
 
 def write(path: Path, lines: Iterable[HypothesisLine]) -> None:
@@ -80,7 +98,7 @@ def read(path: Path) -> list[HypothesisLine]:
 
 
 def _dump(line: HypothesisLine) -> str:
-    known = {name: value for name, value in asdict(line).items() if value is not None}
+    known = asdict(line, dict_factory=lambda items: {k: v for k, v in items if v is not None and v != ()})
     return json.dumps(known, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -93,14 +111,31 @@ def _parse(content: str) -> HypothesisLine:
         data: Any = json.loads(content, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise ValueError(f"not valid JSON ({error.msg} at column {error.colno})") from error
+    return _record(HypothesisLine, data)
+
+
+_Record = TypeVar("_Record", HypothesisLine, Candidate)
+# What JSON type a value has; it is a text where it is not named here.
+_NUMBER: tuple[tuple[type, ...], str] = ((int, float), "a number")
+_TYPES = dict.fromkeys(("score", "duration", "decoder", "length", "ctc", "lm"), _NUMBER)
+_TYPES |= {"n_best": ((list,), "a list")}
+
+
+def _record(kind: type[_Record], data: Any) -> _Record:
     if not isinstance(data, dict):
         raise ValueError("not a JSON object")
-    values: dict[str, Any] = {field.name: data.get(field.name) for field in fields(HypothesisLine)}
-    for name, value in values.items():
-        if value is None and name in ("id", "reference", "hypothesis"):
-            raise ValueError(f'"{name}" is missing')
-        kinds, kind = ((int, float), "a number") if name in ("score", "duration") else (str, "a text")
+    values: dict[str, Any] = {}
+    for field in fields(kind):
+        name, value = field.name, data.get(field.name)
+        if value is None:
+            if field.default is MISSING:
+                raise ValueError(f'"{name}" is missing')
+            continue
+        types, words = _TYPES.get(name, ((str,), "a text"))
         # JSON's true and false are ints to Python.
-        if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
-            raise ValueError(f'"{name}" is not {kind}')
-    return HypothesisLine(**values)
+        if isinstance(value, bool) or not isinstance(value, types):
+            raise ValueError(f'"{name}" is not {words}')
+        values[name] = value
+    if "n_best" in values:
+        values["n_best"] = tuple(_record(Candidate, one) for one in values["n_best"])
+    return kind(**values)

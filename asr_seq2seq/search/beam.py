@@ -8,6 +8,8 @@ the steps others need can change its result.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -15,7 +17,7 @@ from asr_seq2seq.config import SearchConfig
 from asr_seq2seq.model.decoder import State
 from asr_seq2seq.model.seq2seq import Encoded, Seq2Seq
 from asr_seq2seq.search.hypothesis import Hypothesis
-from asr_seq2seq.search.scorers import CtcPrefixScorer
+from asr_seq2seq.search.scorers import CtcPrefixScorer, Scorer, TextScorer, precise
 from asr_seq2seq.text import END, PADDING, START, UNKNOWN
 
 _SHORTEST_LIMIT = 8  # characters that even the shortest sound may have
@@ -28,41 +30,51 @@ def length_limits(lengths: Tensor, tokens_per_frame: float) -> Tensor:
 
 
 @torch.inference_mode()
-def search(model: Seq2Seq, encoded: Encoded, config: SearchConfig) -> list[list[Hypothesis]]:
+def search(
+    model: Seq2Seq, encoded: Encoded, config: SearchConfig, lm: TextScorer | None = None
+) -> list[list[Hypothesis]]:
     """The best texts of each utterance, best first, at most `beam_size` and at least one.
 
-    The score of a text y is (1 - w) log p_decoder(y) + w log p_ctc(y) + reward * len(y), w the
-    weight of CTC (Watanabe et al. 2017, section II-C); prefixes are scored alike.
+    The score of a text y is (1 - w) log p_decoder(y) + w log p_ctc(y) + v log p_lm(y) + reward * len(y),
+    w the weight of CTC (Watanabe et al. 2017, section II-C), v that of a language model (Gulcehre et
+    al. 2015, section 4.1); prefixes are scored alike.
     """
     beam = config.beam_size
-    ctc = (
-        CtcPrefixScorer(encoded.ctc, encoded.lengths)
-        if encoded.ctc is not None and config.ctc_weight
-        else None
-    )
-    weight = config.ctc_weight if ctc else 0.0
     device, batch = encoded.encoded.device, len(encoded.lengths)
+    dtype = precise(device)
+    shares = {"decoder": 1.0}
+    scorers: list[Scorer] = []
+    states: list[Any] = []
+    if encoded.ctc is not None and config.ctc_weight:
+        shares = {"decoder": 1 - config.ctc_weight, "ctc": config.ctc_weight}
+        scorers.append(ctc := CtcPrefixScorer(encoded.ctc, encoded.lengths))
+        states.append(ctc.start())
+    if lm is not None and config.lm_weight:
+        shares["lm"] = config.lm_weight
+        scorers.append(lm)
+        states.append(lm.start(batch))
+    weights = torch.tensor(list(shares.values()), dtype=dtype, device=device)  # (P,)
     limits = length_limits(encoded.lengths, config.tokens_per_frame)
     longest = int(limits.max())
 
     state: State = model.decoder.start(encoded.encoded, encoded.lengths, encoded.context)
-    ctc_state = ctc.start() if ctc else None
     utterances = torch.arange(batch, device=device)[:, None]  # (B, 1)
     # Open hypotheses: summed decoder log-probability, and texts; only one until the first step.
-    decoder = torch.zeros(batch, 1, dtype=torch.float64, device=device)
+    decoder = torch.zeros(batch, 1, dtype=dtype, device=device)
     tokens = torch.full((batch, 1), START, device=device)
     texts = torch.full((batch, beam, longest), PADDING, device=device)
     opened = torch.ones(batch, 1, dtype=torch.bool, device=device)
-    # Finished ones: score, decoder part, CTC part, length, text.
-    done_parts = torch.full((4, batch, beam), float("-inf"), dtype=torch.float64, device=device)
+    # Finished ones: score, length and the P parts of the score; texts.
+    done_parts = torch.full((2 + len(shares), batch, beam), float("-inf"), dtype=dtype, device=device)
     done_texts = texts.clone()
 
     for step in range(longest + 1):
         logits, state = model.decoder.step(tokens.flatten(), state)
-        log_p = logits.double().log_softmax(-1).view(batch, -1, logits.shape[-1])  # (B, K, V)
-        grown = decoder[..., None] + log_p
-        prefix = ctc.scores(ctc_state) if ctc and ctc_state else torch.zeros_like(grown)
-        total = (1 - weight) * grown + weight * prefix + config.length_reward * (step + 1)
+        log_p = (logits.to(dtype) / config.temperature).log_softmax(-1)
+        grown = decoder[..., None] + log_p.view(batch, -1, logits.shape[-1])  # (B, K, V)
+        joined = [scorer.scores(old) for scorer, old in zip(scorers, states, strict=True)]
+        parts = torch.stack((grown, *joined))  # (P, B, K, V)
+        total = torch.tensordot(weights, parts, 1) + config.length_reward * (step + 1)
         total[..., END] -= config.length_reward
         total[..., [PADDING, START, UNKNOWN]] = float("-inf")
         must_end = (step >= limits)[:, None, None] & (torch.arange(total.shape[2], device=device) != END)
@@ -71,15 +83,15 @@ def search(model: Seq2Seq, encoded: Encoded, config: SearchConfig) -> list[list[
         candidates = min(beam, total[0].numel())
         scores, choice = total.flatten(1).topk(candidates)  # (B, K)
         parents, tokens = choice // total.shape[2], choice % total.shape[2]
-        decoder = grown.flatten(1).gather(1, choice)
-        ctc_part = prefix.flatten(1).gather(1, choice)
+        parts = parts.flatten(2).gather(2, choice.expand(len(parts), -1, -1))  # (P, B, K)
+        decoder = parts[0]
         texts = texts.gather(1, parents[..., None].expand(-1, -1, longest))
 
         ended = (tokens == END) & scores.isfinite()
-        new_parts = torch.stack((scores, decoder, ctc_part, torch.full_like(scores, step)))
+        new_parts = torch.stack((scores, torch.full_like(scores, step), *parts))
         new_parts = new_parts.masked_fill(~ended, float("-inf"))
         best, order = torch.cat((done_parts[0], new_parts[0]), dim=1).topk(beam)
-        done_parts = torch.cat((done_parts, new_parts), dim=2).gather(2, order.expand(4, -1, -1))
+        done_parts = torch.cat((done_parts, new_parts), dim=2).gather(2, order.expand(len(new_parts), -1, -1))
         done_texts = torch.cat((done_texts, texts), dim=1).gather(1, order[..., None].expand(-1, -1, longest))
 
         opened = ~ended & scores.isfinite()
@@ -91,18 +103,17 @@ def search(model: Seq2Seq, encoded: Encoded, config: SearchConfig) -> list[list[
             break
         texts[:, :candidates, step] = tokens
         state = state.select((parents + utterances * total.shape[1]).flatten())
-        if ctc and ctc_state:
-            ctc_state = ctc.advance(ctc_state, parents, tokens)
-    return _collect(done_parts, done_texts, with_ctc=ctc is not None)
+        states = [scorer.advance(old, parents, tokens) for scorer, old in zip(scorers, states, strict=True)]
+    return _collect(done_parts, done_texts, list(shares))
 
 
-def _collect(parts: Tensor, texts: Tensor, with_ctc: bool) -> list[list[Hypothesis]]:
+def _collect(numbers: Tensor, texts: Tensor, names: list[str]) -> list[list[Hypothesis]]:
     results = []
-    for rows, row_texts in zip(parts.permute(1, 2, 0).tolist(), texts.tolist(), strict=True):
+    for rows, row_texts in zip(numbers.permute(1, 2, 0).tolist(), texts.tolist(), strict=True):
         results.append(
             [
-                Hypothesis(tuple(text[: int(length)]), score, decoder, ctc if with_ctc else None)
-                for (score, decoder, ctc, length), text in zip(rows, row_texts, strict=True)
+                Hypothesis(tuple(text[: int(length)]), score, **dict(zip(names, parts, strict=True)))
+                for (score, length, *parts), text in zip(rows, row_texts, strict=True)
                 if score > float("-inf")
             ]
         )

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from asr_seq2seq.features import length_mask
-from asr_seq2seq.text import END, PADDING
+from asr_seq2seq.model.language_model import LanguageModel, LanguageModelState
+from asr_seq2seq.text import END, FIRST_CHARACTER, PADDING, START, Alphabet
 
 # Stands for the logarithm of zero. Finite, so that hypotheses CTC rules out still compare by the decoder.
 IMPOSSIBLE = -1e10
+
+
+class Scorer(Protocol):
+    """What joins a search beside the decoder: log-probabilities that never rise as a text grows."""
+
+    def scores(self, state: Any) -> Tensor:
+        """(B, K, V): the log-probability of each hypothesis with each symbol added; END completes it."""
+        ...
+
+    def advance(self, state: Any, parents: Tensor, tokens: Tensor) -> Any:
+        """The state of hypotheses (B, K'): parent row within the utterance, and the character added."""
+        ...
+
+
+class TextScorer(Scorer, Protocol):
+    """A scorer that hears no sound, so that one serves every batch."""
+
+    def start(self, batch: int) -> Any:
+        """The empty text, K = 1, of each utterance."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -27,18 +49,23 @@ class CtcState:
     last: Tensor
 
 
+def precise(device: torch.device) -> torch.dtype:
+    """The type that scores are summed in: float64, which only Apple's MPS lacks."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 class CtcPrefixScorer:
     """log p(text begins with this prefix | x) by CTC (Watanabe et al. 2017, section II-C, algorithm 2).
 
     The recursion over frames is linear: with X the running sum of log p(character), the forward
     variable is X_t + logcumsumexp_t(phi_t - X_{t-1}), so no loop over time is needed; and the score
     of every possible next character is one batched matrix product of exp(phi) with the frame
-    probabilities. All in float64, where the running sums keep their precision.
+    probabilities. All in float64 where there is one, so that the running sums keep their precision.
     """
 
     def __init__(self, log_probabilities: Tensor, lengths: Tensor) -> None:
         """The CTC head's log-probabilities (B, T, V) and true lengths (B,)."""
-        self.log_p = log_probabilities.double()
+        self.log_p = log_probabilities.to(precise(log_probabilities.device))
         self.mask = length_mask(lengths, self.log_p.shape[1])  # (B, T)
         self.p = self.log_p.exp() * self.mask[..., None]
         self.sums = self.log_p.cumsum(1)  # (B, T, V)
@@ -102,3 +129,47 @@ class CtcPrefixScorer:
         """log p(text | x), all alignments to the last real frame: (B, K)."""
         index = self.ends[:, None, None].expand(-1, state.label.shape[1], 1)
         return torch.logaddexp(state.label.gather(2, index), state.blank.gather(2, index))[..., 0]
+
+
+@dataclass(frozen=True)
+class LanguageModelScores:
+    """Per hypothesis: log p(text) (B, K), log p(next character | text) (B, K, V), and the model's state."""
+
+    text: Tensor
+    following: Tensor
+    model: LanguageModelState
+
+
+class LanguageModelScorer:
+    """log p(text) by a character language model with an alphabet of its own (shallow fusion).
+
+    What its alphabet lacks scores as its unknown symbol.
+    """
+
+    def __init__(self, model: LanguageModel, own: Alphabet, alphabet: Alphabet) -> None:
+        """`own` is the language model's alphabet, `alphabet` the one of the decoder."""
+        self.model = model
+        characters = [own.encode(character)[0] for character in alphabet.characters]
+        self.ids = torch.tensor([*range(FIRST_CHARACTER), *characters], device=model.output.weight.device)
+
+    def start(self, batch: int) -> LanguageModelScores:
+        """The empty text, K = 1."""
+        tokens = torch.full((batch, 1), START, device=self.ids.device)
+        return self._after(
+            tokens, torch.zeros_like(tokens, dtype=precise(tokens.device)), self.model.start(batch)
+        )
+
+    def scores(self, state: LanguageModelScores) -> Tensor:
+        """(B, K, V): log p of each continuation; at END, of the whole text."""
+        return state.text[..., None] + state.following
+
+    def advance(self, state: LanguageModelScores, parents: Tensor, tokens: Tensor) -> LanguageModelScores:
+        """The states of hypotheses (B, K'): parent row within the utterance, and the character added."""
+        batch, count, vocabulary = state.following.shape
+        text = self.scores(state).flatten(1).gather(1, parents * vocabulary + tokens)
+        rows = parents + count * torch.arange(batch, device=parents.device)[:, None]
+        return self._after(tokens, text, state.model.select(rows.flatten()))
+
+    def _after(self, tokens: Tensor, text: Tensor, before: LanguageModelState) -> LanguageModelScores:
+        log_p, after = self.model.step(self.ids[tokens].flatten(), before)
+        return LanguageModelScores(text, log_p.to(text.dtype)[:, self.ids].view(*tokens.shape, -1), after)

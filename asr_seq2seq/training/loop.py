@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from dataclasses import dataclass
@@ -15,20 +14,19 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 
 from asr_seq2seq.batching import Batches, hold_out, within_limits
-from asr_seq2seq.config import Config, to_yaml
+from asr_seq2seq.config import Config
 from asr_seq2seq.corpora import load_corpora
-from asr_seq2seq.errors import AsrError, ConfigError
+from asr_seq2seq.device import pick_device
+from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
 from asr_seq2seq.evaluation import decode
-from asr_seq2seq.files import atomic_write
 from asr_seq2seq.model.seq2seq import Loss, Seq2Seq
 from asr_seq2seq.model_file import ModelFile, save_model
 from asr_seq2seq.progress import console, sound_progress
-from asr_seq2seq.recognizer import pick_device
 from asr_seq2seq.scoring.wer import score
 from asr_seq2seq.text import Alphabet, Normalizer
 from asr_seq2seq.training.optim import Schedule, build_optimizer
+from asr_seq2seq.training.run_folder import MODEL, append_metrics, make_run_folder
 
-MODEL = "model.safetensors"
 _MOST_SKIPPED = 20  # batches in a row with a loss that is not a number
 
 
@@ -79,10 +77,12 @@ def train(config: Config, run: Path, device_name: str = "auto") -> Result:
     )
     dev_batches = Batches(dev_cuts, config.data, **common)
 
+    make_run_folder(run, config)
+
     # ---- network ----
     model = Seq2Seq(config, len(alphabet)).to(device)
     if config.features.normalization == "corpus":
-        model.features.set_statistics((batch.sound, batch.lengths) for batch in train_batches)
+        model.features.set_statistics((batch.sound, batch.lengths) for batch in train_batches if batch.ids)
     optimizer = build_optimizer(settings, model.parameters())
     schedule = Schedule(settings, optimizer)
     average = None
@@ -91,8 +91,6 @@ def train(config: Config, run: Path, device_name: str = "auto") -> Result:
         average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
     bfloat16 = settings.precision == "bfloat16" or (settings.precision == "auto" and device.type == "cuda")
 
-    # ---- run folder ----
-    _make_run_folder(run, config)
     board = SummaryWriter(str(run / "tensorboard"))
     console.print(
         f"{len(train_cuts):,} utterances ({train_batches.seconds / 3600:.2f} h) to learn from"
@@ -162,6 +160,8 @@ def train(config: Config, run: Path, device_name: str = "auto") -> Result:
                         note=f"loss {parts[0]:.3f}",
                     )
 
+                if not batches:
+                    raise CorpusError(f"{run}: no batch of epoch {epoch} could be learnt from; see above why")
                 trained = time.perf_counter() - epoch_started
                 network = model if average is None else cast(Seq2Seq, average.module)
                 recogniser = ModelFile(network, config, alphabet, normalizer)
@@ -170,23 +170,22 @@ def train(config: Config, run: Path, device_name: str = "auto") -> Result:
                 figures: dict[str, float] = {
                     "epoch": epoch,
                     "step": step,
-                    **{name: value / max(1, batches) for name, value in sums.items()},
+                    **{name: value / batches for name, value in sums.items()},
                     **dev,
                     "learning_rate": schedule.rate,
                     "sound_per_second": seconds / trained,
                     "elapsed_seconds": time.perf_counter() - started,
                 }
-                with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({k: round(v, 6) for k, v in figures.items()}) + "\n")
+                append_metrics(run, figures)
                 for name, value in figures.items():
                     board.add_scalar(name, value, step)
                 rank = (dev["dev_wer"], dev["dev_cer"], dev["dev_loss"])
                 better = rank < best
                 if better:
-                    best = rank
-                    result = Result(run / MODEL, epoch, dev["dev_wer"], dev["dev_cer"], interrupted=False)
                     provenance = _provenance(config, figures, train_cuts, train_batches.seconds)
                     save_model(run / MODEL, ModelFile(network, config, alphabet, normalizer, provenance))
+                    best = rank
+                    result = Result(run / MODEL, epoch, dev["dev_wer"], dev["dev_cer"], interrupted=False)
                 progress.console.print(
                     f"epoch {epoch:3d}  loss {figures['loss']:.4f}  dev loss {dev['dev_loss']:.4f}  "
                     f"WER {dev['dev_wer']:7.2%}  CER {dev['dev_cer']:7.2%}  "
@@ -208,6 +207,8 @@ def _dev_figures(
     recogniser.model.eval()
     losses, count, references, hypotheses = 0.0, 0, [], []
     for batch in batches:
+        if batch.problems:
+            raise CorpusError(f"{batch.problems[0]}; mend the dev corpus or take the utterance out")
         moved = batch.to(device)
         loss = recogniser.model(moved.sound, moved.lengths, moved.tokens, moved.token_lengths, 0.0)
         characters = int(batch.token_lengths.sum()) + len(batch.ids)
@@ -219,25 +220,13 @@ def _dev_figures(
     return {"dev_loss": losses / count, "dev_wer": found.wer, "dev_cer": found.cer}
 
 
-def _make_run_folder(run: Path, config: Config) -> None:
-    if (run / "metrics.jsonl").exists() or (run / MODEL).exists():
-        raise ConfigError(f"{run}: holds a run already; give another folder with --run, or delete this one")
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"{run}: cannot be made ({error.strerror}); give another folder with --run"
-        ) from None
-    with atomic_write(run / "config.yaml") as file:
-        file.write(to_yaml(config))
-
-
 def _provenance(config: Config, figures: dict[str, float], cuts: Any, seconds: float) -> dict[str, Any]:
     """What the model file tells of its making."""
     return {
         "trained_on": config.data.train,
         "utterances": len(cuts),
         "hours": round(seconds / 3600, 3),
+        "longest_seconds": round(max(cut.duration for cut in cuts), 3),
         "epoch": figures["epoch"],
         "dev_wer": round(figures["dev_wer"], 5),
         "dev_cer": round(figures["dev_cer"], 5),

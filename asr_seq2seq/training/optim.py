@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from torch import nn
 from torch.optim import SGD, Adadelta, Adam, AdamW, Optimizer
 
-from asr_seq2seq.config import TrainingConfig
+from asr_seq2seq.config import OptimizationConfig
 
 
-def build_optimizer(config: TrainingConfig, parameters: Iterable[nn.Parameter]) -> Optimizer:
+def build_optimizer(config: OptimizationConfig, parameters: Iterable[nn.Parameter]) -> Optimizer:
     """The optimizer that the recipe names, in its fastest implementation."""
     rate, decay = config.learning_rate, config.weight_decay
     match config.optimizer:
@@ -28,7 +28,7 @@ def build_optimizer(config: TrainingConfig, parameters: Iterable[nn.Parameter]) 
 class Schedule:
     """Linear warm-up over steps; then half a cosine over the run, or smaller on each plateau."""
 
-    def __init__(self, config: TrainingConfig, optimizer: Optimizer) -> None:
+    def __init__(self, config: OptimizationConfig, optimizer: Optimizer) -> None:
         self.config = config
         self.optimizer = optimizer
         self.steps = 0
@@ -38,7 +38,7 @@ class Schedule:
 
     @property
     def rate(self) -> float:
-        """The learning rate of the next step."""
+        """The learning rate of the last step."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     def before_step(self, progress: float) -> None:

@@ -3,12 +3,18 @@ from pathlib import Path
 import pytest
 
 from asr_seq2seq.errors import CorpusError, OutputError
-from asr_seq2seq.scoring.hypotheses import HypothesisLine, append, read, write
+from asr_seq2seq.scoring.hypotheses import Candidate, HypothesisLine, append, read, write
 
 LINES = [
     HypothesisLine("a-1", "grüß gott", "grüß\u2028gott", -1.5, 2.25, "anna"),
     HypothesisLine("a-2", "", ""),
     HypothesisLine("a-3", 'say "yes"', "say yes", score=-0.5),
+    HypothesisLine(
+        "a-4",
+        "one",
+        "one",
+        n_best=(Candidate("one", -1.0, -0.5, 3, ctc=-2.0, lm=-4.5), Candidate("on", -1.5, -1.5, 2)),
+    ),
 ]
 
 
@@ -17,6 +23,7 @@ def test_lines_survive_writing_and_reading(tmp_path: Path) -> None:
     write(path, LINES)
     assert read(path) == LINES
     assert path.read_bytes().count(b"\n") == len(LINES)
+    assert "null" not in path.read_text(encoding="utf-8")
     assert "speaker" not in path.read_text(encoding="utf-8").split("\n")[1]
 
 
@@ -46,6 +53,12 @@ GOOD = '{"id": "x", "reference": "a", "hypothesis": "b"}'
         ('{"id": "y", "reference": "a", "hypothesis": "b", "score": "1"}', '"score" is not a number'),
         ('{"id": "y", "reference": "a", "hypothesis": "b", "duration": true}', '"duration" is not a number'),
         ('{"id": "y", "reference": "a", "hypothesis": "b", "score": NaN}', "NaN is not a JSON number"),
+        ('{"id": "y", "reference": "a", "hypothesis": "b", "n_best": {}}', '"n_best" is not a list'),
+        ('{"id": "y", "reference": "a", "hypothesis": "b", "n_best": ["b"]}', "not a JSON object"),
+        (
+            '{"id": "y", "reference": "a", "hypothesis": "b", "n_best": [{"text": "b", "score": -1}]}',
+            '"decoder" is missing',
+        ),
         (GOOD, 'the id "x" was used before'),
     ],
 )

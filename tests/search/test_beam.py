@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -11,15 +12,19 @@ from torch.nn.functional import ctc_loss
 
 from asr_seq2seq.batching import pad_sound
 from asr_seq2seq.config import SearchConfig
+from asr_seq2seq.language_model_file import LanguageModelFile
 from asr_seq2seq.model.seq2seq import Encoded, Seq2Seq
 from asr_seq2seq.search import beam
 from asr_seq2seq.search.beam import length_limits, search
 from asr_seq2seq.search.hypothesis import Hypothesis
-from asr_seq2seq.text import END, FIRST_CHARACTER, START
+from asr_seq2seq.search.scorers import LanguageModelScorer
+from asr_seq2seq.text import END, FIRST_CHARACTER, START, Alphabet
 
 Make = Callable[..., Any]
 ATTENTIONS = ["none", "dot", "location"]
 LENGTHS = (2400, 900, 1, 3300)
+SPELLED = Alphabet("abcde")  # what the recognisers here spell
+LM_CHARACTERS = "acdxz"  # no b, no e, and two that no recogniser writes
 
 every_attention = pytest.mark.parametrize("attention", ATTENTIONS)
 
@@ -43,6 +48,18 @@ def ctc_score(encoded: Encoded, text: tuple[int, ...]) -> float:
     target, length = torch.tensor([text], dtype=torch.long), torch.tensor([len(text)])
     log_p = encoded.ctc.double().transpose(0, 1)
     return -float(ctc_loss(log_p, target, encoded.lengths, length, reduction="sum"))
+
+
+def lm_score(lm: LanguageModelFile, text: tuple[int, ...]) -> float:
+    """log p of a text by teacher forcing, through the language model's own alphabet."""
+    ids = lm.alphabet.encode(SPELLED.decode(text))
+    with torch.no_grad():
+        log_p = lm.model(torch.tensor([[START, *ids]]))[0].double().log_softmax(-1)
+    return sum(float(log_p[t, token]) for t, token in enumerate((*ids, END)))
+
+
+def scorer_of(lm: LanguageModelFile, spelled: Alphabet = SPELLED) -> LanguageModelScorer:
+    return LanguageModelScorer(lm.model, lm.alphabet, spelled)
 
 
 def assert_valid(hypotheses: list[Hypothesis], limit: int, vocabulary: int, beam_size: int) -> None:
@@ -206,4 +223,172 @@ def test_every_search_ends_within_its_limit(
     encoded = encode(model, make_sounds(length, 700, seed=seed))
     limits = length_limits(encoded.lengths, config.tokens_per_frame).tolist()
     for hypotheses, limit in zip(search(model, encoded, config), limits, strict=True):
+        assert_valid(hypotheses, limit, vocabulary=9, beam_size=config.beam_size)
+
+
+@every_attention
+@pytest.mark.parametrize("weight", [0.0, 0.4])
+def test_with_a_language_model_the_score_is_the_sum_of_its_parts(
+    attention: str, weight: float, make_model: Make, make_sounds: Make, make_language_model: Make
+) -> None:
+    config = SearchConfig(ctc_weight=weight, lm_weight=0.6, length_reward=2.5)
+    spelled = set()
+    for seed in range(4):
+        lm = make_language_model(LM_CHARACTERS, seed=seed, scale=2.0)
+        model = make_model({"model.decoder.attention": attention}, seed=seed, scale=3.0)
+        encoded = encode(model, make_sounds(2400))
+        [hypotheses] = search(model, encoded, config, scorer_of(lm))
+        assert_valid(hypotheses, int(encoded.lengths), vocabulary=9, beam_size=8)
+        for hypothesis in hypotheses:
+            text = hypothesis.tokens
+            spelled.update(text)
+            assert hypothesis.decoder == pytest.approx(decoder_score(model, encoded, text), abs=1e-4)
+            assert hypothesis.lm == pytest.approx(lm_score(lm, text), abs=1e-4)
+            parts = (1 - weight) * hypothesis.decoder + 0.6 * hypothesis.lm + 2.5 * hypothesis.length
+            if weight:
+                assert hypothesis.ctc == pytest.approx(ctc_score(encoded, text), abs=1e-4)
+                parts += weight * hypothesis.ctc
+            assert hypothesis.score == pytest.approx(parts)
+    assert spelled & {5, 8}  # characters that the language model does not know
+    assert spelled & {4, 6, 7}
+
+
+@every_attention
+@pytest.mark.parametrize("weight", [0.0, 0.4])
+@pytest.mark.parametrize("reward", [1.5, 6.0])
+def test_a_huge_beam_with_a_language_model_finds_the_best_of_all_texts(
+    attention: str,
+    weight: float,
+    reward: float,
+    make_model: Make,
+    make_sounds: Make,
+    make_language_model: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(beam, "_SHORTEST_LIMIT", 3)
+    every_text = [text for length in range(4) for text in product(range(4, 7), repeat=length)]
+    config = SearchConfig(
+        beam_size=200, ctc_weight=weight, lm_weight=2.0, length_reward=reward, tokens_per_frame=0.01
+    )
+    changed = 0
+    for seed in range(4):
+        lm = make_language_model(LM_CHARACTERS, seed=seed, scale=4.0)
+        model = make_model({"model.decoder.attention": attention}, vocabulary=7, seed=seed, scale=2.0)
+        encoded = encode(model, make_sounds(1500, seed=seed))
+        scores = {}
+        for text in every_text:
+            score = (1 - weight) * decoder_score(model, encoded, text) + reward * len(text)
+            score += weight * ctc_score(encoded, text) if weight else 0.0
+            scores[text] = score + 2.0 * lm_score(lm, text)
+        [hypotheses] = search(model, encoded, config, scorer_of(lm, Alphabet("abc")))
+        assert_valid(hypotheses, limit=3, vocabulary=7, beam_size=200)
+        assert hypotheses[0].tokens == max(scores, key=lambda text: scores[text])
+        for hypothesis in hypotheses:
+            assert hypothesis.score == pytest.approx(scores[hypothesis.tokens], abs=1e-4)
+        [without] = search(model, encoded, config)
+        changed += without[0].tokens != hypotheses[0].tokens
+    assert changed  # otherwise the language models are too dull to tell anything
+
+
+@every_attention
+def test_greedy_search_with_a_language_model_takes_the_best_sum_each_time(
+    attention: str, make_model: Make, make_sounds: Make, make_language_model: Make
+) -> None:
+    lengths_found = set()
+    for seed in range(6):
+        lm = make_language_model(LM_CHARACTERS, seed=seed, scale=4.0)
+        model = make_model({"model.decoder.attention": attention}, seed=seed, scale=4.0)
+        encoded = encode(model, make_sounds(2400, seed=seed))
+        limit = int(length_limits(encoded.lengths, 1.0))
+        text: list[int] = []
+        state, last = model.decoder.start(encoded.encoded, encoded.lengths, encoded.context), START
+        while len(text) < limit:
+            with torch.no_grad():
+                logits, state = model.decoder.step(torch.tensor([last]), state)
+                spelled = [START, *lm.alphabet.encode(SPELLED.decode(text))]
+                lm_log_p = lm.model(torch.tensor([spelled]))[0, -1].double().log_softmax(-1)
+            log_p = (logits[0].double() / 1.7).log_softmax(-1)
+            own = {END: END} | {c: lm.alphabet.encode(SPELLED.decode([c]))[0] for c in range(4, 9)}
+            last = max(own, key=lambda token: float(log_p[token] + 0.6 * lm_log_p[own[token]]))
+            if last == END:
+                break
+            text.append(last)
+        config = SearchConfig(beam_size=1, ctc_weight=0, lm_weight=0.6, temperature=1.7)
+        [[hypothesis]] = search(model, encoded, config, scorer_of(lm))
+        assert hypothesis.tokens == tuple(text)
+        lengths_found.add(len(text))
+    assert len(lengths_found) > 1
+
+
+@every_attention
+@pytest.mark.parametrize("weight", [0.0, 0.4])
+def test_a_batch_with_a_language_model_gives_what_each_utterance_gives_alone(
+    attention: str, weight: float, make_model: Make, make_sounds: Make, make_language_model: Make
+) -> None:
+    sounds, lm = make_sounds(*LENGTHS), scorer_of(make_language_model(LM_CHARACTERS, scale=3.0))
+    for seed, reward in ((0, 0.0), (1, 0.5)):
+        model = make_model({"model.decoder.attention": attention}, seed=seed, scale=3.0)
+        config = SearchConfig(beam_size=4, ctc_weight=weight, lm_weight=0.5, length_reward=reward)
+        together = search(model, encode(model, sounds), config, lm)
+        for sound, hypotheses in zip(sounds, together, strict=True):
+            [alone] = search(model, encode(model, [sound]), config, lm)
+            assert [h.tokens for h in hypotheses] == [h.tokens for h in alone]
+            assert [h.score for h in hypotheses] == pytest.approx([h.score for h in alone], abs=1e-4)
+
+
+def test_a_language_model_without_weight_has_no_effect(
+    make_model: Make, make_sounds: Make, make_language_model: Make
+) -> None:
+    model = make_model(scale=3.0)
+    encoded = encode(model, make_sounds(*LENGTHS))
+    config = SearchConfig(lm_weight=0)
+    assert search(model, encoded, config, scorer_of(make_language_model("ab"))) == search(
+        model, encoded, config
+    )
+
+
+def test_temperature_flattens_the_decoder_alone(make_model: Make, make_sounds: Make) -> None:
+    model = make_model(scale=3.0)
+    encoded = encode(model, make_sounds(2400))
+    [[plain]] = search(model, encoded, SearchConfig(beam_size=1))
+    [[flat]] = search(model, encoded, SearchConfig(beam_size=1, temperature=1e6))
+    uniform = -(flat.length + 1) * math.log(9)  # nine symbols, the end symbol after the last character
+    assert flat.decoder == pytest.approx(uniform, rel=1e-3)
+    assert plain.decoder != pytest.approx(-(plain.length + 1) * math.log(9), rel=1e-3)
+    assert flat.ctc == pytest.approx(ctc_score(encoded, flat.tokens), abs=1e-4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    attention=st.sampled_from(ATTENTIONS),
+    seed=st.integers(0, 1000),
+    length=st.integers(1, 2000),
+    scales=st.tuples(st.sampled_from([1.0, 5.0, 1e4]), st.sampled_from([0.0, 1.0, 30.0, 1e4])),
+    characters=st.sampled_from(["b", "abcde", LM_CHARACTERS]),
+    config=st.builds(
+        SearchConfig,
+        beam_size=st.integers(1, 12),
+        ctc_weight=st.sampled_from([0.0, 0.3, 0.99]),
+        lm_weight=st.sampled_from([0.0, 0.3, 5.0]),
+        length_reward=st.sampled_from([-2.0, 0.0, 3.0]),
+        temperature=st.sampled_from([0.01, 1.0, 10.0]),
+        tokens_per_frame=st.sampled_from([0.1, 1.0, 2.0]),
+    ),
+)
+def test_every_search_with_a_language_model_ends_within_its_limit(
+    attention: str,
+    seed: int,
+    length: int,
+    scales: tuple[float, float],
+    characters: str,
+    config: SearchConfig,
+    make_model: Make,
+    make_sounds: Make,
+    make_language_model: Make,
+) -> None:
+    model = make_model({"model.decoder.attention": attention}, seed=seed, scale=scales[0])
+    lm = scorer_of(make_language_model(characters, seed=seed, scale=scales[1]))
+    encoded = encode(model, make_sounds(length, 700, seed=seed))
+    limits = length_limits(encoded.lengths, config.tokens_per_frame).tolist()
+    for hypotheses, limit in zip(search(model, encoded, config, lm), limits, strict=True):
         assert_valid(hypotheses, limit, vocabulary=9, beam_size=config.beam_size)

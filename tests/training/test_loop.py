@@ -60,13 +60,16 @@ def test_a_run_leaves_its_folder(make_config: MakeConfig, corpus: Path, tmp_path
 
 
 def test_the_same_seed_gives_the_same_weights(make_config: MakeConfig, corpus: Path, tmp_path: Path) -> None:
-    config = _recipe(make_config, corpus, **{"training.speed_factors": [0.9, 1.0], "model.encoder.dropout": 0.2})
+    changes = {"training.speed_factors": [0.9, 1.0], "model.encoder.dropout": 0.2}
+    config = _recipe(make_config, corpus, **changes)
     one, two = (load_model(loop.train(config, tmp_path / name, "cpu").model).model for name in ("1", "2"))
     for name, weight in one.state_dict().items():
         assert torch.equal(weight, two.state_dict()[name]), name
 
 
-def test_corpus_statistics_are_in_the_model_file(make_config: MakeConfig, corpus: Path, tmp_path: Path) -> None:
+def test_corpus_statistics_are_in_the_model_file(
+    make_config: MakeConfig, corpus: Path, tmp_path: Path
+) -> None:
     config = _recipe(make_config, corpus, **{"features.normalization": "corpus", "training.epochs": 1})
     features = load_model(loop.train(config, tmp_path / "run", "cpu").model).model.features
     assert float(features.mean.abs().min()) > 0
@@ -93,16 +96,32 @@ def test_an_unreadable_utterance_is_left_out_by_name(
         loop.train(_recipe(make_config, corpus), tmp_path / "run2", "cpu")
 
 
+def test_nothing_readable_is_an_error_and_no_model(
+    make_config: MakeConfig, corpus: Path, tmp_path: Path
+) -> None:
+    dev = tmp_path / "dev.jsonl"
+    (tmp_path / "broken.wav").write_text("no sound")
+    bad = json.dumps({"audio_filepath": "broken.wav", "text": "one", "duration": 0.4})
+    dev.write_text(bad)
+    for number, (train, normalization) in enumerate(
+        ((dev, "utterance"), (dev, "corpus"), (corpus, "corpus"))
+    ):
+        changes = {"data.train": str(train), "data.dev": str(dev), "features.normalization": normalization}
+        run = tmp_path / f"run{number}"
+        with pytest.raises(CorpusError):
+            loop.train(_recipe(make_config, corpus, **changes), run, "cpu")
+        assert not (run / "model.safetensors").exists()
+
+
 def test_a_loss_that_is_never_finite_stops_the_run(
     make_config: MakeConfig, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "_MOST_SKIPPED", 2)
     monkeypatch.setattr(
         "asr_seq2seq.model.decoder.FixedVectorDecoder.forward",
-        lambda self, tokens, encoded, lengths, context: self.output(context)[:, None].expand(
-            -1, tokens.shape[1], -1
-        )
-        / 0,
+        lambda self, tokens, encoded, lengths, context: (
+            self.output(context)[:, None].expand(-1, tokens.shape[1], -1) / 0
+        ),
     )
     with pytest.raises(AsrError, match="2 batches in a row"):
         loop.train(_recipe(make_config, corpus), tmp_path / "run", "cpu")
@@ -136,7 +155,9 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
-def test_ctrl_c_ends_with_the_best_model_so_far(make_config: MakeConfig, corpus: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_with_the_best_model_so_far(
+    make_config: MakeConfig, corpus: Path, tmp_path: Path
+) -> None:
     from asr_seq2seq.config import to_yaml
 
     config = _recipe(make_config, corpus, **{"training.epochs": 100000, "data.workers": 1})

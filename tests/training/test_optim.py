@@ -14,7 +14,8 @@ def _schedule(**settings: object) -> Schedule:
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "adadelta"])
 def test_every_optimizer_lowers_a_parabola(name: str) -> None:
-    config = TrainingConfig(optimizer=name, learning_rate=1.0 if name == "adadelta" else 0.05, weight_decay=0.0)
+    rate = 1.0 if name == "adadelta" else 0.05
+    config = TrainingConfig(optimizer=name, learning_rate=rate, weight_decay=0.0)
     x = torch.nn.Parameter(torch.tensor([3.0]))
     optimizer = build_optimizer(config, [x])
     for _ in range(50):

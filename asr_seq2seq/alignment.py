@@ -1,0 +1,97 @@
+"""When each word was spoken: CTC forced alignment, its edges moved to where the sound is quiet.
+
+A CTC head says in which order and roughly when characters come, but it is free to place the first
+character of a word anywhere in the pause before it (Graves et al. 2006 train only the order). So
+the alignment decides between which two frames a word boundary lies, and the energy of the sound
+decides where between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torchaudio.functional import forced_align
+
+from asr_seq2seq.text import PADDING
+
+_FRAME_SECONDS = 0.01
+# A frame is quiet below this part of the way, in decibels, from the utterance's quiet to its loud frames.
+_QUIET = 0.14
+
+
+def character_frames(log_probabilities: Tensor, tokens: Sequence[int]) -> list[tuple[int, int]] | None:
+    """CTC log-probabilities (T, V), characters (U,) -> (first, last + 1) frame of each character.
+
+    None where the frames are too few for the characters, which CTC then cannot align.
+    """
+    repeats = sum(a == b for a, b in pairwise(tokens))
+    if not tokens or len(tokens) + repeats > len(log_probabilities):
+        return None
+    targets = torch.tensor([tokens], dtype=torch.int32, device=log_probabilities.device)
+    (path,), _ = forced_align(log_probabilities[None].contiguous(), targets, blank=PADDING)
+    spans: list[tuple[int, int]] = []
+    last = PADDING
+    for frame, token in enumerate(path.tolist()):
+        if token == PADDING:
+            last = PADDING
+        elif token == last:
+            spans[-1] = (spans[-1][0], frame + 1)
+        else:
+            spans.append((frame, frame + 1))
+            last = token
+    return spans
+
+
+def word_times(
+    words: Sequence[Sequence[tuple[int, int]]], seconds_per_frame: float, sound: Tensor, sample_rate: int
+) -> list[tuple[float, float]]:
+    """Frames of each word's characters, and the sound (N,) -> (start, end) in seconds of each word.
+
+    The boundary of two words lies between the last character of the first and the second character
+    of the second (its own first may stand in the pause); the longest quiet stretch there is the
+    pause, and where all is loud the quietest frame is the boundary.
+    """
+    energy = _decibels(sound, sample_rate)
+    low, high = np.percentile(energy, (5, 95))
+    quiet = energy < low + _QUIET * (high - low)
+
+    def energy_frame(encoder_frame: int) -> int:
+        return min(round(encoder_frame * seconds_per_frame / _FRAME_SECONDS), len(energy) - 1)
+
+    edges = []  # the pause before each word and after the last, in energy frames
+    for number in range(len(words) + 1):
+        first = energy_frame(words[number - 1][-1][0]) if number else 0
+        last = energy_frame(words[number][:2][-1][1]) if number < len(words) else len(energy) - 1
+        edges.append(_pause(quiet, energy, first, max(first, last) + 1))
+    return [
+        (before[1] * _FRAME_SECONDS, max(before[1], after[0]) * _FRAME_SECONDS)
+        for before, after in pairwise(edges)
+    ]
+
+
+def _pause(
+    quiet: npt.NDArray[np.bool_], energy: npt.NDArray[np.float64], first: int, stop: int
+) -> tuple[int, int]:
+    """The longest run of quiet frames in [first, stop), else the quietest frame as an empty run."""
+    steps = np.flatnonzero(np.diff(np.concatenate(([0], quiet[first:stop].astype(np.int8), [0]))))
+    if not len(steps):
+        quietest = first + int(energy[first:stop].argmin())
+        return quietest, quietest
+    runs = steps.reshape(-1, 2)
+    begin, end = runs[(runs[:, 1] - runs[:, 0]).argmax()]
+    return first + int(begin), first + int(end)
+
+
+def _decibels(sound: Tensor, sample_rate: int) -> npt.NDArray[np.float64]:
+    """Level of each hundredth of a second, smoothed over three of them."""
+    frame = max(1, round(_FRAME_SECONDS * sample_rate))
+    count = max(1, len(sound) // frame)
+    samples = np.resize(sound.numpy(), count * frame).astype(np.float64).reshape(count, frame)
+    level = 10 * np.log10(np.square(samples).mean(1) + 1e-10)
+    smooth: npt.NDArray[np.float64] = np.convolve(np.pad(level, 1, mode="edge"), np.full(3, 1 / 3), "valid")
+    return smooth

@@ -1,0 +1,53 @@
+"""Language models on disk: our own in one `.safetensors` file, and word n-gram models for kenlm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asr_seq2seq.config import LanguageModelConfig, validate_language_model
+from asr_seq2seq.model.language_model import LanguageModel
+from asr_seq2seq.model_file import LANGUAGE_MODEL_FORMAT, read_file, write_file
+from asr_seq2seq.search.scorers import LanguageModelScorer, TextScorer
+from asr_seq2seq.search.word_ngram import WordNgramScorer
+from asr_seq2seq.text import Alphabet, Normalizer
+
+WORD_NGRAM_SUFFIXES = (".arpa", ".bin", ".klm")
+
+
+@dataclass(frozen=True)
+class LanguageModelFile:
+    """A language model in memory, in evaluation mode, and all that is needed to use it."""
+
+    model: LanguageModel
+    config: LanguageModelConfig
+    alphabet: Alphabet
+    normalizer: Normalizer
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def save_language_model(path: Path, language_model: LanguageModelFile) -> None:
+    """Write `path`, all or nothing."""
+    lm = language_model
+    write_file(path, LANGUAGE_MODEL_FORMAT, lm.model, lm.config, lm.alphabet, lm.normalizer, lm.provenance)
+
+
+def load_language_model(path: str | Path, device: torch.device | str = "cpu") -> LanguageModelFile:
+    """Read a language model; ModelFileError in one sentence for a file that is none, or is damaged."""
+    return LanguageModelFile(
+        *read_file(Path(path), LANGUAGE_MODEL_FORMAT, validate_language_model, LanguageModel, device)
+    )
+
+
+def load_text_scorer(path: Path, alphabet: Alphabet, device: torch.device | str = "cpu") -> TextScorer:
+    """What a search with a recogniser of this alphabet needs of the language model in `path`.
+
+    An ARPA file or a binary one of kenlm is a word n-gram model; any other file is one of ours.
+    """
+    if path.suffix in WORD_NGRAM_SUFFIXES:
+        return WordNgramScorer(path, alphabet, device)
+    own = load_language_model(path, device)
+    return LanguageModelScorer(own.model, own.alphabet, alphabet)

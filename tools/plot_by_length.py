@@ -1,0 +1,69 @@
+"""WER against the number of words: a Markdown table and a picture from files of hypotheses."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Annotated
+
+import corpus_folder
+import typer
+
+from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.scoring.hypotheses import read
+from asr_seq2seq.scoring.wer import score
+from asr_seq2seq.text import Normalizer
+
+
+def wer_by_length(path: Path) -> dict[int, float]:
+    """Number of words in the reference -> WER of all utterances of that length."""
+    normalizer = Normalizer.named("english-v1")
+    groups = defaultdict(list)
+    for line in read(path):
+        groups[len(normalizer(line.reference).split())].append(line)
+    return {
+        length: score([x.reference for x in lines], [x.hypothesis for x in lines], normalizer).wer
+        for length, lines in sorted(groups.items())
+    }
+
+
+def main(
+    files: Annotated[
+        list[str], typer.Argument(help="NAME=HYPOTHESES.jsonl as `evaluate` wrote it; several.")
+    ],
+    picture: Annotated[Path | None, typer.Option(help="PNG file to draw.")] = None,
+) -> None:
+    """Print WER by the number of words, a column a system, and draw it.
+
+    Example: python tools/plot_by_length.py none=none.jsonl dot=dot.jsonl --picture wer.png
+    """
+    systems = {}
+    for argument in files:
+        name, equals, path = argument.partition("=")
+        if not equals:
+            raise ConfigError(f"{argument}: must look like NAME=HYPOTHESES.jsonl")
+        systems[name] = wer_by_length(Path(path))
+    lengths = sorted(set().union(*systems.values()))
+    print("| words | " + " | ".join(systems) + " |")
+    print("|---|" + "---|" * len(systems))
+    for length in lengths:
+        cells = (f"{wer[length]:.2%}" if length in wer else "" for wer in systems.values())
+        print(f"| {length} | " + " | ".join(cells) + " |")
+    if picture is None:
+        return
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ConfigError("drawing needs matplotlib: install the extra with pip install '.[plots]'") from None
+    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    axes = figure.add_subplot(xlabel="words in the utterance", ylabel="WER, %", xticks=lengths)
+    for (name, wer), marker in zip(systems.items(), "os^Dv*PX" * len(systems), strict=False):
+        axes.plot(list(wer), [100 * value for value in wer.values()], marker=marker, label=name)
+    axes.grid(alpha=0.3)
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    figure.savefig(picture)
+
+
+if __name__ == "__main__":
+    corpus_folder.run(main)
