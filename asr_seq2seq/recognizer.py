@@ -181,7 +181,7 @@ class Recognizer:
             self._rate,
         )
         return tuple(
-            Word(text, start + begin, start + end, None)
+            Word(text, round(start + begin, 3), round(start + end, 3), None)
             for text, (begin, end) in zip(texts, times, strict=True)
         )
 

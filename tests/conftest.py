@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+# The networks of the tests are small: on a busy machine a second thread costs far more than it brings.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from asr_seq2seq.config import Config, validate
 
 TINY: dict[str, Any] = {

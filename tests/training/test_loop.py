@@ -12,6 +12,7 @@ import torch
 
 from asr_seq2seq.config import Config, load_config
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
+from asr_seq2seq.inspection import inspect
 from asr_seq2seq.model_file import load_model
 from asr_seq2seq.training import loop
 
@@ -57,6 +58,12 @@ def test_a_run_leaves_its_folder(make_config: MakeConfig, corpus: Path, tmp_path
     assert recogniser.alphabet.characters == "egnotw"
     assert recogniser.provenance["utterances"] == 12
     assert any((tmp_path / "run" / "tensorboard").iterdir())
+    facts = inspect(tmp_path / "run")
+    assert (facts["epochs"], facts["best"]["epoch"], facts["model"]["alphabet"]) == (
+        2,
+        best["epoch"],
+        "egnotw",
+    )
 
 
 def test_the_same_seed_gives_the_same_weights(make_config: MakeConfig, corpus: Path, tmp_path: Path) -> None:
