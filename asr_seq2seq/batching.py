@@ -162,7 +162,7 @@ class Batches:
                 "seed": seed,
                 "drop_last": False,
             }
-            buckets = min(config.buckets, len(cuts))
+            buckets = min(config.buckets, len(cuts) // 4)  # lhotse warns of buckets that are empty
             self.sampler = (
                 DynamicBucketingSampler(cuts, num_buckets=buckets, **budget)
                 if buckets > 1

@@ -28,6 +28,8 @@ app = typer.Typer(
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 BeamSize = Annotated[int | None, typer.Option(min=1, max=1000, help="Texts held open; 1 is greedy.")]
 CtcWeight = Annotated[float | None, typer.Option(min=0, max=0.99, help="Share of the CTC score.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="path.to.key=value; repeatable.")]
+RunFolder = Annotated[Path | None, typer.Option(help="Run folder; runs/NAME of the recipe without it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
@@ -134,10 +136,8 @@ def transcribe(
 @app.command(epilog="Example:  asr-seq2seq train configs/fsdd.yaml --set training.epochs=10")
 def train(
     config: Annotated[Path, typer.Argument(help="A recipe in YAML; see configs/.")],
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="path.to.key=value; repeatable.")
-    ] = None,
-    run: Annotated[Path | None, typer.Option(help="Run folder; runs/NAME of the recipe without it.")] = None,
+    settings: Settings = None,
+    run: RunFolder = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -159,10 +159,8 @@ def train(
 @app.command(epilog="Example:  asr-seq2seq train-lm configs/lm_chars.yaml --set data.train=sentences.txt")
 def train_lm(
     config: Annotated[Path, typer.Argument(help="A recipe in YAML; see configs/lm_chars.yaml.")],
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="path.to.key=value; repeatable.")
-    ] = None,
-    run: Annotated[Path | None, typer.Option(help="Run folder; runs/NAME of the recipe without it.")] = None,
+    settings: Settings = None,
+    run: RunFolder = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:

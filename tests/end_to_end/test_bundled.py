@@ -1,0 +1,41 @@
+"""The model in the package, on the samples in the repository and on real speech."""
+
+from pathlib import Path
+
+from asr_seq2seq import Recognizer
+from asr_seq2seq.corpora import load_corpus
+from asr_seq2seq.evaluation import evaluate
+from asr_seq2seq.scoring.wer import score
+
+SAMPLES = Path(__file__).resolve().parents[2] / "data" / "samples"
+
+
+def test_the_samples_are_recognised() -> None:
+    recognizer = Recognizer.load(device="cpu")
+    sounds = sorted(SAMPLES.glob("*.flac"))
+    assert len(sounds) >= 5
+    references = [sound.with_suffix(".txt").read_text() for sound in sounds]
+    texts = [transcript.text for transcript in recognizer.transcribe(sounds)]
+    assert score(references, texts, recognizer.model_file.normalizer).wer <= 0.05
+
+
+def test_every_word_has_a_time_within_its_sound() -> None:
+    for transcript in Recognizer.load(device="cpu").transcribe(sorted(SAMPLES.glob("*.flac"))):
+        words = [word for segment in transcript.segments for word in segment.words]
+        assert " ".join(word.text for word in words) == transcript.text
+        edges = [edge for word in words for edge in (word.start, word.end)]
+        assert edges == sorted(edges)
+        assert 0 <= edges[0] < edges[-1] <= transcript.duration
+
+
+def test_single_digits_of_real_speakers(shared_data: Path) -> None:
+    recognizer = Recognizer.load(device="cpu")
+    cuts = load_corpus(shared_data / "fsdd" / "test.jsonl")
+    assert evaluate(recognizer.model_file, cuts, recognizer.search).score.wer <= 0.02
+
+
+def test_the_file_is_small() -> None:
+    import asr_seq2seq
+
+    (model,) = (Path(asr_seq2seq.__file__).parent / "pretrained").glob("*.safetensors")
+    assert model.stat().st_size <= 8_000_000
