@@ -28,6 +28,10 @@ app = typer.Typer(
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 BeamSize = Annotated[int | None, typer.Option(min=1, max=1000, help="Texts held open; 1 is greedy.")]
 CtcWeight = Annotated[float | None, typer.Option(min=0, max=0.99, help="Share of the CTC score.")]
+LanguageModel = Annotated[
+    Path | None, typer.Option(help="Model of train-lm, or word n-grams (.arpa; .bin, .klm of kenlm).")
+]
+LmWeight = Annotated[float | None, typer.Option(min=0, help="Weight of the language model.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="path.to.key=value; repeatable.")]
 RunFolder = Annotated[Path | None, typer.Option(help="Run folder; runs/NAME of the recipe without it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
@@ -67,6 +71,8 @@ def transcribe(
     beam_size: BeamSize = None,
     ctc_weight: CtcWeight = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Files decoded together.")] = None,
+    language_model: LanguageModel = None,
+    lm_weight: LmWeight = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -77,6 +83,7 @@ def transcribe(
     from asr_seq2seq.inputs import find_sounds
     from asr_seq2seq.writers import are_written, parse_formats, write
 
+    _check_lm_weight(language_model, lm_weight)
     wanted = parse_formats(formats)
     if output is None and (skip_existing or wanted != ["txt"]):
         flag = "--skip-existing" if skip_existing else f"-f {formats}"
@@ -102,7 +109,13 @@ def transcribe(
     from asr_seq2seq.recognizer import Recognizer
 
     recognizer = Recognizer.load(
-        model, device=device, beam_size=beam_size, ctc_weight=ctc_weight, batch_size=batch_size
+        model,
+        device=device,
+        beam_size=beam_size,
+        ctc_weight=ctc_weight,
+        batch_size=batch_size,
+        language_model=language_model,
+        lm_weight=lm_weight,
     )
     results = []
     with count_progress() as progress:
@@ -187,10 +200,8 @@ def evaluate(
     corpus: Annotated[Path, typer.Argument(help="JSON-lines manifest or CutSet with texts.")],
     beam_size: BeamSize = None,
     ctc_weight: CtcWeight = None,
-    language_model: Annotated[
-        Path | None, typer.Option(help="Model of train-lm, or word n-grams (.arpa; .bin, .klm of kenlm).")
-    ] = None,
-    lm_weight: Annotated[float | None, typer.Option(min=0, help="Weight of the language model.")] = None,
+    language_model: LanguageModel = None,
+    lm_weight: LmWeight = None,
     hypotheses: Annotated[
         Path | None, typer.Option(help="Write each utterance's texts here (JSON lines).")
     ] = None,
@@ -201,8 +212,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Recognise a corpus and print word and character error rates."""
-    if lm_weight is not None and language_model is None:
-        raise ConfigError("--lm-weight needs a language model: name one with --language-model")
+    _check_lm_weight(language_model, lm_weight)
     if n_best and hypotheses is None:
         raise ConfigError("--n-best needs a file for the texts: name one with --hypotheses")
     if hypotheses is not None and not hypotheses.parent.is_dir():
@@ -273,6 +283,11 @@ def inspect(
     print(
         yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110), end=""
     )
+
+
+def _check_lm_weight(language_model: Path | None, lm_weight: float | None) -> None:
+    if lm_weight is not None and language_model is None:
+        raise ConfigError("--lm-weight needs a language model: name one with --language-model")
 
 
 def _stop_interrupted(model: Path, epoch: int) -> NoReturn:

@@ -20,8 +20,10 @@ from asr_seq2seq.batching import pad_sound
 from asr_seq2seq.config import Config, SearchConfig
 from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import AsrError
+from asr_seq2seq.language_model_file import load_text_scorer
 from asr_seq2seq.model_file import ModelFile, load_model
 from asr_seq2seq.search import search
+from asr_seq2seq.search.scorers import TextScorer
 from asr_seq2seq.segmentation import split
 from asr_seq2seq.transcript import Segment, Transcript, Word
 
@@ -50,8 +52,11 @@ class Recognizer:
     'one two three'
     """
 
-    def __init__(self, model_file: ModelFile, search: SearchConfig | None = None) -> None:
+    def __init__(
+        self, model_file: ModelFile, search: SearchConfig | None = None, lm: TextScorer | None = None
+    ) -> None:
         self.model_file = model_file
+        self.lm = lm
         self.search = search or model_file.config.search
         self._rate = model_file.config.features.sample_rate
         # A longer sound is cut into pieces: the model has heard none so long in training.
@@ -67,14 +72,22 @@ class Recognizer:
         beam_size: int | None = None,
         ctc_weight: float | None = None,
         batch_size: int | None = None,
+        language_model: str | Path | None = None,
+        lm_weight: float | None = None,
     ) -> Recognizer:
         """Read a model file; the bundled model of English digits where `path` is None.
 
-        `beam_size`, `ctc_weight` and `batch_size` take the place of the model's own settings.
+        `beam_size`, `ctc_weight`, `batch_size` and `lm_weight` take the place of the model's own
+        settings; `language_model` is a file of `train-lm` or of word n-grams.
         """
-        model_file = load_model(path, pick_device(device))
-        changes = {"beam_size": beam_size, "ctc_weight": ctc_weight, "batch_size": batch_size}
-        return cls(model_file, model_file.searching(**changes))
+        where = pick_device(device)
+        model_file = load_model(path, where)
+        search = model_file.searching(
+            beam_size=beam_size, ctc_weight=ctc_weight, batch_size=batch_size, lm_weight=lm_weight
+        )
+        if language_model is None:
+            return cls(model_file, search)
+        return cls(model_file, search, load_text_scorer(Path(language_model), model_file.alphabet, where))
 
     @property
     def config(self) -> Config:
@@ -145,7 +158,7 @@ class Recognizer:
         sound, lengths = pad_sound([piece for _, _, piece in pieces])
         with torch.inference_mode():
             encoded = self.model_file.model.encode(sound.to(device), lengths.to(device))
-        found = search(self.model_file.model, encoded, self.search)
+        found = search(self.model_file.model, encoded, self.search, self.lm)
         for number, ((job, start, piece), hypotheses) in enumerate(zip(pieces, found, strict=True)):
             best = hypotheses[0]
             ctc = None if encoded.ctc is None else encoded.ctc[number, : encoded.lengths[number]].cpu()

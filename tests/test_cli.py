@@ -412,3 +412,21 @@ def test_results_reach_a_file_though_progress_is_on_a_terminal(model: Path, tmp_
     for descriptor in (terminal, end):
         os.close(descriptor)
     assert (tmp_path / "out.txt").read_text().count(str(good)) == 2
+
+
+def test_a_language_model_joins_a_transcription(run: Run, model: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("go\n" * 40)
+    (tmp_path / "lm.yaml").write_text(
+        "model: {units: 8, layers: 1, embedding: 4, dropout: 0}\n"
+        "training: {epochs: 60, warmup_steps: 0, learning_rate: 0.05}\n"
+        f"data: {{train: {text}, dev: {text}}}\n"
+    )
+    code, out, err = run("train-lm", tmp_path / "lm.yaml", "--run", tmp_path / "lm", "--device", "cpu")
+    assert code == 0, err
+    good = _sound(tmp_path / "good.wav", _noise())
+    plain = run("transcribe", good, "--model", model)[1]
+    heavy = ["--language-model", out.strip(), "--lm-weight", 20]
+    code, joined, _ = run("transcribe", good, "--model", model, *heavy)
+    assert code == 0
+    assert plain != joined == "go\n"
