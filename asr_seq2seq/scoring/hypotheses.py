@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from asr_seq2seq.errors import CorpusError
-from asr_seq2seq.files import atomic_write, output_error
+from asr_seq2seq.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,6 @@ def write(path: Path, lines: Iterable[HypothesisLine]) -> None:
     """
     with atomic_write(path) as file:
         file.writelines(_dump(line) for line in lines)
-
-
-def append(path: Path, lines: Iterable[HypothesisLine]) -> None:
-    """Add ``lines`` at the end of ``path``, which is made if need be; ``OutputError`` if that fails."""
-    try:
-        with path.open("a", encoding="utf-8", newline="\n") as file:
-            file.writelines(_dump(line) for line in lines)
-    except OSError as error:
-        raise output_error(path, error) from error
 
 
 def read(path: Path) -> list[HypothesisLine]:

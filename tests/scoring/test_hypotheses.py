@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from asr_seq2seq.errors import CorpusError, OutputError
-from asr_seq2seq.scoring.hypotheses import Candidate, HypothesisLine, append, read, write
+from asr_seq2seq.scoring.hypotheses import Candidate, HypothesisLine, read, write
 
 LINES = [
     HypothesisLine("a-1", "grüß gott", "grüß\u2028gott", -1.5, 2.25, "anna"),
@@ -25,13 +25,6 @@ def test_lines_survive_writing_and_reading(tmp_path: Path) -> None:
     assert path.read_bytes().count(b"\n") == len(LINES)
     assert "null" not in path.read_text(encoding="utf-8")
     assert "speaker" not in path.read_text(encoding="utf-8").split("\n")[1]
-
-
-def test_append_adds_to_what_is_there(tmp_path: Path) -> None:
-    path = tmp_path / "hypotheses.jsonl"
-    append(path, LINES[:1])
-    append(path, LINES[1:])
-    assert read(path) == LINES
 
 
 def test_blank_lines_and_unknown_keys_are_passed_over(tmp_path: Path) -> None:
@@ -78,7 +71,6 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
-    for function in (write, append):
-        with pytest.raises(OutputError, match="folder does not exist"):
-            function(tmp_path / "missing" / "out.jsonl", LINES)
+    with pytest.raises(OutputError, match="folder does not exist"):
+        write(tmp_path / "missing" / "out.jsonl", LINES)
     assert list(tmp_path.iterdir()) == []
