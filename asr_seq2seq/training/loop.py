@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 
 from asr_seq2seq.batching import Batches, hold_out, within_limits
-from asr_seq2seq.config import Config
+from asr_seq2seq.config import Config, SearchConfig
 from asr_seq2seq.corpora import load_corpora
 from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
@@ -193,7 +193,7 @@ def train(config: Config, run: Path, device_name: str = "auto") -> Result:
                     f"{figures['elapsed_seconds']:.0f} s{'  best' if better else ''}"
                 )
     except KeyboardInterrupt:
-        result = Result(run / MODEL, result.epoch, result.dev_wer, result.dev_cer, interrupted=True)
+        result = replace(result, interrupted=True)
     finally:
         board.close()
     return result
@@ -201,19 +201,16 @@ def train(config: Config, run: Path, device_name: str = "auto") -> Result:
 
 @torch.no_grad()
 def _dev_figures(
-    recogniser: ModelFile, batches: Batches, search: Any, device: torch.device
+    recogniser: ModelFile, batches: Batches, search: SearchConfig, device: torch.device
 ) -> dict[str, float]:
     """Teacher-forced loss, and WER and CER of greedy decoding, on the dev utterances."""
-    recogniser.model.eval()
     losses, count, references, hypotheses = 0.0, 0, [], []
     for batch in batches:
-        if batch.problems:
-            raise CorpusError(f"{batch.problems[0]}; mend the dev corpus or take the utterance out")
+        (lines,) = decode(recogniser, [batch], search)
         moved = batch.to(device)
         loss = recogniser.model(moved.sound, moved.lengths, moved.tokens, moved.token_lengths, 0.0)
         characters = int(batch.token_lengths.sum()) + len(batch.ids)
         losses, count = losses + float(loss.total) * characters, count + characters
-        (lines,) = decode(recogniser, [batch], search)
         references += [line.reference for line in lines]
         hypotheses += [line.hypothesis for line in lines]
     found = score(references, hypotheses, recogniser.normalizer)
