@@ -51,9 +51,9 @@ def decode(
             raise CorpusError(f"{batch.problems[0]}; mend the corpus or take the utterance out")
         batch = batch.to(device)
         with torch.inference_mode():
-            encoded = recogniser.model.encode(batch.sound, batch.lengths)
+            encoded = recogniser.model.encode(batch.inputs, batch.lengths)
         found = search(recogniser.model, encoded, config, lm)
-        seconds = (batch.lengths / recogniser.config.features.sample_rate).tolist()
+        seconds = (batch.lengths / recogniser.config.features.rate).tolist()
         yield [
             HypothesisLine(
                 id=name,
@@ -90,7 +90,7 @@ def evaluate(
     batches = Batches(
         cuts,
         recogniser.config.data,
-        sample_rate=recogniser.config.features.sample_rate,
+        features=recogniser.config.features,
         alphabet=recogniser.alphabet,
         normalizer=recogniser.normalizer,
     )

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from asr_seq2seq import audio
 from asr_seq2seq.alignment import character_frames, word_times
-from asr_seq2seq.batching import pad_sound
-from asr_seq2seq.config import Config, SearchConfig
+from asr_seq2seq.batching import pad
+from asr_seq2seq.config import Config, LogMelConfig, SearchConfig
 from asr_seq2seq.device import pick_device
-from asr_seq2seq.errors import AsrError
+from asr_seq2seq.errors import AsrError, ModelFileError
 from asr_seq2seq.language_model_file import load_text_scorer
 from asr_seq2seq.model_file import ModelFile, load_model
 from asr_seq2seq.search import search
@@ -58,7 +58,12 @@ class Recognizer:
         self.model_file = model_file
         self.lm = lm
         self.search = search or model_file.config.search
-        self._rate = model_file.config.features.sample_rate
+        features = model_file.config.features
+        if not isinstance(features, LogMelConfig):
+            raise ModelFileError(
+                "this model hears features of another program and no sound; evaluate it on a corpus of them"
+            )
+        self._rate = features.sample_rate
         # A longer sound is cut into pieces: the model has heard none so long in training.
         known = model_file.provenance.get("longest_seconds", model_file.config.data.max_seconds)
         self.longest_seconds = float(known)
@@ -155,7 +160,7 @@ class Recognizer:
         if not pieces:
             return
         device = next(self.model_file.model.parameters()).device
-        sound, lengths = pad_sound([piece for _, _, piece in pieces])
+        sound, lengths = pad([piece for _, _, piece in pieces])
         with torch.inference_mode():
             encoded = self.model_file.model.encode(sound.to(device), lengths.to(device))
         found = search(self.model_file.model, encoded, self.search, self.lm)

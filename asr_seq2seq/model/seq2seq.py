@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asr_seq2seq.config import Config, DecoderConfig
-from asr_seq2seq.features import LogMel
+from asr_seq2seq.features import build_features
 from asr_seq2seq.model.context import Context
 from asr_seq2seq.model.decoder import Decoder, DotDecoder, FixedVectorDecoder, LocationDecoder
 from asr_seq2seq.model.encoder import Encoder
@@ -49,7 +49,7 @@ class Seq2Seq(nn.Module):
         super().__init__()
         model = config.model
         self.ctc_weight = model.ctc_weight
-        self.features = LogMel(config.features)
+        self.features = build_features(config.features)
         self.encoder = Encoder(model.encoder, self.features.size)
         self.context = Context(model.context, self.encoder.size, model.encoder.bidirectional)
         self.decoder = _DECODERS[model.decoder.attention](model.decoder, self.encoder.size, vocabulary)
@@ -58,10 +58,10 @@ class Seq2Seq(nn.Module):
     @property
     def seconds_per_frame(self) -> float:
         """How far apart two encoded frames are."""
-        return self.features.hop / self.features.config.sample_rate * self.encoder.reduction
+        return self.features.frame_seconds * self.encoder.reduction
 
     def encode(self, sound: Tensor, lengths: Tensor) -> Encoded:
-        """Padded sound (B, N) and lengths in samples (B,) -> all that a decoder or a search needs."""
+        """Padded sound (B, N), or features computed before, and lengths (B,) -> all that a search needs."""
         features, feature_lengths = self.features(sound, lengths)
         encoded, encoded_lengths = self.encoder(features, feature_lengths)
         context = self.context(encoded, encoded_lengths)

@@ -63,14 +63,14 @@ def train(config: Config, run: Path, device_name: str = "auto") -> Result:
     normalizer = Normalizer.named(config.data.normalizer)
     alphabet = Alphabet.from_texts(normalizer(cut.supervisions[0].text) for cut in train_cuts)
     common: dict[str, Any] = {
-        "sample_rate": config.features.sample_rate,
+        "features": config.features,
         "alphabet": alphabet,
         "normalizer": normalizer,
     }
     train_batches = Batches(
         train_cuts,
         config.data,
-        speed_factors=settings.speed_factors,
+        augmentation=config.augmentation,
         shuffle=True,
         seed=config.seed,
         **common,
@@ -82,7 +82,7 @@ def train(config: Config, run: Path, device_name: str = "auto") -> Result:
     # ---- network ----
     model = Seq2Seq(config, len(alphabet)).to(device)
     if config.features.normalization == "corpus":
-        model.features.set_statistics((batch.sound, batch.lengths) for batch in train_batches if batch.ids)
+        model.features.set_statistics((batch.inputs, batch.lengths) for batch in train_batches if batch.ids)
     optimizer = build_optimizer(settings, model.parameters())
     schedule = Schedule(settings, optimizer)
     average = None
@@ -111,7 +111,7 @@ def train(config: Config, run: Path, device_name: str = "auto") -> Result:
             bar = progress.add_task("epoch 1", total=total_seconds, note="")
             for epoch in range(1, settings.epochs + 1):
                 model.train()
-                train_batches.epoch = epoch
+                train_batches.plan.epoch = epoch
                 sums = {"loss": 0.0, "decoder": 0.0, "ctc": 0.0}
                 seconds, batches, epoch_started = 0.0, 0, time.perf_counter()
                 for batch in train_batches:
@@ -126,7 +126,7 @@ def train(config: Config, run: Path, device_name: str = "auto") -> Result:
                     moved = batch.to(device)
                     with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                         loss: Loss = model(
-                            moved.sound,
+                            moved.inputs,
                             moved.lengths,
                             moved.tokens,
                             moved.token_lengths,
@@ -208,7 +208,7 @@ def _dev_figures(
     for batch in batches:
         (lines,) = decode(recogniser, [batch], search)
         moved = batch.to(device)
-        loss = recogniser.model(moved.sound, moved.lengths, moved.tokens, moved.token_lengths, 0.0)
+        loss = recogniser.model(moved.inputs, moved.lengths, moved.tokens, moved.token_lengths, 0.0)
         characters = int(batch.token_lengths.sum()) + len(batch.ids)
         losses, count = losses + float(loss.total) * characters, count + characters
         references += [line.reference for line in lines]

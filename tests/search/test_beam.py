@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import ctc_loss
 
-from asr_seq2seq.batching import pad_sound
+from asr_seq2seq.batching import pad
 from asr_seq2seq.config import SearchConfig
 from asr_seq2seq.language_model_file import LanguageModelFile
 from asr_seq2seq.model.seq2seq import Encoded, Seq2Seq
@@ -31,7 +31,7 @@ every_attention = pytest.mark.parametrize("attention", ATTENTIONS)
 
 def encode(model: Seq2Seq, sounds: list[Tensor]) -> Encoded:
     with torch.no_grad():
-        return model.encode(*pad_sound(sounds))
+        return model.encode(*pad(sounds))
 
 
 def decoder_score(model: Seq2Seq, encoded: Encoded, text: tuple[int, ...]) -> float:

@@ -67,7 +67,7 @@ def test_a_run_leaves_its_folder(make_config: MakeConfig, corpus: Path, tmp_path
 
 
 def test_the_same_seed_gives_the_same_weights(make_config: MakeConfig, corpus: Path, tmp_path: Path) -> None:
-    changes = {"training.speed_factors": [0.9, 1.0], "model.encoder.dropout": 0.2}
+    changes = {"augmentation.speed_factors": [0.9, 1.0], "model.encoder.dropout": 0.2}
     config = _recipe(make_config, corpus, **changes)
     one, two = (load_model(loop.train(config, tmp_path / name, "cpu").model).model for name in ("1", "2"))
     for name, weight in one.state_dict().items():
