@@ -283,9 +283,17 @@ class SearchConfig(_Settings):
         0.3, ge=0, lt=1, description="share of the CTC prefix score where there is a head"
     )
     lm_weight: float = Field(0.3, ge=0, description="weight of a language model's score where one is given")
+    coverage_weight: float = Field(
+        0.0, ge=0, description="added for each encoded frame that attention has looked at"
+    )
     length_reward: float = Field(0.0, description="added for each character")
     temperature: float = Field(1.0, gt=0, description="the decoder's logits are divided by it")
-    tokens_per_frame: float = Field(1.0, gt=0, description="longest output, characters per encoded frame")
+    tokens_per_frame: float | None = Field(
+        None, gt=0, description="longest output, characters per encoded frame; training finds it if empty"
+    )
+    confidence_temperature: float = Field(
+        1.0, gt=0, description="makes the confidence of words honest; training fits it on the dev set"
+    )
     batch_size: int = Field(16, ge=1, description="utterances decoded together")
 
     def changed(self, **given: Any) -> SearchConfig:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 from asr_seq2seq.config import Config, DecoderConfig
 from asr_seq2seq.features import build_features
@@ -67,6 +68,23 @@ class Seq2Seq(nn.Module):
         context = self.context(encoded, encoded_lengths)
         ctc = self.ctc_head(encoded).float().log_softmax(-1) if self.ctc_head is not None else None
         return Encoded(encoded, encoded_lengths, context, ctc)
+
+    @torch.inference_mode()
+    def attention(self, encoded: Encoded, texts: Sequence[Sequence[int]]) -> list[Tensor] | None:
+        """Where the decoder looks as it writes each text: (U + 1, T'), its end last, the mean over heads.
+
+        None where the decoder has no attention.
+        """
+        tokens = pad_sequence([torch.tensor([START, *text]) for text in texts], batch_first=True)
+        tokens = tokens.to(encoded.encoded.device)
+        _, weights = self.decoder.forced(tokens, encoded.encoded, encoded.lengths, encoded.context)
+        if weights is None:
+            return None
+        frames = encoded.lengths.tolist()
+        return [
+            row[: len(text) + 1, :count].float().cpu()
+            for row, text, count in zip(weights, texts, frames, strict=True)
+        ]
 
     def forward(
         self, sound: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor, smoothing: float

@@ -120,3 +120,30 @@ def test_without_attention_the_encoder_learns_through_the_context_only(
             gradients = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
             learns = any(gradient is not None and bool(gradient.any()) for gradient in gradients)
         assert learns == (context.requires_grad or attention != "none")
+
+
+@pytest.mark.parametrize("attention", ["dot", "location"])
+def test_attention_is_what_the_decoder_saw_step_by_step(
+    attention: str, make_model: Callable[..., Seq2Seq], make_sounds: Callable[..., Any]
+) -> None:
+    model = make_model({"model.decoder.attention": attention})
+    encoded = model.encode(*pad(make_sounds(2400, 900)))
+    texts = [(4, 5, 6), (7,)]
+    found = model.attention(encoded, texts)
+    assert found is not None
+    for row, text in enumerate(texts):
+        alone = model.encode(*pad(make_sounds(2400, 900)[row : row + 1]))
+        state = model.decoder.start(alone.encoded, alone.lengths, alone.context)
+        assert found[row].shape == (len(text) + 1, int(encoded.lengths[row]))
+        for step, token in enumerate((START, *text)):
+            with torch.no_grad():
+                _, state = model.decoder.step(torch.tensor([token]), state)
+            assert state.weights is not None
+            torch.testing.assert_close(found[row][step], state.weights[0], atol=1e-5, rtol=1e-4)
+
+
+def test_a_fixed_vector_has_no_attention(
+    make_model: Callable[..., Seq2Seq], make_sounds: Callable[..., Any]
+) -> None:
+    model = make_model({"model.decoder.attention": "none"})
+    assert model.attention(model.encode(*pad(make_sounds(900))), [(4,)]) is None
