@@ -20,8 +20,10 @@ from torchaudio.functional import forced_align
 from asr_seq2seq.text import PADDING
 
 _FRAME_SECONDS = 0.01
-# A frame is quiet below this part of the way, in decibels, from the utterance's quiet to its loud frames.
-_QUIET = 0.14
+# A frame is quiet below this part of the way, in decibels, from quiet to loud: the utterance's tenth and
+# ninety-fifth percentile, or the quietest frame at hand where the background is louder there.
+_QUIET = 0.08
+_BACKGROUND, _SPEECH = 10, 95
 
 
 def character_frames(log_probabilities: Tensor, tokens: Sequence[int]) -> list[tuple[int, int]] | None:
@@ -66,8 +68,7 @@ def word_times(
     pause, and where all is loud the quietest frame is the boundary.
     """
     energy = _decibels(sound, sample_rate)
-    low, high = np.percentile(energy, (5, 95))
-    quiet = energy < low + _QUIET * (high - low)
+    low, high = np.percentile(energy, (_BACKGROUND, _SPEECH))
 
     def energy_frame(encoder_frame: int) -> int:
         return min(round(encoder_frame * seconds_per_frame / _FRAME_SECONDS), len(energy) - 1)
@@ -76,20 +77,20 @@ def word_times(
     for number in range(len(words) + 1):
         first = energy_frame(words[number - 1][-1][0]) if number else 0
         last = energy_frame(words[number][:2][-1][1]) if number < len(words) else len(energy) - 1
-        edges.append(_pause(quiet, energy, first, max(first, last) + 1))
+        edges.append(_pause(energy[first : max(first, last) + 1], low, high, first))
     return [
         (before[1] * _FRAME_SECONDS, max(before[1], after[0]) * _FRAME_SECONDS)
         for before, after in pairwise(edges)
     ]
 
 
-def _pause(
-    quiet: npt.NDArray[np.bool_], energy: npt.NDArray[np.float64], first: int, stop: int
-) -> tuple[int, int]:
-    """The longest run of quiet frames in [first, stop), else the quietest frame as an empty run."""
-    steps = np.flatnonzero(np.diff(np.concatenate(([0], quiet[first:stop].astype(np.int8), [0]))))
+def _pause(energy: npt.NDArray[np.float64], low: float, high: float, first: int) -> tuple[int, int]:
+    """The longest run of quiet frames, else the quietest frame as an empty run; `first` counts before."""
+    low = max(low, float(energy.min()))
+    quiet = energy < low + _QUIET * (high - low)
+    steps = np.flatnonzero(np.diff(np.concatenate(([0], quiet.astype(np.int8), [0]))))
     if not len(steps):
-        quietest = first + int(energy[first:stop].argmin())
+        quietest = first + int(energy.argmin())
         return quietest, quietest
     runs = steps.reshape(-1, 2)
     begin, end = runs[(runs[:, 1] - runs[:, 0]).argmax()]

@@ -52,7 +52,8 @@ def test_words_begin_and_end_where_the_sound_does() -> None:
 def test_without_a_pause_the_quietest_frame_is_the_boundary() -> None:
     sound = _sound((0.2, 1e-4), (0.5, 0.1), (0.02, 0.04), (0.5, 0.1))
     ((_, end), (start, _)) = word_times([[(7, 8), (15, 16)], [(19, 20), (25, 26)]], 0.04, sound, RATE)
-    assert start == end == pytest.approx(0.71, abs=0.02)
+    assert end <= start
+    assert (start, end) == pytest.approx((0.71, 0.71), abs=0.02)
 
 
 def test_times_are_ordered_whatever_the_sound() -> None:

@@ -88,9 +88,8 @@ def join(source: Path, out: Path, seconds: float, pause: tuple[float, float], se
             gap = rng.standard_normal(round(rng.uniform(*pause) * rate)) * NOISE
             file.write(gap)
             start = file.tell() / rate
-            sound = audio.load(
-                record["audio_filepath"], rate, offset=record.get("offset", 0.0), duration=record.get("duration")
-            )
+            piece = {"offset": record.get("offset", 0.0), "duration": record.get("duration")}
+            sound = audio.load(record["audio_filepath"], rate, **piece)
             file.write(sound.numpy())
             words = record["text"].split()
             if "words" in record:
