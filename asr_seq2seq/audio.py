@@ -23,7 +23,7 @@ import soundfile
 import torch
 import torchaudio
 
-from asr_seq2seq.errors import AudioError
+from asr_seq2seq.errors import AudioError, SilentAudioError
 
 MINIMUM_SECONDS = 0.025  # one analysis window of the features
 LOUDEST = 1e6  # times full scale; its power, and that of a batch with it, would overflow
@@ -72,11 +72,21 @@ def load(
             than :data:`MINIMUM_SECONDS`, ``offset`` beyond the end, or a file cut short (a cut MP3 or Ogg
             passes: they need not tell their length).
     """
+    return load_native(source, offset=offset, duration=duration, sample_rate=sample_rate)[0]
+
+
+def load_native(
+    source: Source, *, offset: float = 0.0, duration: float | None = None, sample_rate: int | None = None
+) -> tuple[torch.Tensor, int]:
+    """Read a sound as :func:`load` does, and return its own rate beside it.
+
+    Without ``sample_rate`` the waveform has that rate too.
+    """
     if not (0 <= offset < math.inf and 0 < (1 if duration is None else duration) < math.inf):
         raise AudioError(f"cannot read {duration} s from {offset} s: give an offset >= 0 and a duration > 0")
     name, file = _locate(source)
     samples, rate = _decode(name, file, offset, duration)
-    return _finish(samples, rate, sample_rate, name)
+    return _finish(samples, rate, sample_rate or rate, name), rate
 
 
 def from_samples(samples: npt.NDArray[Any] | torch.Tensor, rate: int, sample_rate: int) -> torch.Tensor:
@@ -111,12 +121,12 @@ def from_samples(samples: npt.NDArray[Any] | torch.Tensor, rate: int, sample_rat
     return _finish(mono, int(rate), sample_rate, name)
 
 
-def duration(path: str | Path) -> float:
+def duration(source: Source) -> float:
     """Return the seconds that a sound file lasts, by its header; where that does not tell, it is decoded.
 
     Raises an ``AudioError`` where the file is missing, empty or not a sound.
     """
-    name, file = _locate(path)
+    name, file = _locate(source)
     try:
         info = soundfile.info(file)
         if info.format != "MP3" and 0 < info.frames < _UNKNOWN_FRAMES and info.samplerate in RATES:
@@ -282,7 +292,9 @@ def _finish(samples: Samples, rate: int, sample_rate: int, name: str) -> torch.T
         short = f"too short ({1000 * len(samples) / rate:.1f} ms of sound)"
         raise AudioError(f"{name} is {short}: at least {1000 * MINIMUM_SECONDS:g} ms are needed")
     if not samples.any():  # each of them, or the mean of channels that cancel each other out
-        raise AudioError(f"{name} holds only digital silence (all samples are zero): check the recording")
+        raise SilentAudioError(
+            f"{name} holds only digital silence (all samples are zero): check the recording"
+        )
     waveform = torch.from_numpy(np.array(samples))  # a copy: the caller's array may be read-only
     if rate != sample_rate:
         waveform = _resample(waveform, rate, sample_rate)
