@@ -23,6 +23,7 @@ from torchaudio.transforms import SpeedPerturbation
 
 from asr_seq2seq import audio
 from asr_seq2seq.config import DataConfig
+from asr_seq2seq.corpora.embedded import is_embedded, read_embedded
 from asr_seq2seq.errors import AudioError, CorpusError
 from asr_seq2seq.text import Alphabet, Normalizer
 
@@ -67,12 +68,21 @@ def pad_sound(sounds: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return pad_sequence(list(sounds) or [torch.zeros(0)], batch_first=True)[: len(sounds)], lengths
 
 
+def sound_of(cut: Cut) -> str | bytes | None:
+    """The path or bytes of the sound file that `cut` is a piece of; None where only lhotse can read it."""
+    sources = cut.recording.sources
+    if len(sources) > 1 or len(sources[0].channels) > 1 or cut.recording.transforms:
+        return None
+    if is_embedded(sources[0]):
+        return read_embedded(sources[0])
+    return str(sources[0].source) if sources[0].type == "file" else None
+
+
 def read_cut(cut: Cut, sample_rate: int) -> Tensor:
     """The sound of an utterance, mono (N,), at `sample_rate`."""
-    sources = cut.recording.sources
-    plain = len(sources) == 1 and sources[0].type == "file" and len(sources[0].channels) == 1
-    if plain and not cut.recording.transforms:
-        return audio.load(sources[0].source, sample_rate, offset=cut.start, duration=cut.duration)
+    place = sound_of(cut)
+    if place is not None:
+        return audio.load(place, sample_rate, offset=cut.start, duration=cut.duration)
     try:
         samples = cut.load_audio()
     except Exception as error:  # lhotse raises whatever its readers meet
