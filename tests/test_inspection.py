@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +17,8 @@ def manifest(tmp_path: Path, write_wav: Callable[..., Path]) -> Callable[..., Pa
         lines = []
         for number, text in enumerate(texts):
             path = write_wav(tmp_path / f"{name}{number}.wav", 1.0, seed=number)
-            lines.append(
-                f'{{"id": "u{number}", "audio_filepath": "{path}", "text": "{text}", "speaker": "x"}}'
-            )
+            line = {"id": f"u{number}", "audio_filepath": str(path), "text": text, "speaker": "x"}
+            lines.append(json.dumps(line))
         (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
         return tmp_path / f"{name}.jsonl"
 

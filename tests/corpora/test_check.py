@@ -20,7 +20,7 @@ def corpus(tmp_path: Path) -> Write:
     def write(*entries: tuple[Any, dict[str, Any]], name: str = "m.jsonl") -> Path:
         lines = []
         for number, (samples, keys) in enumerate(entries):
-            rate = keys.pop("rate", RATE)
+            rate = keys.get("rate", RATE)
             path = tmp_path / f"{Path(name).stem}{number}.wav"
             soundfile.write(path, samples, rate, subtype="FLOAT")
             entry = {"id": f"u{number}", "audio_filepath": path.name, "text": "one two", "speaker": "ann"}
