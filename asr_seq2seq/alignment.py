@@ -3,7 +3,7 @@
 A CTC head says in which order and roughly when characters come, but it is free to place the first
 character of a word anywhere in the pause before it (Graves et al. 2006 train only the order). So
 the alignment decides between which two frames a word boundary lies, and the energy of the sound
-decides where between them.
+decides where between them. Without a CTC head the peaks of attention stand for the alignment.
 """
 
 from __future__ import annotations
@@ -45,6 +45,15 @@ def character_frames(log_probabilities: Tensor, tokens: Sequence[int]) -> list[t
             spans.append((frame, frame + 1))
             last = token
     return spans
+
+
+def peak_frames(weights: Tensor) -> list[tuple[int, int]]:
+    """Attention (U, T') of each character -> (first, last + 1) frame of each: where it looked most.
+
+    Speech goes forward, so that no peak lies before that of an earlier character.
+    """
+    peaks = weights.argmax(1).cummax(0).values.tolist() if len(weights) else []
+    return [(peak, peak + 1) for peak in peaks]
 
 
 def word_times(

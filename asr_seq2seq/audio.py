@@ -2,7 +2,8 @@
 
 libsndfile (through soundfile) reads WAV, FLAC, Ogg, Opus, MP3, NIST Sphere and more. What it does not
 know goes through the ``ffmpeg`` program where there is one. Whatever is wrong with the sound is an
-:class:`~asr_seq2seq.errors.AudioError` of one sentence that names it.
+:class:`~asr_seq2seq.errors.AudioError` of one sentence that names it. Sound is read, mixed and resampled
+in blocks, so that :func:`blocks` takes no more memory for an hour than for a minute.
 """
 
 import io
@@ -10,9 +11,11 @@ import math
 import re
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,12 +25,14 @@ import numpy.typing as npt
 import soundfile
 import torch
 import torchaudio
+from torch.nn import functional
 
 from asr_seq2seq.errors import AudioError, SilentAudioError
 
 MINIMUM_SECONDS = 0.025  # one analysis window of the features
 LOUDEST = 1e6  # times full scale; its power, and that of a batch with it, would overflow
 RATES = range(1_000, 1_000_001)  # Hz; what else a header claims is not believed
+_BLOCK = 1 << 20  # samples of each channel that are read at a time
 _UNKNOWN_BYTES = 0x7FFF_0000  # near 2^31 or 2^32 stands in a WAV header whose writer could not go back to it
 _UNKNOWN_FRAMES = 1 << 40  # libsndfile gives a FLAC stream of unknown length 2^63 - 1 frames
 _TOLERANCE_SECONDS = 0.05
@@ -41,19 +46,32 @@ Samples = npt.NDArray[np.float32]
 Source = str | Path | BinaryIO | bytes
 
 
-class _Memory(io.BytesIO):
-    """Bytes as a file, which ends ``stretch`` times as far off as it does when it is asked for its size."""
+class _Stream:
+    """A binary file that ends ``stretch`` times as far off as it does when it is asked for its size."""
 
-    stretch = 1
-    _at_end = False
+    def __init__(self, file: BinaryIO, stretch: int = 1) -> None:
+        self.file = file
+        self.stretch = stretch
+        self._at_end = False
+
+    def read(self, count: int) -> bytes:
+        return self.file.read(count)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         self._at_end = whence == io.SEEK_END
         # In damaged sound libsndfile seeks to before the start; its callback prints what that raises.
-        return super().seek(offset, whence) if offset >= 0 or whence != io.SEEK_SET else -1
+        return self.file.seek(offset, whence) if offset >= 0 or whence != io.SEEK_SET else -1
 
     def tell(self) -> int:
-        return super().tell() * (self.stretch if self._at_end else 1)
+        return self.file.tell() * (self.stretch if self._at_end else 1)
+
+    def piece(self, start: int, count: int) -> bytes:
+        """``count`` bytes from ``start`` on; where the file stands does not change."""
+        at = self.file.tell()
+        self.file.seek(start)
+        found = self.file.read(count)
+        self.file.seek(at)
+        return found
 
 
 def load(
@@ -72,21 +90,30 @@ def load(
             than :data:`MINIMUM_SECONDS`, ``offset`` beyond the end, or a file cut short (a cut MP3 or Ogg
             passes: they need not tell their length).
     """
-    return load_native(source, offset=offset, duration=duration, sample_rate=sample_rate)[0]
+    return torch.cat(list(blocks(source, sample_rate, offset=offset, duration=duration)))
 
 
-def load_native(
-    source: Source, *, offset: float = 0.0, duration: float | None = None, sample_rate: int | None = None
-) -> tuple[torch.Tensor, int]:
-    """Read a sound as :func:`load` does, and return its own rate beside it.
+def blocks(
+    source: Source, sample_rate: int, *, offset: float = 0.0, duration: float | None = None
+) -> Iterator[torch.Tensor]:
+    """The same waveform in successive blocks of (N_i,): what is read is not kept.
 
-    Without ``sample_rate`` the waveform has that rate too.
+    What is wrong is raised where it is met, so that an error may come after good blocks.
     """
     if not (0 <= offset < math.inf and 0 < (1 if duration is None else duration) < math.inf):
         raise AudioError(f"cannot read {duration} s from {offset} s: give an offset >= 0 and a duration > 0")
     name, file = _locate(source)
-    samples, rate = _decode(name, file, offset, duration)
-    return _finish(samples, rate, sample_rate or rate, name), rate
+    rate, samples = _decode(name, file, offset, duration)
+    yield from _finish(samples, rate, sample_rate, name)
+
+
+def load_native(
+    source: Source, *, offset: float = 0.0, duration: float | None = None
+) -> tuple[torch.Tensor, int]:
+    """Read a sound as :func:`load` does, but at the rate that it has: the waveform (N,) and the rate."""
+    name, file = _locate(source)
+    rate, samples = _decode(name, file, offset, duration)
+    return torch.cat(list(_finish(samples, rate, rate, name))), rate
 
 
 def from_samples(samples: npt.NDArray[Any] | torch.Tensor, rate: int, sample_rate: int) -> torch.Tensor:
@@ -100,9 +127,20 @@ def from_samples(samples: npt.NDArray[Any] | torch.Tensor, rate: int, sample_rat
 
     Raises an ``AudioError`` for a shape or type that is no sound and for samples that :func:`load` refuses.
     """
+    return torch.cat(list(from_blocks([samples], rate, sample_rate)))
+
+
+def from_blocks(
+    parts: Iterable[npt.NDArray[Any] | torch.Tensor], rate: int, sample_rate: int
+) -> Iterator[torch.Tensor]:
+    """The same for samples that come part by part, as from a microphone."""
     name = "the array of samples"
     if rate not in RATES:
         raise AudioError(f"{name} cannot have {rate} samples a second: give the rate it was recorded at")
+    yield from _finish((_mono(part, name) for part in parts), int(rate), sample_rate, name)
+
+
+def _mono(samples: npt.NDArray[Any] | torch.Tensor, name: str) -> Samples:
     if isinstance(samples, torch.Tensor):
         samples = samples.detach().cpu()
         samples = (samples.float() if samples.dtype is torch.bfloat16 else samples).numpy()
@@ -117,8 +155,7 @@ def from_samples(samples: npt.NDArray[Any] | torch.Tensor, rate: int, sample_rat
     if kind in "iu":
         array = array / 2.0 ** (bits - 1) - (1.0 if kind == "u" else 0.0)
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused as that
-        mono = _mix(array.astype(np.float32))
-    return _finish(mono, int(rate), sample_rate, name)
+        return _mix(array.astype(np.float32))
 
 
 def duration(source: Source) -> float:
@@ -133,49 +170,69 @@ def duration(source: Source) -> float:
             return int(info.frames) / int(info.samplerate)
     except _UNREADABLE:
         pass
-    samples, rate = _decode(name, file, 0.0, None)
-    return len(samples) / rate
+    rate, samples = _decode(name, file, 0.0, None)
+    return sum(len(block) for block in samples) / rate
 
 
-def _locate(source: Source) -> tuple[str, str | _Memory]:
-    """What to call the source in messages, and what soundfile is to open: a path or bytes in memory."""
+def expected_seconds(source: object) -> float:
+    """About how long a sound file lasts, by its header alone; 0 where that does not tell, and no error."""
+    try:
+        info = soundfile.info(str(source))
+    except _UNREADABLE:
+        return 0.0
+    return info.frames / info.samplerate if 0 < info.frames < _UNKNOWN_FRAMES else 0.0
+
+
+def _locate(source: Source) -> tuple[str, str | _Stream]:
+    """What to call the source in messages, and what soundfile is to open: a path, or a file to seek in."""
     name = str(source if isinstance(source, str | Path) else getattr(source, "name", "the given sound"))
+    file: BinaryIO
     try:
         if isinstance(source, bytes | bytearray | memoryview):
-            data = bytes(source)
+            file = io.BytesIO(source)
         elif not isinstance(source, str | Path):
             if not hasattr(source, "read"):
                 wanted = "give a path, bytes, an open file, an array or a tensor"
                 raise AudioError(f"an object of type {type(source).__name__} is no sound: {wanted}")
-            data = source.read()
-            if not isinstance(data, bytes | bytearray):
+            if not isinstance(source.read(0), bytes | bytearray):
                 raise AudioError(f"{name} is open as text: open it in the mode rb")
+            file = _on_disk(source)
         elif name == "-":
-            name, data = "standard input", sys.stdin.buffer.read()
+            name, file = "standard input", _on_disk(sys.stdin.buffer)
         else:
             mode = Path(source).stat().st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
                 kind = "folder" if stat.S_ISDIR(mode) else "device"
                 raise AudioError(f"{name} is a {kind} and not a sound file: name a file")
-            with Path(source).open("rb") as file:
-                data = file.read(-1 if stat.S_ISFIFO(mode) else 1)
-            if data and stat.S_ISREG(mode):
-                return name, name
+            with Path(source).open("rb") as opened:
+                if stat.S_ISREG(mode) and opened.read(1):
+                    return name, name
+                file = _on_disk(opened)
     except FileNotFoundError:
         raise AudioError(f"{name} does not exist: check the name of the sound file") from None
     except PermissionError:
         raise AudioError(f"{name} may not be read: change its permissions, or ask its owner") from None
     except (OSError, ValueError) as error:  # a name that is too long, a null character in it, a bad disk
         raise AudioError(f"{name!r} cannot be opened ({error}): check its name and place") from None
-    if not data:
+    if not file.read(1):
         raise AudioError(f"{name} is empty (0 bytes): copy or record it again")
-    return name, _Memory(data)
+    return name, _Stream(file)
 
 
-def _decode(name: str, file: str | _Memory, offset: float, seconds: float | None) -> tuple[Samples, int]:
-    """Read mono (N,) samples and their rate with libsndfile, else with ffmpeg."""
+def _on_disk(file: BinaryIO) -> BinaryIO:
+    """What is left of a file that cannot be sought in, without keeping it in memory."""
+    copy = tempfile.TemporaryFile(prefix="asr_seq2seq_")  # noqa: SIM115 (closed with its last user)
+    shutil.copyfileobj(file, copy)
+    copy.seek(0)
+    return copy
+
+
+def _decode(
+    name: str, file: str | _Stream, offset: float, seconds: float | None
+) -> tuple[int, Iterator[Samples]]:
+    """The rate, and the mono samples in blocks (N_i,), by libsndfile, else by ffmpeg."""
     try:
-        if isinstance(file, _Memory):
+        if isinstance(file, _Stream):
             file.seek(0)
         sound = soundfile.SoundFile(file)
         if sound.format == "MP3":
@@ -184,63 +241,63 @@ def _decode(name: str, file: str | _Memory, offset: float, seconds: float | None
         if sound.frames >= _UNKNOWN_FRAMES:
             raise ValueError("soundfile fails at the end of a stream whose length it does not know")
     except _UNREADABLE:  # TypeError: of a file called .raw, soundfile wants to be told more
-        wave = _run_ffmpeg(name, file, offset, seconds)
-        return _decode(name, _Memory(wave), 0.0, None)  # ffmpeg has cut the piece already
-    with sound:
-        if sound.samplerate not in RATES:
-            raise AudioError(f"{name} claims {sound.samplerate} samples a second: its header is damaged")
-        try:
-            return _read_piece(name, file, sound, offset, seconds), sound.samplerate
-        except _UNREADABLE:
-            raise AudioError(f"{name} is damaged or cut short: copy or convert it again") from None
+        return _run_ffmpeg(name, file, offset, seconds)
+    if sound.samplerate not in RATES:
+        raise AudioError(f"{name} claims {sound.samplerate} samples a second: its header is damaged")
+    return sound.samplerate, _read_piece(name, file, sound, offset, seconds)
 
 
-def _whole_mp3(source: str | _Memory) -> _Memory:
+def _whole_mp3(source: str | _Stream) -> _Stream:
     # Where no tag in its first frame tells the length, libsndfile guesses it by the number of bytes and
     # reads no further, so that half of the sound can be lost: it is made to guess far too much.
-    data = source.getvalue() if isinstance(source, _Memory) else Path(source).read_bytes()
-    file = _Memory(data)
-    id3 = 10 + sum(data[6 + index] << 21 - 7 * index for index in range(4)) if data[:3] == b"ID3" else 0
-    file.stretch = 1 if re.search(b"Xing|Info|VBRI", data[id3 : id3 + 200]) else 64
+    file = source if isinstance(source, _Stream) else _Stream(Path(source).open("rb"))  # noqa: SIM115
+    head = file.piece(0, 10)
+    id3 = 10 + sum(head[6 + index] << 21 - 7 * index for index in range(4)) if head[:3] == b"ID3" else 0
+    file.stretch = 1 if re.search(b"Xing|Info|VBRI", file.piece(id3, 200)) else 64
+    file.seek(0)
     return file
 
 
 def _read_piece(
-    name: str, file: str | _Memory, sound: soundfile.SoundFile, offset: float, seconds: float | None
-) -> Samples:
-    """Read mono (N,) samples; a piece that the file should hold and does not is an error."""
+    name: str, file: str | _Stream, sound: soundfile.SoundFile, offset: float, seconds: float | None
+) -> Iterator[Samples]:
+    """Read mono blocks (N_i,); a piece that the file should hold and does not is an error."""
     rate: int = sound.samplerate
     known = sound.format != "MP3"
-    promised = _promised_frames(file, sound) if known else _UNKNOWN_FRAMES
-    start = round(offset * rate)
-    stop = promised if seconds is None else min(promised, start + max(1, round(seconds * rate)))
-    if known and stop - sound.frames > _TOLERANCE_SECONDS * rate:
-        lengths = f"promises {promised / rate:.2f} s of sound and {sound.frames / rate:.2f} s are there"
-        raise AudioError(f"{name} is cut short (its header {lengths}): copy it again")
-    # By blocks: an MP3 can neither be sought in exactly nor be given room beforehand, and a damaged
-    # header may promise more than the memory holds.
-    position = sound.seek(start) if known and 0 < start < promised and sound.seekable() else 0
-    blocks: list[Samples] = []
-    while position < stop:
-        block = sound.read(min(1 << 20, stop - position), dtype="float32", always_2d=True)
-        if not len(block):
-            break
-        blocks.append(_mix(block[max(0, start - position) :]))
-        position += len(block)
-    if start and position <= start:
-        raise AudioError(f"{name} ends at {position / rate:.3f} s, before the offset of {offset:g} s")
-    if known and sound.format != "OGG" and min(stop, sound.frames) - position > _TOLERANCE_SECONDS * rate:
-        raise AudioError(f"{name} is cut short or damaged after {position / rate:.2f} s: copy it again")
-    return np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
+    with sound:
+        try:
+            promised = _promised_frames(file, sound) if known else _UNKNOWN_FRAMES
+            start = round(offset * rate)
+            stop = promised if seconds is None else min(promised, start + max(1, round(seconds * rate)))
+            if known and stop - sound.frames > _TOLERANCE_SECONDS * rate:
+                there = f"{promised / rate:.2f} s of sound and {sound.frames / rate:.2f} s are there"
+                raise AudioError(f"{name} is cut short (its header promises {there}): copy it again")
+            # An MP3 cannot be sought in exactly.
+            position = sound.seek(start) if known and 0 < start < promised and sound.seekable() else 0
+            while position < stop:
+                block = sound.read(min(_BLOCK, stop - position), dtype="float32", always_2d=True)
+                if not len(block):
+                    break
+                wanted = block[max(0, start - position) :]
+                position += len(block)
+                if len(wanted):
+                    yield _mix(wanted)
+        except _UNREADABLE:
+            raise AudioError(f"{name} is damaged or cut short: copy or convert it again") from None
+        if start and position <= start:
+            raise AudioError(f"{name} ends at {position / rate:.3f} s, before the offset of {offset:g} s")
+        missing = min(stop, sound.frames) - position
+        if known and sound.format != "OGG" and missing > _TOLERANCE_SECONDS * rate:
+            raise AudioError(f"{name} is cut short or damaged after {position / rate:.2f} s: copy it again")
 
 
-def _promised_frames(file: str | _Memory, sound: soundfile.SoundFile) -> int:
+def _promised_frames(file: str | _Stream, sound: soundfile.SoundFile) -> int:
     """How many frames the header of a WAV, AIFF, AU or Sphere file promises."""
     # libsndfile takes what is there where that is less, and says so at most in its log.
     present: int = sound.frames
     if sound.format == "NIST":
-        with io.BytesIO(file.getvalue()) if isinstance(file, _Memory) else Path(file).open("rb") as opened:
-            count = re.search(rb"^sample_count -i (\d{1,12})\s", opened.read(1024), re.MULTILINE)
+        with io.BytesIO(file.piece(0, 1024)) if isinstance(file, _Stream) else Path(file).open("rb") as head:
+            count = re.search(rb"^sample_count -i (\d{1,12})\s", head.read(1024), re.MULTILINE)
         return max(present, int(count[1])) if count else present
     pattern = r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*:\s*(\d+) \(should be (\d+)\)"
     wrong = re.search(pattern, sound.extra_info, re.MULTILINE)
@@ -249,30 +306,57 @@ def _promised_frames(file: str | _Memory, sound: soundfile.SoundFile) -> int:
     return present
 
 
-def _run_ffmpeg(name: str, file: str | _Memory, offset: float, seconds: float | None) -> bytes:
-    """Have ffmpeg turn the first sound track into a floating-point WAV in memory."""
+def _run_ffmpeg(
+    name: str, file: str | _Stream, offset: float, seconds: float | None
+) -> tuple[int, Iterator[Samples]]:
+    """Have ffmpeg decode the first sound track: its rate, and mono blocks (N_i,)."""
     program = shutil.which("ffmpeg")
     if program is None:
         why = "libsndfile cannot read it, and ffmpeg, which reads more, is not on PATH"
         raise AudioError(f"{name}: {why}; install ffmpeg, or convert the sound to WAV or FLAC")
+    # An MP4 may keep its index at the end, so that ffmpeg needs a real file and not a pipe.
+    copy = tempfile.NamedTemporaryFile(prefix="asr_seq2seq_") if isinstance(file, _Stream) else None  # noqa: SIM115
+    if copy is not None and isinstance(file, _Stream):
+        file.seek(0)
+        shutil.copyfileobj(file.file, copy)
+        copy.flush()
+    command = [program, "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe"]
+    command += ["-format_whitelist", _FFMPEG_FORMATS, "-i", f"file:{copy.name if copy else file}"]
+    command += ["-map", "0:a:0", "-ss", f"{offset:.6f}"]  # after the input: from the start, and exact
+    command += ["-t", f"{seconds:.6f}"] if seconds is not None else []
+    command += ["-c:a", "pcm_f32be", "-f", "au", "pipe:1"]  # AU: a short header that needs no going back
+    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     try:
-        # An MP4 may keep its index at the end, so that ffmpeg needs a real file and not a pipe.
-        with tempfile.NamedTemporaryFile(prefix="asr_seq2seq_") as copy:
-            if isinstance(file, _Memory):
-                copy.write(file.getbuffer())
-                copy.flush()
-            path = copy.name if isinstance(file, _Memory) else file
-            command = [program, "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe"]
-            command += ["-format_whitelist", _FFMPEG_FORMATS, "-i", f"file:{path}", "-map", "0:a:0"]
-            command += ["-ss", f"{offset:.6f}"]  # after the input: it decodes from the start, and is exact
-            command += ["-t", f"{seconds:.6f}"] if seconds is not None else []
-            command += ["-c:a", "pcm_f32le", "-f", "wav", "pipe:1"]
-            result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, **streams)
     except OSError as error:
         raise AudioError(f"{name} needs ffmpeg, and that does not start ({error}): mend it") from None
-    if result.returncode or not result.stdout:
-        raise AudioError(f"{name} is nothing that libsndfile or ffmpeg can read: give a sound file")
-    return result.stdout
+    output = process.stdout
+    assert output is not None
+    unreadable = AudioError(f"{name} is nothing that libsndfile or ffmpeg can read: give a sound file")
+    header = output.read(24)
+    if len(header) < 24 or header[:4] != b".snd":
+        process.kill()
+        process.wait()
+        raise unreadable
+    _, begin, _, _, rate, channels = struct.unpack(">4s5I", header)
+    output.read(begin - len(header))
+
+    def read() -> Iterator[Samples]:
+        with process:  # waits for it, and closes the pipe
+            try:
+                while data := output.read(4 * channels * _BLOCK):
+                    samples = np.frombuffer(data[: len(data) // (4 * channels) * 4 * channels], dtype=">f4")
+                    yield _mix(samples.reshape(-1, channels).astype(np.float32))
+            except GeneratorExit:
+                process.kill()
+                raise
+            finally:
+                if copy is not None:
+                    copy.close()
+        if process.returncode:
+            raise unreadable
+
+    return rate, read()
 
 
 def _mix(samples: Samples) -> Samples:
@@ -284,32 +368,61 @@ def _mix(samples: Samples) -> Samples:
     return mono
 
 
-def _finish(samples: Samples, rate: int, sample_rate: int, name: str) -> torch.Tensor:
-    """Check mono (N,) and resample: (N',)."""
-    if not len(samples):
+def _finish(parts: Iterable[Samples], rate: int, sample_rate: int, name: str) -> Iterator[torch.Tensor]:
+    """Check and resample mono blocks (N_i,)."""
+    count, silent = 0, True
+
+    def checked() -> Iterator[torch.Tensor]:
+        nonlocal count, silent
+        for samples in parts:
+            count += len(samples)
+            silent = silent and not samples.any()
+            yield torch.from_numpy(np.array(samples))  # a copy: the caller's array may be read-only
+
+    for waveform in _resample(checked(), rate, sample_rate):
+        if not bool((waveform.abs() <= LOUDEST).all()):  # false for NaN as well
+            why = "samples that are NaN, infinite or absurdly large"
+            raise AudioError(f"{name} holds {why}: export it again")
+        yield waveform
+    if not count:
         raise AudioError(f"{name} holds no samples: record or convert it again")
-    if len(samples) < MINIMUM_SECONDS * rate:
-        short = f"too short ({1000 * len(samples) / rate:.1f} ms of sound)"
+    if count < MINIMUM_SECONDS * rate:
+        short = f"too short ({1000 * count / rate:.1f} ms of sound)"
         raise AudioError(f"{name} is {short}: at least {1000 * MINIMUM_SECONDS:g} ms are needed")
-    if not samples.any():  # each of them, or the mean of channels that cancel each other out
-        raise SilentAudioError(
-            f"{name} holds only digital silence (all samples are zero): check the recording"
-        )
-    waveform = torch.from_numpy(np.array(samples))  # a copy: the caller's array may be read-only
-    if rate != sample_rate:
-        waveform = _resample(waveform, rate, sample_rate)
-    if not bool((waveform.abs() <= LOUDEST).all()):  # false for NaN as well
-        raise AudioError(f"{name} holds samples that are NaN, infinite or absurdly large: export it again")
-    return waveform
+    if silent:  # each of them, or the mean of channels that cancel each other out
+        why = "only digital silence (all samples are zero)"
+        raise SilentAudioError(f"{name} holds {why}: check the recording")
 
 
-def _resample(waveform: torch.Tensor, rate: int, sample_rate: int) -> torch.Tensor:
-    """Change the rate of (N,) from ``rate`` to ``sample_rate``, both in Hz."""
-    if rate * sample_rate // math.gcd(rate, sample_rate) ** 2 <= 1_000_000:
-        resampled: torch.Tensor = _resampler(rate, sample_rate)(waveform)
-        return resampled
-    # Two rates with almost nothing in common would need a huge table of filters there.
-    import librosa
+def _resample(parts: Iterable[torch.Tensor], rate: int, sample_rate: int) -> Iterator[torch.Tensor]:
+    """Change the rate of blocks (N_i,) from ``rate`` to ``sample_rate``, both in Hz, as of one waveform."""
+    if rate == sample_rate:
+        yield from parts
+        return
+    common = math.gcd(rate, sample_rate)
+    old, new = rate // common, sample_rate // common
+    if old * new > 1_000_000:
+        # Two rates with almost nothing in common would need a huge table of filters in torchaudio.
+        import soxr
 
-    samples = librosa.resample(waveform.numpy(), orig_sr=rate, target_sr=sample_rate, res_type="soxr_hq")
-    return torch.from_numpy(samples)
+        stream = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
+        wanted = 0
+        for part in parts:
+            chunk = stream.resample_chunk(part.numpy())
+            wanted += len(part) * new - len(chunk) * old
+            yield torch.from_numpy(chunk)
+        rest = stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+        yield functional.pad(torch.from_numpy(rest), (0, math.ceil(wanted / old) - len(rest)))
+        return
+    resampler = _resampler(rate, sample_rate)
+    margin = old * (2 + resampler.width // old)  # so far do outputs depend on inputs beside them
+    held, done = torch.zeros(0), 0  # of what is held, the beginning is done and stands for its neighbours
+    for part in parts:
+        ready = (len(held) - margin) // old * old
+        if ready > done:
+            yield resampler(held[: ready + margin])[done * new // old : ready * new // old]
+            start = max(0, ready - margin)
+            held, done = held[start:], ready - start
+        held = torch.cat((held, part)) if len(held) else part
+    if len(held):
+        yield resampler(held)[done * new // old :]

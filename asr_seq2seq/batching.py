@@ -9,33 +9,34 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from lhotse import CutSet
-from lhotse.cut import Cut
+from lhotse.cut import Cut, MixedCut
 from lhotse.dataset.sampling import DynamicBucketingSampler, DynamicCutSampler
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader, Dataset
-from torchaudio.transforms import SpeedPerturbation
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from asr_seq2seq import audio
-from asr_seq2seq.config import DataConfig
+from asr_seq2seq.augmentation import Augmentation, join_utterances
+from asr_seq2seq.config import AugmentationConfig, DataConfig, FeaturesConfig, JoiningConfig, LogMelConfig
 from asr_seq2seq.corpora.embedded import is_embedded, read_embedded
+from asr_seq2seq.corpora.manifest import FEATURES
 from asr_seq2seq.errors import AudioError, CorpusError
 from asr_seq2seq.text import Alphabet, Normalizer
 
 
 @dataclass(frozen=True)
 class Batch:
-    """sound (B, N) and lengths (B,) in samples; tokens (B, U) and token_lengths (B,); names and texts.
+    """inputs (B, N) sound or (B, T, F) features, with lengths (B,); tokens (B, U), token_lengths (B,).
 
     `problems` says which utterances could not be read, and why; they are not in the batch.
     """
 
-    sound: Tensor
+    inputs: Tensor
     lengths: Tensor
     tokens: Tensor
     token_lengths: Tensor
@@ -55,17 +56,27 @@ class Batch:
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return replace(
             self,
-            sound=change(self.sound),
+            inputs=change(self.inputs),
             lengths=change(self.lengths),
             tokens=change(self.tokens),
             token_lengths=change(self.token_lengths),
         )
 
 
-def pad_sound(sounds: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Waveforms (N_i,) -> (B, N) with zeros behind, and lengths (B,)."""
-    lengths = torch.tensor([len(sound) for sound in sounds], dtype=torch.long)
-    return pad_sequence(list(sounds) or [torch.zeros(0)], batch_first=True)[: len(sounds)], lengths
+@dataclass(frozen=True)
+class Draw:
+    """A batch before its sound is read: the epoch, its number in it, and its utterances."""
+
+    epoch: int
+    number: int
+    cuts: CutSet
+
+
+def pad(sequences: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Sequences (N_i,) or (N_i, F) -> (B, N) or (B, N, F) with zeros behind, and lengths (B,)."""
+    lengths = torch.tensor([len(sequence) for sequence in sequences], dtype=torch.long)
+    padded = pad_sequence(list(sequences) or [torch.zeros(0)], batch_first=True)
+    return padded[: len(sequences)], lengths
 
 
 def sound_of(cut: Cut) -> str | bytes | None:
@@ -78,8 +89,10 @@ def sound_of(cut: Cut) -> str | bytes | None:
     return str(sources[0].source) if sources[0].type == "file" else None
 
 
-def read_cut(cut: Cut, sample_rate: int) -> Tensor:
+def read_sound(cut: Cut, sample_rate: int) -> Tensor:
     """The sound of an utterance, mono (N,), at `sample_rate`."""
+    if not cut.has_recording:
+        raise CorpusError("it has features and no sound, and this model hears sound (features.kind)")
     place = sound_of(cut)
     if place is not None:
         return audio.load(place, sample_rate, offset=cut.start, duration=cut.duration)
@@ -91,47 +104,72 @@ def read_cut(cut: Cut, sample_rate: int) -> Tensor:
     return audio.from_samples(samples, cut.sampling_rate, sample_rate)
 
 
-def read_batch(
-    cuts: CutSet,
-    *,
-    sample_rate: int,
-    alphabet: Alphabet,
-    normalizer: Normalizer,
-    speed: Callable[[Tensor], tuple[Tensor, Tensor | None]] | None,
-) -> Batch:
-    """Read, normalise, perhaps change the speed of, and pad the utterances of a batch."""
-    sounds, ids, texts, problems = [], [], [], []
-    for cut in cuts:
-        try:
-            sound = read_cut(cut, sample_rate)
-        except AudioError as error:
-            problems.append(f"utterance {cut.id}: {error}")
-            continue
-        sounds.append(sound if speed is None else speed(sound)[0])
-        ids.append(cut.id)
-        texts.append(normalizer(cut.supervisions[0].text))
-    tokens = [torch.tensor(alphabet.encode(text), dtype=torch.long) for text in texts]
-    sound, lengths = pad_sound(sounds)
-    return Batch(
-        sound=sound,
-        lengths=lengths,
-        tokens=pad_sequence(tokens or [torch.zeros(0, dtype=torch.long)], batch_first=True)[: len(ids)],
-        token_lengths=torch.tensor([len(t) for t in tokens], dtype=torch.long),
-        ids=ids,
-        texts=texts,
-        seconds=int(lengths.sum()) / sample_rate,
-        problems=problems,
-    )
+def read_features(cut: Cut, size: int) -> Tensor:
+    """The features of an utterance (T, size), from its own NumPy file or as lhotse keeps them."""
+    path = (cut.custom or {}).get(FEATURES)
+    try:
+        if path is None and not cut.has_features:
+            raise CorpusError("it has no features, and this recipe learns from those (features.kind)")
+        frames = np.load(path, allow_pickle=False) if path else cut.load_features()
+    except (OSError, ValueError, EOFError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CorpusError(f"{path or cut.id}: cannot be read as features ({reason})") from None
+    if frames.ndim != 2 or frames.shape[1] != size or not len(frames) or frames.dtype.kind != "f":
+        what = f"{frames.dtype} {frames.shape}"
+        raise CorpusError(f"{path or cut.id}: holds {what} and not frames of {size} numbers (features.size)")
+    if not np.isfinite(frames).all():
+        raise CorpusError(f"{path or cut.id}: holds features that are not finite; make them anew")
+    return torch.from_numpy(np.ascontiguousarray(frames, dtype=np.float32))
 
 
-class _Reader(Dataset[Batch]):
-    """What lhotse's samplers index: a CutSet in, a batch out; it runs in the worker processes."""
+class BatchReader(Dataset[Batch]):
+    """Read, augment, spell and pad the utterances of a batch: what the worker processes run.
 
-    def __init__(self, read: Callable[[CutSet], Batch]) -> None:
-        self.read = read
+    What chance does to an utterance depends on the seed, the epoch and its name alone.
+    """
 
-    def __getitem__(self, cuts: CutSet) -> Batch:
-        return self.read(cuts)
+    def __init__(
+        self,
+        features: FeaturesConfig,
+        alphabet: Alphabet,
+        normalizer: Normalizer,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.features = features
+        self.alphabet = alphabet
+        self.normalizer = normalizer
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __getitem__(self, draw: Draw) -> Batch:
+        inputs, ids, texts, problems = [], [], [], []
+        for cut in draw.cuts:
+            parts = [track.cut for track in cut.tracks] if isinstance(cut, MixedCut) else [cut]
+            try:
+                read = torch.cat([self._read(part) for part in parts])
+            except (AudioError, CorpusError) as error:
+                problems.append(f"utterance {cut.id}: {error}")
+                continue
+            if self.augmentation is not None:
+                read = self.augmentation(read, _generator(f"{self.seed} {draw.epoch} {cut.id}"))
+            inputs.append(read)
+            ids.append(cut.id)
+            texts.append(" ".join(self.normalizer(part.supervisions[0].text) for part in parts))
+        tokens, token_lengths = pad([torch.tensor(self.alphabet.encode(text)).long() for text in texts])
+        padded, lengths = pad(inputs)
+        seconds = int(lengths.sum()) / self.features.rate
+        return Batch(padded, lengths, tokens.long(), token_lengths, ids, texts, seconds, problems)
+
+    def _read(self, cut: Cut) -> Tensor:
+        if isinstance(self.features, LogMelConfig):
+            return read_sound(cut, self.features.sample_rate)
+        return read_features(cut, self.features.size)
+
+
+def _generator(name: str) -> torch.Generator:
+    number = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(number, "big", signed=True))
 
 
 def _be_quiet(worker: int) -> None:
@@ -144,50 +182,78 @@ def _be_quiet(worker: int) -> None:
     sys.excepthook = lambda *_: None
 
 
+class Plan(Sampler[Draw]):
+    """Which utterances form which batch of an epoch: a function of the corpus, the seed and the epoch.
+
+    `skip` batches at the beginning of the next epoch that is drawn are passed over without being read.
+    """
+
+    def __init__(
+        self, cuts: CutSet, config: DataConfig, joining: JoiningConfig, shuffle: bool, seed: int
+    ) -> None:
+        self.cuts = cuts
+        self.joining = joining
+        self.seed = seed
+        self.epoch = 0
+        self.skip = 0
+        self.buckets = min(config.buckets, len(cuts) // 4)  # lhotse warns of buckets that are empty
+        self.budget: dict[str, Any] = {
+            "max_duration": config.batch_seconds,
+            "shuffle": shuffle,
+            "seed": seed,
+            "drop_last": False,
+            "rank": 0,  # who reads which batch is decided by its number; lhotse would ask torch itself
+            "world_size": 1,
+        }
+
+    def __iter__(self) -> Iterator[Draw]:
+        cuts = self.cuts
+        if self.joining.probability:
+            cuts = join_utterances(cuts, self.joining, f"{self.seed} {self.epoch}")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*eagerly read CutSet")
+            sampler = (
+                DynamicBucketingSampler(cuts, num_buckets=self.buckets, **self.budget)
+                if self.buckets > 1
+                else DynamicCutSampler(cuts, **self.budget)  # the other one refuses a single bucket
+            )
+        sampler.set_epoch(self.epoch)
+        for number, batch in enumerate(sampler):
+            if number >= self.skip:
+                yield Draw(self.epoch, number, batch)
+
+
 class Batches:
-    """Iterate for one epoch of batches; `epoch` set before decides the order."""
+    """Iterate for one epoch of batches; `plan.epoch` set before decides the order."""
 
     def __init__(
         self,
         cuts: CutSet,
         config: DataConfig,
         *,
-        sample_rate: int,
+        features: FeaturesConfig,
         alphabet: Alphabet,
         normalizer: Normalizer,
-        speed_factors: Sequence[float] = (1.0,),
+        augmentation: AugmentationConfig | None = None,
         shuffle: bool = False,
         seed: int = 0,
     ) -> None:
-        speed = SpeedPerturbation(sample_rate, list(speed_factors)) if list(speed_factors) != [1.0] else None
-        read = partial(
-            read_batch, sample_rate=sample_rate, alphabet=alphabet, normalizer=normalizer, speed=speed
-        )
+        """Nothing is augmented and nothing joined where `augmentation` is None."""
+        changes = None if augmentation is None else Augmentation(augmentation, features)
+        joining = JoiningConfig() if augmentation is None else augmentation.joining
         self.seconds = sum(cut.duration for cut in cuts)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*eagerly read CutSet")
-            budget: dict[str, Any] = {
-                "max_duration": config.batch_seconds,
-                "shuffle": shuffle,
-                "seed": seed,
-                "drop_last": False,
-            }
-            buckets = min(config.buckets, len(cuts) // 4)  # lhotse warns of buckets that are empty
-            self.sampler = (
-                DynamicBucketingSampler(cuts, num_buckets=buckets, **budget)
-                if buckets > 1
-                else DynamicCutSampler(cuts, **budget)  # the other one refuses a single bucket
-            )
+        self.plan = Plan(cuts, config, joining, shuffle, seed)
         loading: dict[str, Any] = {"num_workers": config.workers, "batch_size": None}
         if config.workers:
             loading |= {"persistent_workers": True, "prefetch_factor": 4, "worker_init_fn": _be_quiet}
         self.loader: DataLoader[Batch] = DataLoader(
-            _Reader(read), sampler=self.sampler, pin_memory=torch.cuda.is_available(), **loading
+            BatchReader(features, alphabet, normalizer, changes, seed),
+            sampler=self.plan,
+            pin_memory=torch.cuda.is_available(),
+            **loading,
         )
-        self.epoch = 0
 
     def __iter__(self) -> Iterator[Batch]:
-        self.sampler.set_epoch(self.epoch)
         return iter(self.loader)
 
 

@@ -10,12 +10,15 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from asr_seq2seq import __version__
 from asr_seq2seq.errors import AsrError, ConfigError, OutputError
+
+if TYPE_CHECKING:
+    from asr_seq2seq.transcript import Segment
 
 app = typer.Typer(
     add_completion=False,
@@ -32,6 +35,9 @@ LanguageModel = Annotated[
     Path | None, typer.Option(help="Model of train-lm, or word n-grams (.arpa; .bin, .klm of kenlm).")
 ]
 LmWeight = Annotated[float | None, typer.Option(min=0, help="Weight of the language model.")]
+CoverageWeight = Annotated[float | None, typer.Option(min=0, help="Score for each frame attended to.")]
+LengthReward = Annotated[float | None, typer.Option(help="Score for each character.")]
+Temperature = Annotated[float | None, typer.Option(min=0.01, help="Flattens the decoder's choices above 1.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="path.to.key=value; repeatable.")]
 RunFolder = Annotated[Path | None, typer.Option(help="Run folder; runs/NAME of the recipe without it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
@@ -70,9 +76,18 @@ def transcribe(
     ] = False,
     beam_size: BeamSize = None,
     ctc_weight: CtcWeight = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Files decoded together.")] = None,
     language_model: LanguageModel = None,
     lm_weight: LmWeight = None,
+    coverage_weight: CoverageWeight = None,
+    length_reward: LengthReward = None,
+    temperature: Temperature = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Pieces decoded together.")] = None,
+    vad: Annotated[
+        str, typer.Option(help="How pauses are found in long sound: energy or silero.")
+    ] = "energy",
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Also write where the decoder looked: NAME.attention.npz.")
+    ] = False,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -81,12 +96,12 @@ def transcribe(
     The text of one file is printed alone; of several, each on a line after its name and a tab.
     """
     from asr_seq2seq.inputs import find_sounds
-    from asr_seq2seq.writers import are_written, parse_formats, write
+    from asr_seq2seq.writers import are_written, parse_formats, write, write_attention
 
     _check_lm_weight(language_model, lm_weight)
     wanted = parse_formats(formats)
-    if output is None and (skip_existing or wanted != ["txt"]):
-        flag = "--skip-existing" if skip_existing else f"-f {formats}"
+    if output is None and (skip_existing or attention or wanted != ["txt"]):
+        flag = "--skip-existing" if skip_existing else "--attention" if attention else f"-f {formats}"
         raise ConfigError(f"{flag} needs a folder for the results: name one with -o")
     sounds, unmatched = find_sounds(files, recursive=recursive)
     alone = len(files) == 1 and (sounds == files or not sounds)
@@ -105,29 +120,42 @@ def transcribe(
         inputs = [(name, stem) for name, stem in inputs if not are_written(output, stem, wanted)]
         print(f"{len(sounds) - len(inputs)} of {total} files skipped: already in {output}", file=sys.stderr)
 
-    from asr_seq2seq.progress import count_progress
+    from asr_seq2seq.audio import expected_seconds
+    from asr_seq2seq.progress import sound_progress
     from asr_seq2seq.recognizer import Recognizer
 
     recognizer = Recognizer.load(
         model,
         device=device,
+        language_model=language_model,
+        vad=vad,
+        attention=attention,
         beam_size=beam_size,
         ctc_weight=ctc_weight,
-        batch_size=batch_size,
-        language_model=language_model,
         lm_weight=lm_weight,
+        coverage_weight=coverage_weight,
+        length_reward=length_reward,
+        temperature=temperature,
+        batch_size=batch_size,
     )
     results = []
-    with count_progress() as progress:
-        bar = progress.add_task("transcribing", total=len(inputs))
-        found = recognizer.transcribe_each([name for name, _ in inputs])
-        for (name, stem), result in zip(inputs, found, strict=True):
-            progress.advance(bar)
+    untimed = None
+    with sound_progress() as progress:
+        seconds = sum(expected_seconds(name) for name, _ in inputs)
+        bar = progress.add_task("transcribing", total=seconds or None, note=f"0/{len(inputs)} files")
+        found = recognizer.transcribe_each(
+            [name for name, _ in inputs], on_progress=lambda seconds: progress.advance(bar, seconds)
+        )
+        for done, ((name, stem), result) in enumerate(zip(inputs, found, strict=True), start=1):
+            progress.update(bar, note=f"{done}/{len(inputs)} files")
             try:
                 if isinstance(result, AsrError):
                     raise result
                 if output is not None:
+                    untimed = untimed or next((s for s in result.segments if _is_untimed(s)), None)
                     write(result, output, stem, wanted)
+                    if attention:
+                        write_attention(result, output, stem)
             except OutputError:
                 raise
             except AsrError as error:
@@ -139,6 +167,8 @@ def transcribe(
             if output is None and not as_json:
                 print(result.text if alone else f"{name}\t{result.text}", flush=True)
             results.append({"file": name, **result.to_dict()})
+    if untimed is not None:
+        print(f"words have no times ({untimed.timing})", file=sys.stderr)
     if as_json:
         _print_json(results[0] if alone and results else {"files": results, "failed": failed})
     if failed:
@@ -202,6 +232,9 @@ def evaluate(
     ctc_weight: CtcWeight = None,
     language_model: LanguageModel = None,
     lm_weight: LmWeight = None,
+    coverage_weight: CoverageWeight = None,
+    length_reward: LengthReward = None,
+    temperature: Temperature = None,
     hypotheses: Annotated[
         Path | None, typer.Option(help="Write each utterance's texts here (JSON lines).")
     ] = None,
@@ -225,7 +258,14 @@ def evaluate(
     from asr_seq2seq.scoring.hypotheses import write
 
     recogniser = load_model(model, pick_device(device))
-    search = recogniser.searching(beam_size=beam_size, ctc_weight=ctc_weight, lm_weight=lm_weight)
+    search = recogniser.searching(
+        beam_size=beam_size,
+        ctc_weight=ctc_weight,
+        lm_weight=lm_weight,
+        coverage_weight=coverage_weight,
+        length_reward=length_reward,
+        temperature=temperature,
+    )
     lm = None
     if language_model is not None:
         from asr_seq2seq.language_model_file import load_text_scorer
@@ -249,6 +289,7 @@ def evaluate(
         _print_json(
             score.to_dict()
             | {
+                "calibration_error": round(result.calibration_error, 6),
                 "normalizer": recogniser.normalizer.name,
                 "sound_seconds": round(result.sound_seconds, 3),
                 "seconds": round(result.seconds, 3),
@@ -261,6 +302,7 @@ def evaluate(
         f"{score.deletions} deletions in {score.words:,} words)\n"
         f"CER {score.cer:.2%}  ({score.character_edits} of {score.characters:,} characters)\n"
         f"SER {score.ser:.2%}  ({score.sentence_errors} of {score.utterances:,} utterances)\n"
+        f"confidence of words: {result.calibration_error:.2%} off on average\n"
         f"{result.sound_seconds:.1f} s of sound in {result.seconds:.1f} s; "
         f"texts normalised by {recogniser.normalizer.name}"
     )
@@ -314,6 +356,10 @@ def inspect(
         _print_json(facts)
     else:
         print(as_text(facts))
+
+
+def _is_untimed(segment: Segment) -> bool:
+    return any(word.start is None for word in segment.words)
 
 
 def _check_lm_weight(language_model: Path | None, lm_weight: float | None) -> None:

@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from asr_seq2seq.errors import ConfigError
 
@@ -69,8 +78,13 @@ class SpecAugmentConfig(_Settings):
     frequency_width: int = Field(10, ge=1, description="widest mask, mel bins")
 
 
-class FeaturesConfig(_Settings):
-    """Log-mel spectrogram and its normalisation."""
+class _FeaturesSettings(_Settings):
+    normalization: Literal["utterance", "corpus", "none"] = "utterance"
+    spec_augment: SpecAugmentConfig = SpecAugmentConfig()
+
+
+class LogMelConfig(_FeaturesSettings):
+    """Log-mel spectrogram of sound, and its normalisation."""
 
     kind: Literal["logmel"] = "logmel"
     sample_rate: int = Field(16000, ge=4000, le=192000, description="Hz")
@@ -83,8 +97,11 @@ class FeaturesConfig(_Settings):
         1e-6, gt=0, description="mel energies below this are raised to it before the logarithm"
     )
     level: bool = Field(False, description="bring every utterance to the same root mean square first")
-    normalization: Literal["utterance", "corpus", "none"] = "utterance"
-    spec_augment: SpecAugmentConfig = SpecAugmentConfig()
+
+    @property
+    def rate(self) -> float:
+        """How many positions of the input, samples here, make a second."""
+        return float(self.sample_rate)
 
     @model_validator(mode="after")
     def _band(self) -> Self:
@@ -95,6 +112,36 @@ class FeaturesConfig(_Settings):
             if round(getattr(self, name) * self.sample_rate) < 1:
                 raise ValueError(f"{name} is less than one sample at {self.sample_rate} Hz")
         return self
+
+
+class PrecomputedConfig(_FeaturesSettings):
+    """Features that another program computed, as the corpus holds them: (frames, size) an utterance."""
+
+    kind: Literal["precomputed"]
+    size: int = Field(ge=1, description="values in a frame")
+    hop_seconds: float = Field(0.010, gt=0, description="from frame to frame")
+    deltas: int = Field(0, ge=0, le=2, description="orders of differences over time put beside them")
+    delta_width: int = Field(2, ge=1, description="frames on each side that a difference is fitted to")
+
+    @property
+    def rate(self) -> float:
+        """How many positions of the input, frames here, make a second."""
+        return 1 / self.hop_seconds
+
+
+def _kind_of_features(value: Any) -> Any:
+    return value.get("kind", "logmel") if isinstance(value, dict) else getattr(value, "kind", None)
+
+
+_KINDS_OF_FEATURES = ("logmel", "precomputed")
+FeaturesConfig = Annotated[
+    Annotated[LogMelConfig, Tag("logmel")] | Annotated[PrecomputedConfig, Tag("precomputed")],
+    Discriminator(
+        _kind_of_features,
+        custom_error_type="kind_of_features",
+        custom_error_message="`features.kind` must be `logmel` or `precomputed`",
+    ),
+]
 
 
 class LayerConfig(_Settings):
@@ -186,10 +233,46 @@ class TrainingConfig(OptimizationConfig):
         lt=1,
         description="decay per step of the running average of the weights that is kept; 0: none",
     )
-    speed_factors: list[Annotated[float, Field(gt=0)]] = Field(
-        default=[1.0], min_length=1, description="speed perturbation"
-    )
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+class NoiseConfig(_Settings):
+    """Noise laid under utterances."""
+
+    folder: str | None = Field(None, description="of sound files; looked through with all folders in it")
+    probability: float = Field(0.5, ge=0, le=1)
+    snr: tuple[float, float] = Field((5.0, 20.0), description="lowest and highest, decibels")
+
+
+class ReverberationConfig(_Settings):
+    """Rooms that utterances are put into."""
+
+    folder: str | None = Field(None, description="of impulse responses; looked through with all in it")
+    probability: float = Field(0.5, ge=0, le=1)
+
+
+class JoiningConfig(_Settings):
+    """Utterances of one speaker said one after another, which teaches length."""
+
+    probability: float = Field(0.0, ge=0, le=1, description="part of utterances that others are joined to")
+    max_seconds: float = Field(10.0, gt=0, description="of the joined utterance")
+
+
+class AugmentationConfig(_Settings):
+    """How utterances are changed before they are learnt from, anew in each epoch."""
+
+    speed_factors: list[Annotated[float, Field(gt=0)]] = Field(
+        default=[1.0], min_length=1, description="each utterance is said so much faster; one is drawn"
+    )
+    gain_decibels: float = Field(0.0, ge=0, description="louder or softer by up to this")
+    noise: NoiseConfig = NoiseConfig()
+    reverberation: ReverberationConfig = ReverberationConfig()
+    joining: JoiningConfig = JoiningConfig()
+
+    @property
+    def needs_sound(self) -> bool:
+        """Whether something of this cannot be done to features."""
+        return bool(self.gain_decibels or self.noise.folder or self.reverberation.folder)
 
 
 class SearchConfig(_Settings):
@@ -200,9 +283,17 @@ class SearchConfig(_Settings):
         0.3, ge=0, lt=1, description="share of the CTC prefix score where there is a head"
     )
     lm_weight: float = Field(0.3, ge=0, description="weight of a language model's score where one is given")
+    coverage_weight: float = Field(
+        0.0, ge=0, description="added for each encoded frame that attention has looked at"
+    )
     length_reward: float = Field(0.0, description="added for each character")
     temperature: float = Field(1.0, gt=0, description="the decoder's logits are divided by it")
-    tokens_per_frame: float = Field(1.0, gt=0, description="longest output, characters per encoded frame")
+    tokens_per_frame: float | None = Field(
+        None, gt=0, description="longest output, characters per encoded frame; training finds it if empty"
+    )
+    confidence_temperature: float = Field(
+        1.0, gt=0, description="makes the confidence of words honest; training fits it on the dev set"
+    )
     batch_size: int = Field(16, ge=1, description="utterances decoded together")
 
     def changed(self, **given: Any) -> SearchConfig:
@@ -219,10 +310,17 @@ class Config(_Settings):
 
     seed: int = 1
     data: DataConfig = DataConfig()
-    features: FeaturesConfig = FeaturesConfig()
+    features: FeaturesConfig = LogMelConfig()
     model: ModelConfig = ModelConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
     training: TrainingConfig = TrainingConfig()
     search: SearchConfig = SearchConfig()
+
+    @model_validator(mode="after")
+    def _sound_where_needed(self) -> Self:
+        if self.features.kind == "precomputed" and self.augmentation.needs_sound:
+            raise ValueError("gain, noise and reverberation need sound: take them out of `augmentation`")
+        return self
 
 
 class TextDataConfig(_Settings):
@@ -341,7 +439,7 @@ def _one_line(error: Exception) -> str:
 
 def _first_problem(error: ValidationError, recipe: type[BaseModel]) -> str:
     problem = error.errors()[0]
-    location = [part for part in problem["loc"] if isinstance(part, str | int)]
+    location = [part for part in problem["loc"] if part not in _KINDS_OF_FEATURES]
     name = ".".join(str(part) for part in location)
     if problem["type"] == "extra_forbidden":
         valid = _keys_at(location[:-1], recipe)
@@ -358,11 +456,17 @@ def _first_problem(error: ValidationError, recipe: type[BaseModel]) -> str:
 
 
 def _keys_at(location: list[str | int], recipe: type[BaseModel]) -> list[str]:
-    """Names of the settings in the table at `location`."""
-    room = recipe
+    """Names of the settings in the table at `location`; of all its kinds where it has several."""
+    rooms: list[type[BaseModel]] = [recipe]
     for part in location:
-        if isinstance(part, str) and part in room.model_fields:
-            annotation: Any = room.model_fields[part].annotation
-            inner = (annotation, *get_args(annotation))
-            room = next((a for a in inner if isinstance(a, type) and issubclass(a, BaseModel)), room)
-    return list(room.model_fields)
+        if isinstance(part, str):
+            fields = [room.model_fields[part] for room in rooms if part in room.model_fields]
+            rooms = [room for field in fields for room in _models(field.annotation)] or rooms
+    return list(dict.fromkeys(name for room in rooms for name in room.model_fields))
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The tables that a type annotation speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]

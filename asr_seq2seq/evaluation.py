@@ -10,21 +10,26 @@ import torch
 from lhotse import CutSet
 
 from asr_seq2seq.batching import Batch, Batches
+from asr_seq2seq.calibration import expected_calibration_error, fit_temperature, soften, word_confidences
 from asr_seq2seq.config import SearchConfig
 from asr_seq2seq.errors import ConfigError, CorpusError
 from asr_seq2seq.model_file import ModelFile
 from asr_seq2seq.scoring.hypotheses import Candidate, HypothesisLine
-from asr_seq2seq.scoring.wer import Score, score
+from asr_seq2seq.scoring.wer import Score, correct_words, score
 from asr_seq2seq.search import Hypothesis, search
 from asr_seq2seq.search.scorers import TextScorer
-from asr_seq2seq.text import Alphabet
+from asr_seq2seq.text import Alphabet, Normalizer
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The score, what was recognised, the seconds of sound and the seconds that decoding took."""
+    """The score, what was recognised, the seconds of sound and the seconds that decoding took.
+
+    `calibration_error` is that of the words' confidences, as a fraction (Guo et al. 2017).
+    """
 
     score: Score
+    calibration_error: float
     lines: list[HypothesisLine]
     sound_seconds: float
     seconds: float
@@ -51,9 +56,9 @@ def decode(
             raise CorpusError(f"{batch.problems[0]}; mend the corpus or take the utterance out")
         batch = batch.to(device)
         with torch.inference_mode():
-            encoded = recogniser.model.encode(batch.sound, batch.lengths)
+            encoded = recogniser.model.encode(batch.inputs, batch.lengths)
         found = search(recogniser.model, encoded, config, lm)
-        seconds = (batch.lengths / recogniser.config.features.sample_rate).tolist()
+        seconds = (batch.lengths / recogniser.config.features.rate).tolist()
         yield [
             HypothesisLine(
                 id=name,
@@ -62,6 +67,9 @@ def decode(
                 score=best[0].score,
                 duration=duration,
                 n_best=tuple(_candidate(one, recogniser.alphabet) for one in best[:n_best]),
+                confidences=tuple(
+                    word_confidences(best[0], recogniser.alphabet.space, config.confidence_temperature)
+                ),
             )
             for name, text, best, duration in zip(batch.ids, batch.texts, found, seconds, strict=True)
         ]
@@ -69,7 +77,7 @@ def decode(
 
 def _candidate(one: Hypothesis, alphabet: Alphabet) -> Candidate:
     text = alphabet.decode(one.tokens).strip()
-    return Candidate(text, one.score, one.decoder, one.length, one.ctc, one.lm)
+    return Candidate(text, one.score, one.decoder, one.length, one.ctc, one.lm, one.coverage)
 
 
 def evaluate(
@@ -90,7 +98,7 @@ def evaluate(
     batches = Batches(
         cuts,
         recogniser.config.data,
-        sample_rate=recogniser.config.features.sample_rate,
+        features=recogniser.config.features,
         alphabet=recogniser.alphabet,
         normalizer=recogniser.normalizer,
     )
@@ -105,4 +113,36 @@ def evaluate(
     result = score(
         [line.reference for line in ordered], [line.hypothesis for line in ordered], recogniser.normalizer
     )
-    return Evaluation(result, ordered, batches.seconds, time.perf_counter() - started)
+    error = expected_calibration_error(*judged_words(ordered, recogniser.normalizer))
+    return Evaluation(result, error, ordered, batches.seconds, time.perf_counter() - started)
+
+
+def judged_words(lines: Iterable[HypothesisLine], normalizer: Normalizer) -> tuple[list[float], list[bool]]:
+    """The confidence of every recognised word and whether it is right.
+
+    Utterances whose words the normaliser parts or joins are passed over.
+    """
+    sure: list[float] = []
+    right: list[bool] = []
+    for line in lines:
+        correct = correct_words(line.reference, line.hypothesis, normalizer)
+        if len(correct) == len(line.confidences):
+            sure += line.confidences
+            right += correct
+    return sure, right
+
+
+def calibrate(
+    recogniser: ModelFile, batches: Iterable[Batch], config: SearchConfig
+) -> tuple[float, float, float]:
+    """Fit the temperature of the words' confidences on utterances whose text is known.
+
+    The temperature, and the expected calibration error before (at a temperature of 1) and after.
+    """
+    plain = config.changed(confidence_temperature=1.0)
+    lines = [line for lines in decode(recogniser, batches, plain) for line in lines]
+    sure, right = judged_words(lines, recogniser.normalizer)
+    temperature = fit_temperature(sure, right)
+    before = expected_calibration_error(sure, right)
+    after = expected_calibration_error([soften(p, temperature) for p in sure], right)
+    return temperature, before, after

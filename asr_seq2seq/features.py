@@ -1,19 +1,20 @@
-"""Sound to log-mel frames: one module, the same in training and at inference.
+"""What the encoder hears: log-mel frames of sound, or features that another program computed.
 
-It lives inside the model and its settings and statistics are stored in the model file, so the two
-can never differ. Lengths are exact: frame t is centred on sample t * hop and sees zeros beyond
-either end of the sound, whether the sound stands alone or is padded in a batch.
+The module lives inside the model, the same in training and at inference; its settings and
+statistics are stored in the model file, so the two can never differ. Lengths are exact: whether an
+utterance stands alone or is padded in a batch, its features are the same.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 from torchaudio.transforms import MelSpectrogram, SpecAugment
 
-from asr_seq2seq.config import FeaturesConfig
+from asr_seq2seq.config import FeaturesConfig, LogMelConfig, PrecomputedConfig
 from asr_seq2seq.errors import CorpusError
 
 _EPSILON = 1e-5
@@ -25,39 +26,22 @@ def length_mask(lengths: Tensor, size: int) -> Tensor:
     return torch.arange(size, device=lengths.device)[None, :] < lengths[:, None]
 
 
-class LogMel(nn.Module):
-    """Padded sound (B, N) and its lengths in samples -> log-mel frames (B, T, F) and theirs.
+class Features(nn.Module, ABC):
+    """Padded input and its lengths -> normalised frames (B, T, F) and theirs.
 
-    T = 1 + N // hop. Frames beyond an utterance's length are zero. SpecAugment is applied in
-    training mode only.
+    Frames beyond an utterance's length are zero. SpecAugment is applied in training mode only.
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, config: FeaturesConfig) -> None:
+    def __init__(self, config: FeaturesConfig, size: int) -> None:
         super().__init__()
-        self.config = config
-        rate = config.sample_rate
-        window = round(config.window_seconds * rate)
-        self.hop = round(config.hop_seconds * rate)
-        self.size = config.mels
-        self.mel = MelSpectrogram(
-            sample_rate=rate,
-            n_fft=1 << (window - 1).bit_length(),
-            win_length=window,
-            hop_length=self.hop,
-            f_min=config.low_hertz,
-            f_max=config.high_hertz,
-            n_mels=config.mels,
-            center=True,
-            pad_mode="constant",
-        )
-        # The filters follow from the settings: they are not weights and stay out of the model file.
-        self.mel.spectrogram.register_buffer("window", self.mel.spectrogram.window, persistent=False)
-        self.mel.mel_scale.register_buffer("fb", self.mel.mel_scale.fb, persistent=False)
-        self.register_buffer("mean", torch.zeros(config.mels))
-        self.register_buffer("deviation", torch.ones(config.mels))
+        self.normalization = config.normalization
+        self.size = size
+        self.frame_seconds = config.hop_seconds
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("deviation", torch.ones(size))
         augment = config.spec_augment
         # Two modules: torchaudio's `p` would bound the width of frequency masks as well. What is
         # hidden becomes the mean, which normalisation has made zero.
@@ -68,39 +52,24 @@ class LogMel(nn.Module):
         self.mask_frequency = SpecAugment(0, 0, augment.frequency_masks, augment.frequency_width, **fill)
         self.augments = bool(augment.time_masks or augment.frequency_masks)
 
-    def frames(self, samples: Tensor) -> Tensor:
-        """Number of frames for a number of samples; works on tensors of lengths."""
-        return torch.div(samples, self.hop, rounding_mode="floor") + 1
+    @abstractmethod
+    def raw(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Padded input and its lengths (B,) -> frames (B, T, F), not normalised, and theirs (B,)."""
 
-    def log_mel(self, sound: Tensor) -> Tensor:
-        """(B, N) -> (B, T, F), natural logarithm of mel energies, not normalised."""
-        energies: Tensor = self.mel(sound)  # (B, F, T)
-        return energies.clamp_min(self.config.floor).log().transpose(1, 2)
-
-    def forward(self, sound: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, N) samples in [-1, 1], (B,) -> features (B, T, F), feature_lengths (B,)."""
-        with torch.autocast(sound.device.type, enabled=False):
-            features = self.log_mel(self._prepare(sound, lengths))  # (B, T, F)
-            feature_lengths = self.frames(lengths)
+    def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Padded input and its lengths (B,) -> features (B, T, F), feature_lengths (B,)."""
+        with torch.autocast(inputs.device.type, enabled=False):
+            features, feature_lengths = self.raw(inputs, lengths)
             mask = length_mask(feature_lengths, features.shape[1])[..., None]  # (B, T, 1)
             features = self._normalize(features, mask)
             if self.training and self.augments:
                 features = self._augment(features, feature_lengths)
             return features * mask, feature_lengths
 
-    def _prepare(self, sound: Tensor, lengths: Tensor) -> Tensor:
-        """Nothing behind each utterance's end, and its level made `_LEVEL` if the settings say so."""
-        sound = sound.float() * length_mask(lengths, sound.shape[1])
-        if not self.config.level:
-            return sound
-        power = sound.square().sum(1, keepdim=True) / lengths[:, None]
-        return sound * (_LEVEL / power.clamp_min(_EPSILON**2).sqrt())
-
     def _normalize(self, features: Tensor, mask: Tensor) -> Tensor:
-        kind = self.config.normalization
-        if kind == "none":
+        if self.normalization == "none":
             return features
-        if kind == "corpus":
+        if self.normalization == "corpus":
             return (features - self.mean) / self.deviation
         count = mask.sum(1, keepdim=True)  # (B, 1, 1)
         mean = (features * mask).sum(1, keepdim=True) / count  # (B, 1, F)
@@ -117,12 +86,12 @@ class LogMel(nn.Module):
 
     @torch.no_grad()
     def set_statistics(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Measure mean and deviation of each bin over batches of (sound, lengths); for `corpus`."""
+        """Measure mean and deviation of each value over batches of (input, lengths); for `corpus`."""
         total = torch.zeros(3, self.size, dtype=torch.float64)
-        for sound, lengths in batches:
-            sound, lengths = sound.to(self.mean.device), lengths.to(self.mean.device)
-            features = self.log_mel(self._prepare(sound, lengths)).cpu().double()
-            mask = length_mask(self.frames(lengths).cpu(), features.shape[1])[..., None]
+        for inputs, lengths in batches:
+            frames, counts = self.raw(inputs.to(self.mean.device), lengths.to(self.mean.device))
+            features = frames.cpu().double()
+            mask = length_mask(counts.cpu(), features.shape[1])[..., None]
             total[0] += mask.sum((0, 1))
             total[1] += (features * mask).sum((0, 1))
             total[2] += (features.square() * mask).sum((0, 1))
@@ -131,3 +100,91 @@ class LogMel(nn.Module):
         mean = total[1] / total[0]
         self.mean.copy_(mean)
         self.deviation.copy_((total[2] / total[0] - mean.square()).clamp_min(_EPSILON).sqrt())
+
+
+class LogMel(Features):
+    """Sound (B, N) in [-1, 1] -> log-mel frames (B, T, F), T = 1 + N // hop.
+
+    Frame t is centred on sample t * hop and sees zeros beyond either end of the sound.
+    """
+
+    def __init__(self, config: LogMelConfig) -> None:
+        super().__init__(config, config.mels)
+        self.config = config
+        rate = config.sample_rate
+        window = round(config.window_seconds * rate)
+        self.hop = round(config.hop_seconds * rate)
+        self.frame_seconds = self.hop / rate
+        self.mel = MelSpectrogram(
+            sample_rate=rate,
+            n_fft=1 << (window - 1).bit_length(),
+            win_length=window,
+            hop_length=self.hop,
+            f_min=config.low_hertz,
+            f_max=config.high_hertz,
+            n_mels=config.mels,
+            center=True,
+            pad_mode="constant",
+        )
+        # The filters follow from the settings: they are not weights and stay out of the model file.
+        self.mel.spectrogram.register_buffer("window", self.mel.spectrogram.window, persistent=False)
+        self.mel.mel_scale.register_buffer("fb", self.mel.mel_scale.fb, persistent=False)
+
+    def frames(self, samples: Tensor) -> Tensor:
+        """Number of frames for a number of samples; works on tensors of lengths."""
+        return torch.div(samples, self.hop, rounding_mode="floor") + 1
+
+    def log_mel(self, sound: Tensor) -> Tensor:
+        """(B, N) -> (B, T, F), natural logarithm of mel energies, not normalised."""
+        energies: Tensor = self.mel(sound)  # (B, F, T)
+        return energies.clamp_min(self.config.floor).log().transpose(1, 2)
+
+    def raw(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Sound (B, N), lengths in samples (B,) -> log-mel frames (B, T, F) and their numbers (B,)."""
+        return self.log_mel(self._prepare(inputs, lengths)), self.frames(lengths)
+
+    def _prepare(self, sound: Tensor, lengths: Tensor) -> Tensor:
+        """Nothing behind each utterance's end, and its level made `_LEVEL` if the settings say so."""
+        sound = sound.float() * length_mask(lengths, sound.shape[1])
+        if not self.config.level:
+            return sound
+        power = sound.square().sum(1, keepdim=True) / lengths[:, None]
+        return sound * (_LEVEL / power.clamp_min(_EPSILON**2).sqrt())
+
+
+class Precomputed(Features):
+    """Frames (B, T, size) of another program -> (B, T, size * (1 + deltas)).
+
+    Each order of deltas is the slope of a line fitted to the order below over 2 * delta_width + 1
+    frames (Young et al., The HTK Book, section 5.9); before the first frame and after the last of
+    an utterance these are repeated.
+    """
+
+    def __init__(self, config: PrecomputedConfig) -> None:
+        super().__init__(config, config.size * (1 + config.deltas))
+        self.config = config
+
+    def raw(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames (B, T, size) and their numbers (B,) -> the same with their deltas."""
+        orders = [inputs.float()]
+        for _ in range(self.config.deltas):
+            orders.append(self._slope(orders[-1], lengths))
+        return torch.cat(orders, dim=2), lengths
+
+    def _slope(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        width = self.config.delta_width
+        time = torch.arange(frames.shape[1], device=frames.device)
+        last = (lengths - 1)[:, None]  # (B, 1)
+
+        def at(shift: int) -> Tensor:
+            places = (time + shift).clamp_min(0)[None].minimum(last)  # (B, T)
+            return frames.gather(1, places[..., None].expand_as(frames))
+
+        steps = range(1, width + 1)
+        slope = torch.stack([step * (at(step) - at(-step)) for step in steps]).sum(0)
+        return slope / (2 * sum(step**2 for step in steps))
+
+
+def build_features(config: FeaturesConfig) -> Features:
+    """The module that the settings describe."""
+    return LogMel(config) if isinstance(config, LogMelConfig) else Precomputed(config)

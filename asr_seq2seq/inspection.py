@@ -41,7 +41,7 @@ def inspect_model(path: Path) -> dict[str, Any]:
         "encoder": model.encoder.model_dump(mode="json"),
         "decoder": model.decoder.model_dump(mode="json"),
         "ctc_weight": model.ctc_weight,
-        "sample_rate": recogniser.config.features.sample_rate,
+        "features": recogniser.config.features.model_dump(mode="json"),
         "alphabet": recogniser.alphabet.characters,
         "normalizer": {recogniser.normalizer.name: recogniser.normalizer.describe()},
         "search": recogniser.config.search.model_dump(mode="json"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,7 +49,14 @@ class ModelFile:
         """Its own search settings with those that are given, not None, in their place."""
         if given.get("ctc_weight") and self.model.ctc_head is None:
             raise ConfigError("this model has no CTC head, so that ctc_weight must be 0 or left out")
+        if given.get("coverage_weight") and self.config.model.decoder.attention == "none":
+            raise ConfigError("this model has no attention, so that coverage_weight must be 0 or left out")
         return self.config.search.changed(**given)
+
+    def with_search(self, **settings: Any) -> ModelFile:
+        """The same recogniser with these search settings as its own."""
+        search = self.config.search.changed(**settings)
+        return replace(self, config=self.config.model_copy(update={"search": search}))
 
 
 _Network = TypeVar("_Network", bound=nn.Module)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO, overload
 
@@ -15,19 +14,22 @@ import torch
 from torch import Tensor
 
 from asr_seq2seq import audio
-from asr_seq2seq.alignment import character_frames, word_times
-from asr_seq2seq.batching import pad_sound
-from asr_seq2seq.config import Config, SearchConfig
+from asr_seq2seq.alignment import character_frames, peak_frames, word_times
+from asr_seq2seq.batching import pad
+from asr_seq2seq.calibration import word_confidences, word_places
+from asr_seq2seq.config import Config, LogMelConfig, SearchConfig
 from asr_seq2seq.device import pick_device
-from asr_seq2seq.errors import AsrError
+from asr_seq2seq.errors import AsrError, ConfigError, ModelFileError
 from asr_seq2seq.language_model_file import load_text_scorer
+from asr_seq2seq.model.seq2seq import Encoded
 from asr_seq2seq.model_file import ModelFile, load_model
-from asr_seq2seq.search import search
+from asr_seq2seq.search import Hypothesis, search
 from asr_seq2seq.search.scorers import TextScorer
-from asr_seq2seq.segmentation import split
+from asr_seq2seq.segmentation import speech_finder, split
 from asr_seq2seq.transcript import Segment, Transcript, Word
 
 Source = str | Path | bytes | BinaryIO | npt.NDArray[Any] | Tensor
+Progress = Callable[[float], None]
 
 
 @dataclass
@@ -38,6 +40,12 @@ class _Job:
     seconds: float = 0.0
     segments: list[Segment] = field(default_factory=list)
     error: AsrError | None = None
+
+    def counted(self, blocks: Iterable[Tensor], rate: int, on_progress: Progress) -> Iterator[Tensor]:
+        for block in blocks:
+            self.seconds += len(block) / rate
+            on_progress(len(block) / rate)
+            yield block
 
     def result(self) -> Transcript | AsrError:
         text = " ".join(segment.text for segment in self.segments if segment.text)
@@ -53,12 +61,29 @@ class Recognizer:
     """
 
     def __init__(
-        self, model_file: ModelFile, search: SearchConfig | None = None, lm: TextScorer | None = None
+        self,
+        model_file: ModelFile,
+        search: SearchConfig | None = None,
+        lm: TextScorer | None = None,
+        *,
+        vad: str = "energy",
+        attention: bool = False,
     ) -> None:
+        """`vad` says how pauses are found in long sound, by `energy` or by `silero`.
+
+        With `attention` each segment holds where the decoder looked.
+        """
         self.model_file = model_file
         self.lm = lm
+        self.find_speech = speech_finder(vad)
+        self.attention = attention
         self.search = search or model_file.config.search
-        self._rate = model_file.config.features.sample_rate
+        features = model_file.config.features
+        if not isinstance(features, LogMelConfig):
+            raise ModelFileError(
+                "this model hears features of another program and no sound; evaluate it on a corpus of them"
+            )
+        self._rate = features.sample_rate
         # A longer sound is cut into pieces: the model has heard none so long in training.
         known = model_file.provenance.get("longest_seconds", model_file.config.data.max_seconds)
         self.longest_seconds = float(known)
@@ -69,25 +94,26 @@ class Recognizer:
         path: str | Path | None = None,
         *,
         device: str = "auto",
-        beam_size: int | None = None,
-        ctc_weight: float | None = None,
-        batch_size: int | None = None,
         language_model: str | Path | None = None,
-        lm_weight: float | None = None,
+        vad: str = "energy",
+        attention: bool = False,
+        **search: float | None,
     ) -> Recognizer:
         """Read a model file; the bundled model of English digits where `path` is None.
 
-        `beam_size`, `ctc_weight`, `batch_size` and `lm_weight` take the place of the model's own
-        settings; `language_model` is a file of `train-lm` or of word n-grams.
+        `language_model` is a file of `train-lm` or of word n-grams. `search` takes the place of the
+        model's own settings: `beam_size`, `batch_size`, `ctc_weight`, `lm_weight` and the other names
+        of `SearchConfig`. ConfigError for a setting that the model cannot follow.
         """
         where = pick_device(device)
         model_file = load_model(path, where)
-        search = model_file.searching(
-            beam_size=beam_size, ctc_weight=ctc_weight, batch_size=batch_size, lm_weight=lm_weight
-        )
-        if language_model is None:
-            return cls(model_file, search)
-        return cls(model_file, search, load_text_scorer(Path(language_model), model_file.alphabet, where))
+        settings = model_file.searching(**search)
+        if language_model is None and search.get("lm_weight") is not None:
+            raise ConfigError("lm_weight is given and no language model: name one")
+        scorer = None
+        if language_model is not None:
+            scorer = load_text_scorer(Path(language_model), model_file.alphabet, where)
+        return cls(model_file, settings, scorer, vad=vad, attention=attention)
 
     @property
     def config(self) -> Config:
@@ -122,11 +148,13 @@ class Recognizer:
         sources: Sequence[Source],
         *,
         rate: int | None = None,
+        on_progress: Progress = lambda seconds: None,
     ) -> Iterator[Transcript | AsrError]:
         """In the order of `sources`, each one's transcript or what is wrong with it.
 
-        One bad sound does not stop the others. Sounds longer than the model knows are split at
-        silence; pieces of all sources are decoded in batches.
+        One bad sound does not stop the others. Sound is read in blocks; what is longer than the model
+        knows is split at silence, and pieces of all sources are decoded in batches. `on_progress` is
+        told the seconds of sound that were just taken in.
         """
         jobs: deque[_Job] = deque()
         pieces: list[tuple[_Job, float, Tensor]] = []  # with the second at which each begins
@@ -134,71 +162,98 @@ class Recognizer:
             job = _Job()
             jobs.append(job)
             try:
-                sound = self._load(source, rate)
-            except AsrError as error:
-                job.error = error
-            else:
-                job.seconds = len(sound) / self._rate
-                for start, stop in split(sound, self._rate, self.longest_seconds):
+                blocks = job.counted(self._blocks(source, rate), self._rate, on_progress)
+                for start, piece in split(blocks, self._rate, self.longest_seconds, self.find_speech):
                     job.waiting += 1
-                    pieces.append((job, start / self._rate, sound[start:stop]))
+                    pieces.append((job, start / self._rate, piece))
                     if len(pieces) == self.search.batch_size:
                         self._decode(pieces)
                         pieces = []
+            except AsrError as error:
+                job.error = error
             while jobs and not jobs[0].waiting:
                 yield jobs.popleft().result()
         self._decode(pieces)
         yield from (job.result() for job in jobs)
 
+    def stream(
+        self, blocks: Iterable[npt.NDArray[Any] | Tensor], *, rate: int | None = None
+    ) -> Iterator[Segment]:
+        """Samples block by block, as from a microphone -> segments, each as soon as it is finished.
+
+        The segments are those of `transcribe` on the whole sound. One is finished when the pause that
+        ends it is known, at the latest `longest_seconds` and a block after its beginning. Raises
+        AudioError for samples that cannot be used.
+        """
+        job = _Job()
+        sound = audio.from_blocks(blocks, rate or self._rate, self._rate)
+        for start, piece in split(sound, self._rate, self.longest_seconds, self.find_speech):
+            self._decode([(job, start / self._rate, piece)])
+            yield job.segments[-1]
+
     def _decode(self, pieces: Sequence[tuple[_Job, float, Tensor]]) -> None:
         """Recognise one batch of pieces and give each job its segments, in order."""
         if not pieces:
             return
-        device = next(self.model_file.model.parameters()).device
-        sound, lengths = pad_sound([piece for _, _, piece in pieces])
+        model, alphabet = self.model_file.model, self.model_file.alphabet
+        device = next(model.parameters()).device
+        sound, lengths = pad([piece for _, _, piece in pieces])
         with torch.inference_mode():
-            encoded = self.model_file.model.encode(sound.to(device), lengths.to(device))
-        found = search(self.model_file.model, encoded, self.search, self.lm)
-        for number, ((job, start, piece), hypotheses) in enumerate(zip(pieces, found, strict=True)):
-            best = hypotheses[0]
-            ctc = None if encoded.ctc is None else encoded.ctc[number, : encoded.lengths[number]].cpu()
+            encoded = model.encode(sound.to(device), lengths.to(device))
+        found = [hypotheses[0] for hypotheses in search(model, encoded, self.search, self.lm)]
+        looked = None
+        if self.attention or encoded.ctc is None:
+            looked = model.attention(encoded, [best.tokens for best in found])
+        for number, ((job, start, piece), best) in enumerate(zip(pieces, found, strict=True)):
+            attention = None if looked is None else looked[number]
+            frames, timing = _character_frames(encoded, number, best, attention)
             segment = Segment(
                 id=len(job.segments),
                 start=start,
                 end=start + len(piece) / self._rate,
-                text=self.model_file.alphabet.decode(best.tokens).strip(),
+                text=alphabet.decode(best.tokens).strip(),
                 tokens=best.tokens,
                 avg_logprob=best.decoder / (len(best.tokens) + 1),
-                words=self._words(best.tokens, ctc, piece, start),
+                words=self._words(best, frames, piece, start),
+                timing=timing,
+                attention=attention.numpy() if self.attention and attention is not None else None,
             )
             job.segments.append(segment)
             job.waiting -= 1
 
     def _words(
-        self, tokens: Sequence[int], ctc: Tensor | None, piece: Tensor, start: float
+        self, best: Hypothesis, frames: list[tuple[int, int]] | None, piece: Tensor, start: float
     ) -> tuple[Word, ...]:
-        """The words of a piece that begins at `start`; without times where CTC cannot align them."""
+        """The words of a piece that begins at `start`; without times where no frames are known."""
         alphabet = self.model_file.alphabet
-        (space,) = alphabet.encode(" ")
-        places = [
-            list(group) for key, group in groupby(range(len(tokens)), lambda i: tokens[i] == space) if not key
-        ]
-        texts = [alphabet.decode([tokens[i] for i in word]) for word in places]
-        frames = None if ctc is None else character_frames(ctc, tokens)
-        if frames is None:
-            return tuple(Word(text, None, None, None) for text in texts)
-        times = word_times(
-            [[frames[i] for i in word] for word in places],
-            self.model_file.model.seconds_per_frame,
-            piece,
-            self._rate,
-        )
+        places = word_places(best.tokens, alphabet.space)
+        texts = [alphabet.decode([best.tokens[i] for i in word]) for word in places]
+        sure = word_confidences(best, alphabet.space, self.search.confidence_temperature)
+        times: list[tuple[float | None, float | None]] = [(None, None)] * len(places)
+        if frames is not None:
+            in_words = [[frames[i] for i in word] for word in places]
+            seconds = word_times(in_words, self.model_file.model.seconds_per_frame, piece, self._rate)
+            times = [(round(start + begin, 3), round(start + end, 3)) for begin, end in seconds]
         return tuple(
-            Word(text, round(start + begin, 3), round(start + end, 3), None)
-            for text, (begin, end) in zip(texts, times, strict=True)
+            Word(text, begin, end, round(probability, 4))
+            for text, (begin, end), probability in zip(texts, times, sure, strict=True)
         )
 
-    def _load(self, source: Source, rate: int | None) -> Tensor:
+    def _blocks(self, source: Source, rate: int | None) -> Iterator[Tensor]:
         if isinstance(source, np.ndarray | Tensor):
-            return audio.from_samples(source, rate or self._rate, self._rate)
-        return audio.load(source, self._rate)
+            return audio.from_blocks([source], rate or self._rate, self._rate)
+        return audio.blocks(source, self._rate)
+
+
+def _character_frames(
+    encoded: Encoded, row: int, best: Hypothesis, attention: Tensor | None
+) -> tuple[list[tuple[int, int]] | None, str]:
+    """The encoded frames of each character and what they rest on; None, and why, where not known."""
+    if encoded.ctc is not None:
+        frames = character_frames(encoded.ctc[row, : encoded.lengths[row]].cpu(), best.tokens)
+        if frames is not None or not best.tokens:
+            return frames, "CTC alignment"
+        return None, "none: the text has more characters than CTC has frames for"
+    if attention is not None:
+        return peak_frames(attention[:-1]), "attention peaks"
+    return None, "none: the model has neither a CTC head nor attention"

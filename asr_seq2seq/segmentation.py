@@ -6,62 +6,122 @@ the latest pause that keeps them short enough; where there is no pause, at the q
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
+
+from asr_seq2seq.errors import ConfigError
 
 _FRAME_SECONDS = 0.02
 _PAUSE_SECONDS = 0.15  # shorter gaps may stand inside a word, before a plosive
 _PAUSE_DECIBEL = 35.0  # below the loudest frame of the piece at hand
 _MARGIN_SECONDS = 0.25  # of a pause, what is kept beside the speech
+_SILERO_RATE = 16000
+
+Samples = npt.NDArray[np.float32]
+# Samples (N,) and their rate -> intervals (start, stop) in samples that are not pauses, (I, 2).
+SpeechFinder = Callable[[Samples, int], npt.NDArray[np.int64]]
 
 
-def split(sound: Tensor, sample_rate: int, longest: float) -> Iterator[tuple[int, int]]:
-    """(N,) -> (start, stop) in samples of the pieces with speech, none over `longest` seconds.
+def split(
+    blocks: Iterable[Tensor], sample_rate: int, longest: float, find_speech: SpeechFinder | None = None
+) -> Iterator[tuple[int, Tensor]]:
+    """Successive blocks of a sound -> the pieces of it with speech, each with the sample it begins at.
 
-    A sound that is short enough is one piece as it is; of a longer one, long pauses are left out.
+    No piece is over `longest` seconds, and no more than that and a block is held. How the sound is
+    divided into blocks changes nothing. A sound that is short enough is one piece as it is; of a
+    longer one, long pauses are left out. Speech is found by energy where no `find_speech` is given.
     """
+    find_speech = find_speech or speech_by_energy
     limit = max(1, int(longest * sample_rate))
-    if len(sound) <= limit:
-        yield 0, len(sound)
-        return
     frame = max(1, round(_FRAME_SECONDS * sample_rate))
     margin = min(round(_MARGIN_SECONDS * sample_rate), limit // 8)
-    samples = sound.numpy()
-    start = 0
-    while start < len(samples):
-        window = samples[start : start + limit]
-        speech = _speech(window, frame)
+    source = iter(blocks)
+    held, begin = torch.zeros(0), 0
+    while True:
+        while len(held) <= limit and (block := next(source, None)) is not None:
+            held = torch.cat((held, block)) if len(held) else block
+        if not len(held):
+            return
+        window = held[:limit]
+        last = len(window) == len(held)
+        if last and begin == 0:
+            yield 0, held
+            return
+        samples = window.numpy()
+        speech = find_speech(samples, sample_rate)
+        first = max(0, int(speech[0, 0]) - margin) if len(speech) else 0
         if not len(speech):
-            start += len(window)
-            continue
-        first = max(0, int(speech[0, 0]) - margin)
-        if first > margin:  # begin again just before the speech, so that the piece can be long
-            start += first
-            continue
-        if start + len(window) == len(samples) or len(window) - speech[-1, 1] > 2 * frame:
-            cut = len(window)  # it ends where the sound does, or in a pause
-        elif len(speech) > 1:
-            cut = int(speech[-2, 1] + speech[-1, 0]) // 2
+            cut = len(window)
+        elif first > margin:  # begin again just before the speech, so that the piece can be long
+            cut = first
         else:
-            cut = _quietest(window, frame)
-        stop = min(cut, int(speech[speech[:, 0] < cut][-1, 1]) + margin)
-        yield start + first, start + stop
-        start += cut
+            if last or len(window) - speech[-1, 1] > 2 * frame:
+                cut = len(window)  # it ends where the sound does, or in a pause
+            elif len(speech) > 1:
+                cut = int(speech[-2, 1] + speech[-1, 0]) // 2
+            else:
+                cut = _quietest(samples, frame)
+            stop = min(cut, int(speech[speech[:, 0] < cut][-1, 1]) + margin)
+            yield begin + first, window[first:stop]
+        begin += cut
+        held = held[cut:]
 
 
-def _speech(samples: npt.NDArray[np.float32], frame: int) -> npt.NDArray[np.int64]:
-    """Intervals (start, stop) in samples that are not pauses; librosa finds them by energy."""
+def speech_by_energy(samples: Samples, sample_rate: int) -> npt.NDArray[np.int64]:
+    """Intervals that are loud enough; librosa finds them."""
     import librosa
 
     if not samples.any():
         return np.zeros((0, 2), dtype=np.int64)
+    frame = max(1, round(_FRAME_SECONDS * sample_rate))
     parts = librosa.effects.split(samples, top_db=_PAUSE_DECIBEL, frame_length=2 * frame, hop_length=frame)
-    shortest = _PAUSE_SECONDS / _FRAME_SECONDS * frame
+    return _without_short_gaps(parts.tolist(), _PAUSE_SECONDS * sample_rate)
+
+
+def speech_by_silero(samples: Samples, sample_rate: int) -> npt.NDArray[np.int64]:
+    """Intervals in which a small network hears a voice and not just any sound (Silero VAD)."""
+    silero, model = _silero()
+    sound = torch.from_numpy(samples)
+    scale = 1.0
+    if sample_rate != _SILERO_RATE:
+        from torchaudio.functional import resample
+
+        sound, scale = resample(sound, sample_rate, _SILERO_RATE), sample_rate / _SILERO_RATE
+    found = silero.get_speech_timestamps(sound, model, sampling_rate=_SILERO_RATE)
+    parts = [[int(part["start"] * scale), min(len(samples), int(part["end"] * scale))] for part in found]
+    return _without_short_gaps(parts, _PAUSE_SECONDS * sample_rate)
+
+
+def speech_finder(name: str) -> SpeechFinder:
+    """`energy` or `silero`; ConfigError for another name, or where Silero is not installed."""
+    if name == "energy":
+        return speech_by_energy
+    if name != "silero":
+        raise ConfigError(f"there is no way called {name} to find speech: give energy or silero")
+    _silero()
+    return speech_by_silero
+
+
+@cache
+def _silero() -> tuple[Any, Any]:
+    try:
+        import silero_vad
+    except ImportError:
+        raise ConfigError(
+            "finding speech with silero needs a package: pip install 'asr_seq2seq[silero]', or use energy"
+        ) from None
+    return silero_vad, silero_vad.load_silero_vad()
+
+
+def _without_short_gaps(parts: list[list[int]], shortest: float) -> npt.NDArray[np.int64]:
     joined: list[list[int]] = []
-    for begin, end in parts.tolist():
+    for begin, end in parts:
         if joined and begin - joined[-1][1] < shortest:
             joined[-1][1] = end
         else:

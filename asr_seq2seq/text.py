@@ -96,6 +96,11 @@ class Alphabet:
         # A model may spell a letter and its accent apart although the composed character exists.
         return unicodedata.normalize("NFC", "".join(spelled))
 
+    @property
+    def space(self) -> int:
+        """The id of the space; UNKNOWN, which no text holds, where words stand alone."""
+        return self.encode(" ")[0]
+
     def to_json(self) -> list[str]:
         """Return the characters as a plain list, ready for ``json.dumps``."""
         return list(self.characters)

@@ -9,12 +9,16 @@ Facts of that schema which a reader of ours should know (openai/whisper, ``trans
 - ``compression_ratio`` is bytes of UTF-8 text to bytes of its zlib form; above about 2.4 the text repeats.
 - ``no_speech_prob`` is left out: our models estimate no such thing, and 0.0 would say "surely speech".
 - A word without times has ``null`` for them; ``duration`` (seconds of sound) is as in OpenAI's verbose JSON.
+- ``timing`` is ours: what the times of a segment's words rest on, or why they are not known.
 """
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from asr_seq2seq.errors import CorpusError
 
@@ -31,7 +35,11 @@ class Word:
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of speech from ``start`` to ``end`` seconds, with its text, token ids and words."""
+    """A stretch of speech from ``start`` to ``end`` seconds, with its text, token ids and words.
+
+    ``timing`` says where the times of its words are from, or why they have none. ``attention``, where it
+    was asked for, is (characters + 1, encoded frames), the end last; it is no part of the JSON.
+    """
 
     id: int
     start: float
@@ -40,6 +48,8 @@ class Segment:
     tokens: tuple[int, ...]
     avg_logprob: float
     words: tuple[Word, ...] = ()
+    timing: str | None = None
+    attention: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -108,6 +118,8 @@ def _segment_to_dict(segment: Segment) -> dict[str, Any]:
             {"word": " " + word.text, "start": word.start, "end": word.end, "probability": word.confidence}
             for word in segment.words
         ]
+    if segment.timing is not None:
+        result["timing"] = segment.timing
     return result
 
 
@@ -129,6 +141,7 @@ def _segment_from_dict(entry: Mapping[str, Any]) -> Segment:
         tuple(int(token) for token in entry["tokens"]),
         float(entry["avg_logprob"]),
         words,
+        entry.get("timing"),
     )
 
 

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.files import atomic_write, output_error
 from asr_seq2seq.transcript import Segment, Transcript
@@ -77,10 +79,10 @@ def to_ctm(transcript: Transcript, name: str) -> str:
     lines: list[tuple[int, str]] = []
     for segment in _segments(transcript):
         if segment.text.strip() and not segment.words:
-            raise _no_times(name, segment.text)
+            raise _no_times(name, segment, segment.text)
         for word in segment.words:
             if word.start is None or word.end is None:
-                raise _no_times(name, word.text)
+                raise _no_times(name, segment, word.text)
             start, end = _milliseconds(word.start, word.end)
             sure = "" if word.confidence is None else f" {word.confidence:.4f}"
             if text := _one_line(word.text).replace(" ", "_"):
@@ -157,6 +159,19 @@ def write(transcript: Transcript, folder: Path, stem: str, formats: Sequence[str
     if refused is not None:
         raise refused
     return paths
+
+
+def write_attention(transcript: Transcript, folder: Path, stem: str) -> Path:
+    """Write ``folder/stem.attention.npz``, which holds an array ``segment_ID`` for each that has one."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
+    arrays = {f"segment_{s.id}": s.attention for s in transcript.segments if s.attention is not None}
+    path = folder / f"{stem}.attention.npz"
+    with atomic_write(path, "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    return path
 
 
 def cues(transcript: Transcript) -> list[Cue]:
@@ -236,8 +251,9 @@ def _clock(milliseconds: int, mark: str) -> str:
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{mark}{rest:03d}"
 
 
-def _no_times(name: str, text: str) -> ConfigError:
+def _no_times(name: str, segment: Segment, text: str) -> ConfigError:
+    why = f" ({segment.timing})" if segment.timing else ""
     return ConfigError(
-        f'{name}.ctm cannot be written: "{textwrap.shorten(text, 40)}" has no word times; '
+        f'{name}.ctm cannot be written: "{textwrap.shorten(text, 40)}" has no word times{why}; '
         "use a model that gives them, or the other formats"
     )

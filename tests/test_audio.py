@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -543,3 +544,40 @@ def test_real_recordings(corpus: str) -> None:
         path = manifests[0].parent / record["audio_filepath"]
         got = audio.load(path, RATE, offset=record.get("offset", 0.0), duration=record["duration"])
         assert len(got) / RATE == pytest.approx(record["duration"], abs=0.08)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 11025, 44100, 15999])
+def test_blocks_are_the_whole_sound(
+    rate: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_wav: Callable[..., Path]
+) -> None:
+    path = write_wav(tmp_path / "a.wav", 1.234, rate=rate)
+    whole = audio.load(path, RATE)
+    for size in (100, 777, 5000):
+        monkeypatch.setattr(audio, "_BLOCK", size)
+        parts = list(audio.blocks(path, RATE))
+        assert len(parts) > 1
+        torch.testing.assert_close(torch.cat(parts), whole, atol=1e-5, rtol=1e-5)
+        samples, _ = soundfile.read(path, dtype="float32")
+        stream = audio.from_blocks(
+            (samples[at : at + size] for at in range(0, len(samples), size)), rate, RATE
+        )
+        torch.testing.assert_close(torch.cat(list(stream)), whole, atol=1e-5, rtol=1e-5)
+
+
+def test_what_ends_badly_gives_what_came_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio, "_BLOCK", 1000)
+    samples = np.full(4000, 0.1, dtype=np.float32)
+    samples[3500] = np.nan
+    soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
+    found = []
+    with pytest.raises(AudioError, match="NaN"):
+        for block in audio.blocks(tmp_path / "a.wav", RATE):
+            found.append(block)
+    assert sum(map(len, found)) == 3000
+
+
+def test_expected_seconds(tmp_path: Path, write_wav: Callable[..., Path]) -> None:
+    assert audio.expected_seconds(write_wav(tmp_path / "a.wav", 1.5)) == pytest.approx(1.5)
+    assert audio.expected_seconds(tmp_path / "none.wav") == 0
+    assert audio.expected_seconds("-") == 0
+    assert audio.expected_seconds(np.zeros(3)) == 0

@@ -2,13 +2,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 
-from asr_seq2seq.batching import Batch, Batches, hold_out, pad_sound, within_limits
-from asr_seq2seq.config import DataConfig
+from asr_seq2seq.batching import Batch, Batches, hold_out, pad, read_features, read_sound, within_limits
+from asr_seq2seq.config import AugmentationConfig, DataConfig, LogMelConfig, PrecomputedConfig
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.text import Alphabet, Normalizer
 
@@ -39,7 +40,14 @@ ALPHABET = Alphabet.from_texts(NORMALIZER(text) for text in TEXTS)
 
 def batches_of(cuts: CutSet, data: dict[str, Any] | None = None, **settings: Any) -> Batches:
     config = DataConfig.model_validate({"batch_seconds": 1.5, "buckets": 4, "workers": 0} | (data or {}))
-    return Batches(cuts, config, sample_rate=8000, alphabet=ALPHABET, normalizer=NORMALIZER, **settings)
+    return Batches(
+        cuts,
+        config,
+        features=LogMelConfig(sample_rate=8000),
+        alphabet=ALPHABET,
+        normalizer=NORMALIZER,
+        **settings,
+    )
 
 
 def names(batches: Batches) -> list[list[str]]:
@@ -51,7 +59,7 @@ def all_names(batches: Batches) -> list[str]:
 
 
 def test_pad_sound() -> None:
-    sound, lengths = pad_sound([torch.ones(2), torch.ones(4)])
+    sound, lengths = pad([torch.ones(2), torch.ones(4)])
     assert sound.tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
     assert lengths.tolist() == [2, 4]
 
@@ -65,12 +73,12 @@ def test_a_batch_holds_sound_and_text(cuts: CutSet) -> None:
         for row, name in enumerate(batch.ids):
             count, length = int(batch.lengths[row]), int(batch.token_lengths[row])
             assert count == round(durations[name] * 8000)
-            assert batch.sound[row, :count].any() and not batch.sound[row, count:].any()
+            assert batch.inputs[row, :count].any() and not batch.inputs[row, count:].any()
             assert ALPHABET.decode(batch.tokens[row, :length].tolist()) == batch.texts[row]
             assert not batch.tokens[row, length:].any()
         assert batch.seconds == pytest.approx(int(batch.lengths.sum()) / 8000)
         moved = batch.to(torch.device("cpu"))
-        assert torch.equal(moved.sound, batch.sound) and moved.ids == batch.ids
+        assert torch.equal(moved.inputs, batch.inputs) and moved.ids == batch.ids
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
@@ -78,7 +86,7 @@ def test_every_utterance_comes_once_an_epoch(cuts: CutSet, shuffle: bool) -> Non
     batches = batches_of(cuts, shuffle=shuffle)
     assert batches.seconds == pytest.approx(sum(SECONDS))
     for epoch in range(3):
-        batches.epoch = epoch
+        batches.plan.epoch = epoch
         assert sorted(all_names(batches)) == sorted(cut.id for cut in cuts)
 
 
@@ -93,7 +101,7 @@ def test_batches_keep_to_the_budget(cuts: CutSet) -> None:
     found = list(batches_of(cuts, shuffle=True))
     assert len(found) > 3
     for batch in found:
-        assert batch.sound.numel() / 8000 <= 1.5 + max(SECONDS)
+        assert batch.inputs.numel() / 8000 <= 1.5 + max(SECONDS)
     assert sum(batch.seconds for batch in found) / len(found) > 0.5
 
 
@@ -116,7 +124,7 @@ def test_utterances_of_one_length(cuts: CutSet) -> None:
 def test_the_order_follows_from_seed_and_epoch(cuts: CutSet) -> None:
     def order(seed: int, epoch: int) -> list[list[str]]:
         batches = batches_of(cuts, shuffle=True, seed=seed)
-        batches.epoch = epoch
+        batches.plan.epoch = epoch
         return names(batches)
 
     assert order(seed=1, epoch=0) == order(seed=1, epoch=0)
@@ -129,7 +137,7 @@ def test_an_epoch_can_be_repeated(cuts: CutSet) -> None:
     batches = batches_of(cuts, shuffle=True)
     orders = []
     for epoch in (0, 1, 0):
-        batches.epoch = epoch
+        batches.plan.epoch = epoch
         orders.append(names(batches))
     assert orders[0] == orders[2] != orders[1]
 
@@ -137,10 +145,10 @@ def test_an_epoch_can_be_repeated(cuts: CutSet) -> None:
 def test_a_worker_reads_the_same(cuts: CutSet) -> None:
     here, there = batches_of(cuts, shuffle=True), batches_of(cuts, {"workers": 1}, shuffle=True)
     for epoch in (0, 1):
-        here.epoch = there.epoch = epoch
+        here.plan.epoch = there.plan.epoch = epoch
         for one, other in zip(here, there, strict=True):
             assert one.ids == other.ids and one.texts == other.texts
-            assert torch.equal(one.sound, other.sound) and torch.equal(one.tokens, other.tokens)
+            assert torch.equal(one.inputs, other.inputs) and torch.equal(one.tokens, other.tokens)
 
 
 def test_what_cannot_be_read_is_named_and_left_out(cuts: CutSet, tmp_path: Path) -> None:
@@ -151,7 +159,7 @@ def test_what_cannot_be_read_is_named_and_left_out(cuts: CutSet, tmp_path: Path)
     assert [problem.partition(":")[0] for problem in problems] == ["utterance broken", "utterance missing"]
     assert sorted(name for batch in found for name in batch.ids) == sorted(cut.id for cut in cuts)
     for batch in found:
-        assert len(batch.ids) == len(batch.texts) == len(batch.sound) == len(batch.tokens)
+        assert len(batch.ids) == len(batch.texts) == len(batch.inputs) == len(batch.tokens)
 
 
 def test_a_batch_of_nothing_readable_is_empty(tmp_path: Path) -> None:
@@ -159,7 +167,7 @@ def test_a_batch_of_nothing_readable_is_empty(tmp_path: Path) -> None:
     [batch] = batches_of(CutSet.from_cuts(bad), {"batch_seconds": 10})
     assert len(batch.problems) == 2
     assert batch.ids == [] and batch.seconds == 0
-    for tensor in (batch.sound, batch.tokens, batch.lengths, batch.token_lengths):
+    for tensor in (batch.inputs, batch.tokens, batch.lengths, batch.token_lengths):
         assert len(tensor) == 0
     assert batch.tokens.dtype == batch.lengths.dtype == batch.token_lengths.dtype == torch.long
 
@@ -168,7 +176,7 @@ def test_speed_perturbation_changes_lengths(cuts: CutSet) -> None:
     torch.manual_seed(0)
     factors = [0.8, 1.0, 1.25]
     ratios = set()
-    for batch in batches_of(cuts, speed_factors=factors):
+    for batch in batches_of(cuts, augmentation=AugmentationConfig(speed_factors=factors)):
         for name, length in zip(batch.ids, batch.lengths.tolist(), strict=True):
             ratio = length / (SECONDS[int(name[1:])] * 8000)
             nearest = min(factors, key=lambda factor: abs(1 / factor - ratio))
@@ -178,7 +186,7 @@ def test_speed_perturbation_changes_lengths(cuts: CutSet) -> None:
 
 
 def test_a_single_speed_is_applied_too(cuts: CutSet) -> None:
-    for batch in batches_of(cuts, speed_factors=[1.25]):
+    for batch in batches_of(cuts, augmentation=AugmentationConfig(speed_factors=[1.25])):
         for name, length in zip(batch.ids, batch.lengths.tolist(), strict=True):
             assert length == pytest.approx(SECONDS[int(name[1:])] * 8000 / 1.25, abs=2)
 
@@ -221,10 +229,95 @@ def test_one_channel_of_a_file_with_two(tmp_path: Path) -> None:
     import numpy as np
     import soundfile
 
-    from asr_seq2seq.batching import read_cut
-
     tone = np.sin(np.arange(8000) * 0.1)
     soundfile.write(tmp_path / "two.wav", np.stack([tone, 0.5 * tone], axis=1), 8000)
     recording = Recording.from_file(tmp_path / "two.wav")
     cut = MonoCut("two", 0.0, 1.0, channel=1, recording=recording)
-    assert read_cut(cut, 8000).abs().max().item() == pytest.approx(0.5, abs=1e-3)
+    assert read_sound(cut, 8000).abs().max().item() == pytest.approx(0.5, abs=1e-3)
+
+
+def test_joined_utterances_are_read_one_after_another(cuts: CutSet) -> None:
+    for cut in cuts:
+        cut.supervisions[0].speaker = "a"
+    alone = {name: batch for batch in batches_of(cuts, {"batch_seconds": 0.05}) for name in batch.ids}
+    joining = AugmentationConfig.model_validate({"joining": {"probability": 1.0, "max_seconds": 2.0}})
+    longest = 0
+    for batch in batches_of(cuts, augmentation=joining):
+        for row, name in enumerate(batch.ids):
+            parts = [alone[part] for part in name.split("+")]
+            longest = max(longest, len(parts))
+            expected = torch.cat([part.inputs[0, : part.lengths[0]] for part in parts])
+            assert torch.equal(batch.inputs[row, : batch.lengths[row]], expected)
+            assert batch.texts[row] == " ".join(part.texts[0] for part in parts)
+    assert longest > 2
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_augmentation_follows_from_seed_epoch_and_name_alone(cuts: CutSet, workers: int) -> None:
+    augment = AugmentationConfig(speed_factors=[0.8, 1.0, 1.25], gain_decibels=6)
+
+    def sounds(epoch: int, workers: int, **data: Any) -> dict[str, float]:
+        batches = batches_of(cuts, {"workers": workers} | data, augmentation=augment, seed=3, shuffle=True)
+        batches.plan.epoch = epoch
+        return {
+            name: float(sound[:length].square().sum())
+            for batch in batches
+            for name, sound, length in zip(batch.ids, batch.inputs, batch.lengths, strict=True)
+        }
+
+    first = sounds(1, workers)
+    assert first == pytest.approx(sounds(1, 0, batch_seconds=0.6))
+    changed = sounds(2, workers)
+    assert any(first[name] != pytest.approx(changed[name]) for name in first)
+
+
+def test_a_plan_can_begin_in_the_middle_of_an_epoch(cuts: CutSet) -> None:
+    whole, rest = batches_of(cuts, shuffle=True), batches_of(cuts, shuffle=True)
+    whole.plan.epoch = rest.plan.epoch = 2
+    rest.plan.skip = 3
+    assert names(rest) == names(whole)[3:]
+
+
+def feature_cut(path: Path) -> MonoCut:
+    supervision = SupervisionSegment("a", "a", 0.0, 1.0, text="one two")
+    return MonoCut("a", 0.0, 1.0, 0, supervisions=[supervision], custom={"feature_filepath": str(path)})
+
+
+def test_features_of_another_program_are_read(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).standard_normal((7, 3))
+    np.save(tmp_path / "a.npy", frames)
+    config = PrecomputedConfig(kind="precomputed", size=3)
+    cuts = CutSet.from_cuts([feature_cut(tmp_path / "a.npy")])
+    (batch,) = Batches(cuts, DataConfig(workers=0), features=config, alphabet=ALPHABET, normalizer=NORMALIZER)
+    np.testing.assert_allclose(batch.inputs[0].numpy(), frames.astype(np.float32))
+    assert batch.seconds == pytest.approx(0.07)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (np.zeros((4, 2)), "not frames of 3 numbers"),
+        (np.zeros(4), "not frames of 3 numbers"),
+        (np.zeros((0, 3)), "not frames of 3 numbers"),
+        (np.zeros((4, 3), dtype=int), "not frames of 3 numbers"),
+        (np.full((4, 3), np.nan), "not finite"),
+        (np.array([{"a": 1}]), "cannot be read as features"),
+        (b"rubbish", "cannot be read as features"),
+        (None, "cannot be read as features"),
+    ],
+)
+def test_bad_features_are_named(content: Any, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        np.save(path, content)
+    with pytest.raises(CorpusError, match=f"a.npy: .*{problem}"):
+        read_features(feature_cut(path), 3)
+
+
+def test_sound_and_features_are_not_taken_for_each_other(cuts: CutSet, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="no features"):
+        read_features(cuts[0], 3)
+    with pytest.raises(CorpusError, match="no sound"):
+        read_sound(feature_cut(tmp_path), 8000)

@@ -151,9 +151,9 @@ def test_settings_that_exclude_each_other_are_refused(tmp_path: Path, text: str)
         "search: {temperature: 0}",
         "training: {learning_rate: .inf}",
         "data: {batch_seconds: .nan}",
-        "training: {speed_factors: [0.0]}",
-        "training: {speed_factors: [-1.0]}",
-        "training: {speed_factors: [.nan]}",
+        "augmentation: {speed_factors: [0.0]}",
+        "augmentation: {speed_factors: [-1.0]}",
+        "augmentation: {speed_factors: [.nan]}",
         "features: {hop_seconds: 1.0e-9}",
         "features: {window_seconds: 1.0e-9}",
     ],
@@ -205,7 +205,7 @@ def test_a_recipe_written_and_read_is_the_same(tmp_path: Path) -> None:
         "data": {"train": ["ä.jsonl", "null"], "batch_seconds": 1e-7},
         "features": {"high_hertz": 7600.0, "floor": 1e-10},
         "model": {"encoder": {"cell": "gru", "layers": [{"units": 3}]}},
-        "training": {"speed_factors": [0.9, 1.0, 1.1]},
+        "augmentation": {"speed_factors": [0.9, 1.0, 1.1]},
     }
     for config in (Config(), validate(tree, "here")):
         assert load_config(write(tmp_path, to_yaml(config))) == config

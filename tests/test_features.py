@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 import torch
 
-from asr_seq2seq.batching import pad_sound
-from asr_seq2seq.config import FeaturesConfig
-from asr_seq2seq.features import LogMel, length_mask
+from asr_seq2seq.batching import pad
+from asr_seq2seq.config import LogMelConfig, PrecomputedConfig
+from asr_seq2seq.features import LogMel, Precomputed, length_mask
 
 SMALL: dict[str, Any] = {"sample_rate": 8000, "mels": 10}
 HOP = 80
 
 
 def features_of(**settings: Any) -> LogMel:
-    return LogMel(FeaturesConfig(**(SMALL | settings))).eval()
+    return LogMel(LogMelConfig(**(SMALL | settings))).eval()
 
 
 def test_length_mask() -> None:
@@ -33,7 +33,7 @@ def test_length_mask() -> None:
 def test_log_mel_is_that_of_librosa(settings: dict[str, Any], make_sounds: Callable[..., Any]) -> None:
     import librosa
 
-    config = FeaturesConfig(**settings, normalization="none")
+    config = LogMelConfig(**settings, normalization="none")
     rate = config.sample_rate
     time = torch.arange(rate) / rate
     sound = make_sounds(rate)[0] + 0.3 * torch.sin(2 * torch.pi * 440 * time)
@@ -61,9 +61,9 @@ def test_log_mel_is_that_of_librosa(settings: dict[str, Any], make_sounds: Calla
 @pytest.mark.parametrize("normalization", ["utterance", "corpus", "none"])
 def test_padding_and_batch_change_nothing(normalization: str, make_sounds: Callable[..., Any]) -> None:
     logmel = features_of(normalization=normalization)
-    logmel.set_statistics([pad_sound(make_sounds(3000, 2000, seed=1))])
+    logmel.set_statistics([pad(make_sounds(3000, 2000, seed=1))])
     sounds = make_sounds(1, HOP - 1, HOP, HOP + 1, 10 * HOP, 1234)
-    sound, lengths = pad_sound(sounds)
+    sound, lengths = pad(sounds)
     rubbish = torch.where(length_mask(lengths, sound.shape[1]), sound, 0.7)
     together, together_lengths = logmel(torch.nn.functional.pad(rubbish, (0, 777), value=-0.3), lengths)
     for row, alone in enumerate(sounds):
@@ -80,7 +80,7 @@ def test_frames_of_numbers_of_samples() -> None:
 
 
 def test_each_utterance_has_zero_mean_and_unit_variance(make_sounds: Callable[..., Any]) -> None:
-    features, lengths = features_of()(*pad_sound(make_sounds(8000, 3000)))
+    features, lengths = features_of()(*pad(make_sounds(8000, 3000)))
     for row, count in zip(features, lengths.tolist(), strict=True):
         torch.testing.assert_close(row[:count].mean(0), torch.zeros(10), atol=1e-4, rtol=0)
         torch.testing.assert_close(row[:count].var(0, correction=0), torch.ones(10), atol=1e-3, rtol=0)
@@ -91,7 +91,7 @@ def test_corpus_statistics_are_those_of_all_frames(make_sounds: Callable[..., An
     plain = features_of(normalization="none")
     frames = np.concatenate([plain(s[None], torch.tensor([len(s)]))[0][0].numpy() for s in sounds])
     logmel = features_of(normalization="corpus")
-    logmel.set_statistics([pad_sound(sounds[:2]), pad_sound(sounds[2:])])
+    logmel.set_statistics([pad(sounds[:2]), pad(sounds[2:])])
     np.testing.assert_allclose(logmel.mean.numpy(), frames.mean(0), atol=1e-4)
     np.testing.assert_allclose(logmel.deviation.numpy(), frames.std(0), rtol=1e-3)
     first = logmel(sounds[0][None], torch.tensor([len(sounds[0])]))[0][0].numpy()
@@ -100,7 +100,7 @@ def test_corpus_statistics_are_those_of_all_frames(make_sounds: Callable[..., An
 
 
 def test_corpus_statistics_ignore_what_stands_in_the_padding(make_sounds: Callable[..., Any]) -> None:
-    sound, lengths = pad_sound(make_sounds(8000, 3000))
+    sound, lengths = pad(make_sounds(8000, 3000))
     rubbish = torch.where(length_mask(lengths, sound.shape[1]), sound, 0.7)
     clean, dirty = features_of(normalization="corpus"), features_of(normalization="corpus")
     clean.set_statistics([(sound, lengths)])
@@ -113,8 +113,8 @@ def test_corpus_statistics_ignore_what_stands_in_the_padding(make_sounds: Callab
 def test_silence_is_finite(normalization: str) -> None:
     logmel = features_of(normalization=normalization)
     silence = [torch.zeros(1), torch.zeros(4000)]
-    logmel.set_statistics([pad_sound(silence)])
-    assert logmel(*pad_sound(silence))[0].isfinite().all()
+    logmel.set_statistics([pad(silence)])
+    assert logmel(*pad(silence))[0].isfinite().all()
 
 
 AUGMENT = {"time_masks": 2, "time_width": 10, "frequency_masks": 1, "frequency_width": 4}
@@ -123,7 +123,7 @@ AUGMENT = {"time_masks": 2, "time_width": 10, "frequency_masks": 1, "frequency_w
 @pytest.mark.parametrize("normalization", ["utterance", "none"])
 def test_masks_in_training_only(normalization: str, make_sounds: Callable[..., Any]) -> None:
     torch.manual_seed(0)
-    sound, lengths = pad_sound([make_sounds(8000)[0]] * 6)
+    sound, lengths = pad([make_sounds(8000)[0]] * 6)
     logmel = features_of(spec_augment=AUGMENT, normalization=normalization)
     plain = features_of(normalization=normalization)(sound, lengths)[0]
     torch.testing.assert_close(logmel(sound, lengths)[0], plain)
@@ -139,7 +139,7 @@ def test_masks_in_training_only(normalization: str, make_sounds: Callable[..., A
 
 
 def test_without_masks_training_is_as_evaluation(make_sounds: Callable[..., Any]) -> None:
-    sound, lengths = pad_sound(make_sounds(4000, 2000))
+    sound, lengths = pad(make_sounds(4000, 2000))
     logmel = features_of()
     plain = logmel(sound, lengths)[0]
     torch.testing.assert_close(logmel.train()(sound, lengths)[0], plain)
@@ -149,7 +149,7 @@ def test_a_mask_is_a_part_of_its_own_utterance_and_not_of_the_batch(make_sounds:
     torch.manual_seed(0)
     augment = {"time_masks": 1, "time_width": 1000, "time_fraction": 0.2}
     short, long = make_sounds(20 * HOP, 400 * HOP)
-    sound, lengths = pad_sound([short] * 40 + [long])
+    sound, lengths = pad([short] * 40 + [long])
     masked = features_of(spec_augment=augment).train()(sound, lengths)[0]
     hidden = (masked[:40, :21] == 0).all(2).sum(1)
     assert int(hidden.max()) <= 0.2 * 21
@@ -158,10 +158,44 @@ def test_a_mask_is_a_part_of_its_own_utterance_and_not_of_the_batch(make_sounds:
 def test_the_part_of_time_does_not_limit_masks_over_frequency(make_sounds: Callable[..., Any]) -> None:
     torch.manual_seed(0)
     augment = {"frequency_masks": 1, "frequency_width": 5, "time_fraction": 0.05}
-    sound, lengths = pad_sound(make_sounds(4000) * 40)
+    sound, lengths = pad(make_sounds(4000) * 40)
     masked = features_of(spec_augment=augment).train()(sound, lengths)[0]
     assert int((masked == 0).all(1).sum(1).max()) >= 3
 
 
 def test_only_the_statistics_are_stored() -> None:
     assert set(features_of(spec_augment=AUGMENT).state_dict()) == {"mean", "deviation"}
+
+
+FRAMES = {"kind": "precomputed", "size": 3}
+
+
+@pytest.mark.parametrize("normalization", ["utterance", "none"])
+def test_precomputed_features_are_the_same_alone_and_in_a_batch(normalization: str) -> None:
+    config = PrecomputedConfig.model_validate(FRAMES | {"deltas": 2, "normalization": normalization})
+    module = Precomputed(config).eval()
+    frames = [torch.randn(count, 3) for count in (1, 2, 5, 30)]
+    padded, lengths = pad(frames)
+    rubbish = torch.where(length_mask(lengths, padded.shape[1])[..., None], padded, 7.0)
+    together, _ = module(rubbish, lengths)
+    assert together.shape == (4, 30, 9)
+    for row, alone in enumerate(frames):
+        features, counts = module(alone[None], torch.tensor([len(alone)]))
+        assert counts.tolist() == [len(alone)]
+        torch.testing.assert_close(together[row, : len(alone)], features[0], atol=1e-5, rtol=1e-5)
+        assert not together[row, len(alone) :].any()
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_deltas_are_those_of_torchaudio(width: int) -> None:
+    from torchaudio.functional import compute_deltas
+
+    config = PrecomputedConfig.model_validate(
+        FRAMES | {"deltas": 2, "delta_width": width, "normalization": "none"}
+    )
+    frames = torch.randn(1, 20, 3)
+    found, _ = Precomputed(config).eval()(frames, torch.tensor([20]))
+    first = compute_deltas(frames.transpose(1, 2), 2 * width + 1)
+    second = compute_deltas(first, 2 * width + 1)
+    torch.testing.assert_close(found[..., 3:6], first.transpose(1, 2))
+    torch.testing.assert_close(found[..., 6:], second.transpose(1, 2))

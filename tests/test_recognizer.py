@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +7,11 @@ import pytest
 import torch
 
 from asr_seq2seq import Recognizer, Transcript
+from asr_seq2seq.config import validate
 from asr_seq2seq.device import pick_device
-from asr_seq2seq.errors import AudioError, ConfigError
+from asr_seq2seq.errors import AudioError, ConfigError, ModelFileError
 from asr_seq2seq.model_file import ModelFile, save_model
+from asr_seq2seq.writers import to_ctm, write_attention
 
 
 @pytest.fixture
@@ -123,3 +126,98 @@ def test_settings_of_the_search_are_checked(tiny_model: ModelFile, tmp_path: Pat
     save_model(tmp_path / "m.safetensors", tiny_model)
     with pytest.raises(ConfigError, match="beam_size"):
         Recognizer.load(tmp_path / "m.safetensors", device="cpu", beam_size=0)
+
+
+@pytest.mark.parametrize("block", [100, 3000, 100_000])
+def test_a_stream_gives_the_segments_of_the_whole(recognizer: Recognizer, make_sounds, block: int) -> None:
+    recognizer.longest_seconds = 1.0
+    burst, gap = 5 * make_sounds(4000)[0], torch.full((2400,), 1e-5)
+    long = torch.cat((burst, gap, burst, gap, burst))
+    whole = recognizer.transcribe(long)
+    blocks = (long.numpy()[at : at + block] for at in range(0, len(long), block))
+    segments = list(recognizer.stream(blocks))
+    assert [s.text for s in segments] == [s.text for s in whole.segments]
+    assert [(s.id, s.start, s.end) for s in segments] == [(s.id, s.start, s.end) for s in whole.segments]
+
+
+def test_a_segment_of_a_stream_does_not_wait_for_the_end(recognizer: Recognizer, make_sounds) -> None:
+    recognizer.longest_seconds = 1.0
+    burst, gap = 5 * make_sounds(4000)[0], torch.full((2400,), 1e-5)
+    taken = 0
+
+    def microphone():
+        nonlocal taken
+        while True:
+            taken += 1
+            yield torch.cat((burst, gap))
+
+    stream = recognizer.stream(microphone())
+    assert next(stream).id == 0
+    assert taken <= 4
+    with pytest.raises(AudioError, match="NaN"):
+        list(recognizer.stream([torch.full((9000,), torch.nan)]))
+
+
+def _with(make_config, make_model, tiny_model: ModelFile, changes: dict) -> Recognizer:
+    model = make_model(changes, len(tiny_model.alphabet), scale=3.0)
+    config = make_config(changes | {"search.length_reward": 5.0})  # so that there are words
+    return Recognizer(replace(tiny_model, model=model, config=config))
+
+
+def test_words_have_a_confidence(recognizer: Recognizer, make_sounds) -> None:
+    words = [word for s in recognizer.transcribe(make_sounds(8000)[0]).segments for word in s.words]
+    assert words
+    assert all(word.confidence is not None and 0 <= word.confidence <= 1 for word in words)
+
+
+def test_without_ctc_attention_gives_the_times(make_config, make_model, tiny_model, make_sounds) -> None:
+    changes = {"model.decoder.attention": "dot", "model.ctc_weight": 0}
+    transcript = _with(make_config, make_model, tiny_model, changes).transcribe(make_sounds(8000)[0])
+    (segment,) = transcript.segments
+    assert segment.timing == "attention peaks"
+    assert segment.words
+    assert all(0 <= word.start <= word.end <= 1.0 for word in segment.words)
+
+
+def test_without_either_the_output_says_why(make_config, make_model, tiny_model, make_sounds) -> None:
+    changes = {"model.decoder.attention": "none", "model.ctc_weight": 0}
+    transcript = _with(make_config, make_model, tiny_model, changes).transcribe(make_sounds(8000)[0])
+    (segment,) = transcript.segments
+    assert segment.timing == "none: the model has neither a CTC head nor attention"
+    assert segment.words and all(word.start is None for word in segment.words)
+    assert transcript.to_dict()["segments"][0]["timing"] == segment.timing
+    with pytest.raises(ConfigError, match="neither a CTC head nor attention"):
+        to_ctm(transcript, "a")
+
+
+def test_attention_on_request(tiny_model: ModelFile, make_sounds, tmp_path: Path) -> None:
+    transcript = Recognizer(tiny_model, attention=True).transcribe(make_sounds(8000)[0])
+    (segment,) = transcript.segments
+    assert segment.attention is not None and segment.attention.shape[0] == len(segment.tokens) + 1
+    np.testing.assert_allclose(segment.attention.sum(1), 1, atol=1e-5)
+    saved = np.load(write_attention(transcript, tmp_path, "a"))
+    np.testing.assert_array_equal(saved["segment_0"], segment.attention)
+
+
+def test_a_model_of_features_hears_no_sound(tiny_model: ModelFile) -> None:
+    config = validate({"features": {"kind": "precomputed", "size": 3}}, "here")
+    with pytest.raises(ModelFileError, match="no sound"):
+        Recognizer(replace(tiny_model, config=config))
+
+
+def test_progress_is_told_all_seconds(recognizer: Recognizer, make_sounds) -> None:
+    seconds: list[float] = []
+    list(recognizer.transcribe_each(make_sounds(4000, 8000), on_progress=seconds.append))
+    assert sum(seconds) == pytest.approx(1.5)
+
+
+def test_settings_that_the_model_cannot_follow(tiny_model: ModelFile, tmp_path: Path) -> None:
+    save_model(tmp_path / "m.safetensors", tiny_model)
+    for settings, problem in (
+        ({"lm_weight": 0.3}, "no language model"),
+        ({"vad": "magic"}, "energy or silero"),
+        ({"beam": 3}, "unknown key `beam`; the nearest valid key is `beam_size`"),
+        ({"temperature": -1}, "temperature"),
+    ):
+        with pytest.raises(ConfigError, match=problem):
+            Recognizer.load(tmp_path / "m.safetensors", **settings)

@@ -1,12 +1,26 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr_seq2seq.segmentation import split
+from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.segmentation import speech_finder, split
 
 RATE = 8000
+
+
+def places(sound: torch.Tensor, longest: float, block: int | None = None) -> list[tuple[int, int]]:
+    """Where the pieces begin and end; they must be what the sound is there."""
+    found = []
+    for start, piece in split(sound.split(block or len(sound)), RATE, longest):
+        assert torch.equal(piece, sound[start : start + len(piece)])
+        found.append((start, start + len(piece)))
+    return found
 
 
 def _tones(*seconds: float, pause: float) -> torch.Tensor:
@@ -22,12 +36,12 @@ def _tones(*seconds: float, pause: float) -> torch.Tensor:
 
 def test_a_short_sound_is_one_piece() -> None:
     sound = _tones(1.0, 1.0, pause=0.5)
-    assert list(split(sound, RATE, 10.0)) == [(0, len(sound))]
+    assert places(sound, 10.0) == [(0, len(sound))]
 
 
 def test_pieces_end_in_pauses_and_hold_all_speech() -> None:
     sound = _tones(*[0.9] * 12, pause=0.4)
-    pieces = list(split(sound, RATE, 4.0))
+    pieces = places(sound, 4.0)
     assert len(pieces) > 3
     covered = np.zeros(len(sound), dtype=bool)
     for start, stop in pieces:
@@ -42,17 +56,17 @@ def test_without_a_pause_the_quietest_moment_is_cut() -> None:
     time = np.arange(round(6 * RATE)) / RATE
     swell = 0.2 + 0.15 * np.cos(2 * np.pi * time / 3)  # quietest at 1.5 s and 4.5 s
     sound = torch.from_numpy((swell * np.sin(time * 2000)).astype(np.float32))
-    (_, first), *_ = split(sound, RATE, 2.0)
+    (_, first), *_ = places(sound, 2.0)
     assert first / RATE == pytest.approx(1.5, abs=0.1)
 
 
 def test_long_silence_is_left_out_and_silence_alone_is_nothing() -> None:
     quiet = torch.zeros(20 * RATE)
     sound = torch.cat((quiet, _tones(1.0, pause=0.3), quiet))
-    ((start, stop),) = split(sound, RATE, 5.0)
+    ((start, stop),) = places(sound, 5.0)
     assert start / RATE == pytest.approx(20.05, abs=0.1)
     assert stop / RATE == pytest.approx(21.55, abs=0.1)
-    assert list(split(quiet, RATE, 5.0)) == []
+    assert places(quiet, 5.0) == []
 
 
 @settings(max_examples=30, deadline=None)
@@ -66,7 +80,47 @@ def test_any_sound_gives_ordered_pieces_within_the_limit(
     noise = torch.Generator().manual_seed(0)
     sound = torch.cat([level * torch.randn(round(length * RATE), generator=noise) for length, level in parts])
     end = 0
-    for start, stop in split(sound, RATE, longest):
+    for start, stop in places(sound, longest):
         assert end <= start < stop <= len(sound)
         assert stop - start <= longest * RATE
         end = stop
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 9000), st.floats(0.2, 3.0))
+def test_how_the_sound_comes_in_blocks_changes_nothing(block: int, longest: float) -> None:
+    sound = _tones(0.9, 0.2, 1.4, 0.3, 0.7, pause=0.4)
+    assert places(sound, longest, max(block, 50)) == places(sound, longest)
+
+
+def test_no_more_than_a_piece_and_a_block_is_held() -> None:
+    taken = 0
+
+    def blocks() -> Iterator[torch.Tensor]:
+        nonlocal taken
+        for _ in range(60):
+            taken += RATE
+            yield torch.cat((_tones(0.5, pause=0.1), torch.zeros(RATE)))[:RATE]
+
+    for start, piece in split(blocks(), RATE, 4.0):
+        assert taken <= start + len(piece) + 6 * RATE
+    assert taken == 60 * RATE
+
+
+def test_a_way_to_find_speech_that_is_not_known() -> None:
+    with pytest.raises(ConfigError, match="energy or silero"):
+        speech_finder("magic")
+
+
+def test_silero_hears_speech_and_not_noise(shared_data: Path) -> None:
+    pytest.importorskip("silero_vad", reason="the package silero-vad is not installed")
+    from asr_seq2seq import audio
+
+    first = json.loads((shared_data / "librispeech" / "dev.jsonl").read_text().splitlines()[0])
+    path = shared_data / "librispeech" / first["audio_filepath"]
+    speech = audio.load(path, RATE, offset=first.get("offset", 0.0), duration=min(first["duration"], 8.0))
+    noise = 0.05 * torch.randn(5 * RATE, generator=torch.Generator().manual_seed(0))
+    sound = torch.cat((noise, speech, noise)).numpy()
+    found = speech_finder("silero")(sound, RATE)
+    assert len(found) and found[0, 0] > 4.5 * RATE and found[-1, 1] < 5.5 * RATE + len(speech)
+    assert (found[:, 1] - found[:, 0]).sum() > 0.5 * len(speech)

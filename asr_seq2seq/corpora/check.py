@@ -19,8 +19,9 @@ import numpy as np
 from lhotse import CutSet, MonoCut
 
 from asr_seq2seq import audio
-from asr_seq2seq.batching import read_cut, sound_of
+from asr_seq2seq.batching import read_sound, sound_of
 from asr_seq2seq.corpora.load import load_corpora
+from asr_seq2seq.corpora.manifest import FEATURES
 from asr_seq2seq.errors import AudioError, SilentAudioError
 from asr_seq2seq.progress import sound_progress
 
@@ -148,14 +149,16 @@ def _suspicions_of_sound(cut: MonoCut, result: Heard) -> list[str]:
     return [name for name, holds in rules.items() if holds]
 
 
-def _hear(cut: MonoCut) -> Heard:
+def _hear(cut: MonoCut) -> Heard | None:
+    if not cut.has_recording:
+        return None  # it has the features of another program
     try:
         place = sound_of(cut)
         if place is not None:
             sound, rate = audio.load_native(place, offset=cut.start, duration=cut.duration)
         else:
             rate = cut.sampling_rate
-            sound = read_cut(cut, rate)
+            sound = read_sound(cut, rate)
     except SilentAudioError:
         return Heard(seconds=cut.duration)
     except AudioError as error:
@@ -174,6 +177,8 @@ def _sound_key(cut: MonoCut, result: Heard | None) -> Hashable:
     """What is the same for the same sound: its samples, or, where they were not read, its place."""
     if result and result.digest:
         return result.digest
+    if not cut.has_recording:
+        return str((cut.custom or {}).get(FEATURES, cut.id))
     source = cut.recording.sources[0]
     return source.type, os.path.realpath(source.source), cut.start, cut.duration
 

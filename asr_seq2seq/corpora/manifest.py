@@ -2,7 +2,8 @@
 
 ``{"audio_filepath": "a.flac", "duration": 1.5, "text": "one two", "speaker": "x", "offset": 0.0}``;
 `duration`, `speaker` and `offset` may be missing, paths are relative to the manifest, and any other
-key is kept with the utterance.
+key is kept with the utterance. In the place of `audio_filepath` may stand `feature_filepath`, the
+frames (T, F) of another program in NumPy's format; then `duration` must be there.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from asr_seq2seq.errors import AudioError, CorpusError
 # records carry a nominal one; reading a million file headers for it would take minutes.
 NOMINAL_RATE = 16000
 _LONGEST = 1e8  # seconds: three years
+FEATURES = "feature_filepath"  # in a manifest, and among the custom fields of a cut
 _KNOWN = {"audio_filepath", "duration", "offset", "text", "speaker", "id"}
 
 
@@ -52,14 +54,16 @@ def _utterance(path: Path, number: int, line: str) -> MonoCut:
         raise CorpusError(f"{where}: is not a JSON object ({error}); mend or delete the line") from None
     if not isinstance(entry, dict):
         raise CorpusError(f'{where}: must be an object such as {{"audio_filepath": ..., "text": ...}}')
-    if "feature_filepath" in entry and "audio_filepath" not in entry:
-        raise CorpusError(f"{where}: holds precomputed features, which this version cannot train on")
-    for key in ("audio_filepath", "text"):
+    of_features = FEATURES in entry and "audio_filepath" not in entry
+    place = FEATURES if of_features else "audio_filepath"
+    for key in (place, "text"):
         if not isinstance(entry.get(key), str):
             raise CorpusError(f"{where}: the key `{key}` is missing or not text; add it")
-    source = path.parent / entry["audio_filepath"]
+    source = path.parent / entry[place]
     if not os.path.isfile(source):  # noqa: PTH113 - Path.is_file raises where the name is too long
         raise CorpusError(f"{where}: there is no file {source}; paths are relative to the manifest")
+    if of_features and ("duration" not in entry or "offset" in entry):
+        raise CorpusError(f"{where}: features need a `duration` and no `offset`: cut the features themselves")
     offset = _seconds(entry, "offset", where, least=0.0)
     duration = _seconds(entry, "duration", where, least=1e-9) if "duration" in entry else None
     if duration is None:
@@ -69,7 +73,7 @@ def _utterance(path: Path, number: int, line: str) -> MonoCut:
             raise CorpusError(f"{where}: {error}") from None
         if duration <= 0:
             raise CorpusError(f"{where}: `offset` {offset:g} s is beyond the end of {source}")
-    identity = str(entry.get("id", f"{Path(entry['audio_filepath']).stem}@{number}"))
+    identity = str(entry.get("id", f"{Path(entry[place]).stem}@{number}"))
     speaker = entry.get("speaker")
     recording = Recording(
         id=identity,
@@ -78,6 +82,7 @@ def _utterance(path: Path, number: int, line: str) -> MonoCut:
         num_samples=math.ceil((offset + duration) * NOMINAL_RATE),
         duration=offset + duration,
     )
+    extra = {key: value for key, value in entry.items() if key not in _KNOWN}
     supervision = SupervisionSegment(
         id=identity,
         recording_id=identity,
@@ -86,15 +91,14 @@ def _utterance(path: Path, number: int, line: str) -> MonoCut:
         text=entry["text"],
         speaker=None if speaker is None else str(speaker),
     )
-    extra = {key: value for key, value in entry.items() if key not in _KNOWN}
     return MonoCut(
         id=identity,
         start=offset,
         duration=duration,
         channel=0,
-        recording=recording,
+        recording=None if of_features else recording,
         supervisions=[supervision],
-        custom=extra or None,
+        custom=(extra | {FEATURES: str(source)} if of_features else extra) or None,
     )
 
 

@@ -64,9 +64,15 @@ class Decoder(nn.Module, ABC):
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """The last tokens (N,) -> logits (N, V) of the next ones, and the state after them."""
 
-    @abstractmethod
     def forward(self, tokens: Tensor, encoded: Tensor, lengths: Tensor, context: Tensor) -> Tensor:
         """Teacher forcing: tokens (B, U) beginning with the start symbol -> logits (B, U, V)."""
+        return self.forced(tokens, encoded, lengths, context)[0]
+
+    @abstractmethod
+    def forced(
+        self, tokens: Tensor, encoded: Tensor, lengths: Tensor, context: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """The same with the attention's weights (B, U, T'), the mean over heads, where there are any."""
 
     def _inputs(self, tokens: Tensor, context: Tensor) -> Tensor:
         """[embedding; context] at every step: tokens (B, U) -> (B, U, embedding + D)."""
@@ -98,12 +104,14 @@ class FixedVectorDecoder(Decoder):
         hidden, recurrent_state = run(self.layers, inputs, state.recurrent[0])
         return self.output(self.dropout(hidden[0])), replace(state, recurrent=(recurrent_state,))
 
-    def forward(self, tokens: Tensor, encoded: Tensor, lengths: Tensor, context: Tensor) -> Tensor:
+    def forced(
+        self, tokens: Tensor, encoded: Tensor, lengths: Tensor, context: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
         """One fused call over the whole target."""
         inputs = self._inputs(tokens, context).transpose(0, 1)  # (U, B, .)
         hidden, _ = run(self.layers, inputs, initial_state(self.layers, context))
         logits: Tensor = self.output(self.dropout(hidden))
-        return logits.transpose(0, 1)
+        return logits.transpose(0, 1), None
 
 
 class DotDecoder(Decoder):
@@ -139,15 +147,17 @@ class DotDecoder(Decoder):
         where = weights.mean(1).flatten(0, 1)  # (N, T')
         return logits, replace(state, recurrent=(low_state, high_state), attended=attended, weights=where)
 
-    def forward(self, tokens: Tensor, encoded: Tensor, lengths: Tensor, context: Tensor) -> Tensor:
+    def forced(
+        self, tokens: Tensor, encoded: Tensor, lengths: Tensor, context: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
         """Two fused recurrent calls and one batched product."""
         inputs = self._inputs(tokens, context).transpose(0, 1)  # (U, B, .)
         low, _ = run(self.lower, inputs, initial_state(self.lower, context))
-        attended, _ = self.attention(low.transpose(0, 1), self.attention.remember(encoded, lengths))
+        attended, weights = self.attention(low.transpose(0, 1), self.attention.remember(encoded, lengths))
         joined = self.dropout(torch.cat((low, attended.transpose(0, 1)), dim=2))
         high, _ = run(self.upper, joined, initial_state(self.upper, context))
         logits: Tensor = self.output(self.dropout(high))
-        return logits.transpose(0, 1)
+        return logits.transpose(0, 1), weights.mean(1)
 
 
 class LocationDecoder(Decoder):
@@ -178,14 +188,18 @@ class LocationDecoder(Decoder):
         hidden, state = self._advance(self._step_inputs(tokens, state.context), state)
         return self._logits(hidden), state
 
-    def forward(self, tokens: Tensor, encoded: Tensor, lengths: Tensor, context: Tensor) -> Tensor:
+    def forced(
+        self, tokens: Tensor, encoded: Tensor, lengths: Tensor, context: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
         """A loop over the target's steps; the output layers run once, after it."""
         state = self.start(encoded, lengths, context)
-        steps = []
+        steps, looked = [], []
         for inputs in self._inputs(tokens, context).unbind(1):
             hidden, state = self._advance(inputs, state)
+            assert state.weights is not None
             steps.append(hidden)
-        return self._logits(torch.stack(steps, dim=1))
+            looked.append(state.weights)
+        return self._logits(torch.stack(steps, dim=1)), torch.stack(looked, dim=1)
 
     def _advance(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Inputs (N, .) -> [s_t; attended_t] (N, D + E) and the state that holds them."""

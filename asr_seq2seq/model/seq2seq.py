@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 from asr_seq2seq.config import Config, DecoderConfig
-from asr_seq2seq.features import LogMel
+from asr_seq2seq.features import build_features
 from asr_seq2seq.model.context import Context
 from asr_seq2seq.model.decoder import Decoder, DotDecoder, FixedVectorDecoder, LocationDecoder
 from asr_seq2seq.model.encoder import Encoder
@@ -49,7 +50,7 @@ class Seq2Seq(nn.Module):
         super().__init__()
         model = config.model
         self.ctc_weight = model.ctc_weight
-        self.features = LogMel(config.features)
+        self.features = build_features(config.features)
         self.encoder = Encoder(model.encoder, self.features.size)
         self.context = Context(model.context, self.encoder.size, model.encoder.bidirectional)
         self.decoder = _DECODERS[model.decoder.attention](model.decoder, self.encoder.size, vocabulary)
@@ -58,15 +59,32 @@ class Seq2Seq(nn.Module):
     @property
     def seconds_per_frame(self) -> float:
         """How far apart two encoded frames are."""
-        return self.features.hop / self.features.config.sample_rate * self.encoder.reduction
+        return self.features.frame_seconds * self.encoder.reduction
 
     def encode(self, sound: Tensor, lengths: Tensor) -> Encoded:
-        """Padded sound (B, N) and lengths in samples (B,) -> all that a decoder or a search needs."""
+        """Padded sound (B, N), or features computed before, and lengths (B,) -> all that a search needs."""
         features, feature_lengths = self.features(sound, lengths)
         encoded, encoded_lengths = self.encoder(features, feature_lengths)
         context = self.context(encoded, encoded_lengths)
         ctc = self.ctc_head(encoded).float().log_softmax(-1) if self.ctc_head is not None else None
         return Encoded(encoded, encoded_lengths, context, ctc)
+
+    @torch.inference_mode()
+    def attention(self, encoded: Encoded, texts: Sequence[Sequence[int]]) -> list[Tensor] | None:
+        """Where the decoder looks as it writes each text: (U + 1, T'), its end last, the mean over heads.
+
+        None where the decoder has no attention.
+        """
+        tokens = pad_sequence([torch.tensor([START, *text]) for text in texts], batch_first=True)
+        tokens = tokens.to(encoded.encoded.device)
+        _, weights = self.decoder.forced(tokens, encoded.encoded, encoded.lengths, encoded.context)
+        if weights is None:
+            return None
+        frames = encoded.lengths.tolist()
+        return [
+            row[: len(text) + 1, :count].float().cpu()
+            for row, text, count in zip(weights, texts, frames, strict=True)
+        ]
 
     def forward(
         self, sound: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor, smoothing: float

@@ -15,7 +15,7 @@ class Candidate:
     """One of the best texts of an utterance, its score, and what that is the weighted sum of.
 
     ``decoder``, ``ctc`` and ``lm`` are log probabilities of the whole text, ``length`` the number of
-    characters that the length reward counts.
+    characters that the length reward counts, ``coverage`` that of frames that attention has covered.
     """
 
     text: str
@@ -24,6 +24,7 @@ class Candidate:
     length: int
     ctc: float | None = None
     lm: float | None = None
+    coverage: float | None = None
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class HypothesisLine:
     """One utterance: its reference and hypothesis, and where known the score, duration (s) and speaker.
 
     ``score`` is the search's log probability of the hypothesis. Texts are as they were before normalisation.
-    ``n_best`` holds the best texts, best first, where they were asked for.
+    ``n_best`` holds the best texts, best first, where they were asked for. ``confidences`` has the
+    probability that it is right for each word of the hypothesis, where that is known.
     """
 
     id: str
@@ -41,6 +43,7 @@ class HypothesisLine:
     duration: float | None = None
     speaker: str | None = None
     n_best: tuple[Candidate, ...] = ()
+    confidences: tuple[float, ...] = ()
 
 
 def write(path: Path, lines: Iterable[HypothesisLine]) -> None:
@@ -108,8 +111,8 @@ def _parse(content: str) -> HypothesisLine:
 _Record = TypeVar("_Record", HypothesisLine, Candidate)
 # What JSON type a value has; it is a text where it is not named here.
 _NUMBER: tuple[tuple[type, ...], str] = ((int, float), "a number")
-_TYPES = dict.fromkeys(("score", "duration", "decoder", "length", "ctc", "lm"), _NUMBER)
-_TYPES |= {"n_best": ((list,), "a list")}
+_TYPES = dict.fromkeys(("score", "duration", "decoder", "length", "ctc", "lm", "coverage"), _NUMBER)
+_TYPES |= dict.fromkeys(("n_best", "confidences"), ((list,), "a list"))
 
 
 def _record(kind: type[_Record], data: Any) -> _Record:
@@ -129,4 +132,8 @@ def _record(kind: type[_Record], data: Any) -> _Record:
         values[name] = value
     if "n_best" in values:
         values["n_best"] = tuple(_record(Candidate, one) for one in values["n_best"])
+    if "confidences" in values:
+        if not all(isinstance(value, int | float) for value in values["confidences"]):
+            raise ValueError('"confidences" is not a list of numbers')
+        values["confidences"] = tuple(map(float, values["confidences"]))
     return kind(**values)

@@ -75,6 +75,21 @@ def _rate(errors: int, total: int) -> float:
     return errors / total
 
 
+def correct_words(reference: str, hypothesis: str, normalizer: Normalizer) -> list[bool]:
+    """Of each word of the hypothesis, whether the alignment finds it in the reference.
+
+    >>> correct_words("one two three", "one too three four", Normalizer.named("english-v1"))
+    [True, False, True, False]
+    """
+    reference, hypothesis = normalizer(reference), normalizer(hypothesis)
+    correct = [False] * len(hypothesis.split())
+    for chunk in jiwer.process_words(reference, hypothesis).alignments[0]:
+        if chunk.type == "equal":
+            for place in range(chunk.hyp_start_idx, chunk.hyp_end_idx):
+                correct[place] = True
+    return correct
+
+
 def score(references: Sequence[str], hypotheses: Sequence[str], normalizer: Normalizer) -> Score:
     """Return the score of ``hypotheses[i]`` against ``references[i]``, both normalised first.
 

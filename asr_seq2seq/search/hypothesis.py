@@ -10,8 +10,10 @@ class Hypothesis:
     """One finished text: its characters' ids without start and end symbols, and its scores.
 
     `score` is what the search maximised: the weighted sum of `decoder`, `ctc` and `lm` (natural
-    log-probabilities of the whole text, end symbol included; None where they had no part in it) and
-    the reward of its length.
+    log-probabilities of the whole text, end symbol included), `coverage` (encoded frames that
+    attention has looked at; each is None where it had no part) and the reward of its length.
+    `chosen` tells how sure each choice was, the end symbol last: its log-probability among all
+    symbols that could have stood there, by all that is joined.
     """
 
     tokens: tuple[int, ...]
@@ -19,6 +21,8 @@ class Hypothesis:
     decoder: float
     ctc: float | None = None
     lm: float | None = None
+    coverage: float | None = None
+    chosen: tuple[float, ...] = ()
 
     @property
     def length(self) -> int:

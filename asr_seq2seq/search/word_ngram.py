@@ -40,7 +40,7 @@ class WordNgramScorer:
             ) from None
         self.alphabet = alphabet
         self.device = device
-        self.space = alphabet.encode(" ")[0]  # UNKNOWN, which no text holds, where words stand alone
+        self.space = alphabet.space
         self.new_state = kenlm.State
         settings = kenlm.Config()
         settings.show_progress = False

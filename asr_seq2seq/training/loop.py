@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from lhotse import CutSet
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
@@ -18,15 +19,16 @@ from asr_seq2seq.config import Config, SearchConfig
 from asr_seq2seq.corpora import load_corpora
 from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
-from asr_seq2seq.evaluation import decode
+from asr_seq2seq.evaluation import calibrate, decode
 from asr_seq2seq.model.seq2seq import Loss, Seq2Seq
-from asr_seq2seq.model_file import ModelFile, save_model
+from asr_seq2seq.model_file import ModelFile, load_model, save_model
 from asr_seq2seq.progress import console, sound_progress
 from asr_seq2seq.scoring.wer import score
 from asr_seq2seq.text import Alphabet, Normalizer
 from asr_seq2seq.training.optim import Schedule, build_optimizer
 from asr_seq2seq.training.run_folder import MODEL, append_metrics, make_run_folder
 
+_LIMIT_MARGIN = 1.2  # a text may be so much denser than the densest of training
 _MOST_SKIPPED = 20  # batches in a row with a loss that is not a number
 
 
@@ -63,14 +65,14 @@ def train(config: Config, run: Path, device_name: str = "auto") -> Result:
     normalizer = Normalizer.named(config.data.normalizer)
     alphabet = Alphabet.from_texts(normalizer(cut.supervisions[0].text) for cut in train_cuts)
     common: dict[str, Any] = {
-        "sample_rate": config.features.sample_rate,
+        "features": config.features,
         "alphabet": alphabet,
         "normalizer": normalizer,
     }
     train_batches = Batches(
         train_cuts,
         config.data,
-        speed_factors=settings.speed_factors,
+        augmentation=config.augmentation,
         shuffle=True,
         seed=config.seed,
         **common,
@@ -81,8 +83,12 @@ def train(config: Config, run: Path, device_name: str = "auto") -> Result:
 
     # ---- network ----
     model = Seq2Seq(config, len(alphabet)).to(device)
+    if config.search.tokens_per_frame is None:
+        densest = _characters_per_frame(train_cuts, normalizer, model.seconds_per_frame)
+        search_settings = config.search.changed(tokens_per_frame=round(_LIMIT_MARGIN * densest, 4))
+        config = config.model_copy(update={"search": search_settings})
     if config.features.normalization == "corpus":
-        model.features.set_statistics((batch.sound, batch.lengths) for batch in train_batches if batch.ids)
+        model.features.set_statistics((batch.inputs, batch.lengths) for batch in train_batches if batch.ids)
     optimizer = build_optimizer(settings, model.parameters())
     schedule = Schedule(settings, optimizer)
     average = None
@@ -111,7 +117,7 @@ def train(config: Config, run: Path, device_name: str = "auto") -> Result:
             bar = progress.add_task("epoch 1", total=total_seconds, note="")
             for epoch in range(1, settings.epochs + 1):
                 model.train()
-                train_batches.epoch = epoch
+                train_batches.plan.epoch = epoch
                 sums = {"loss": 0.0, "decoder": 0.0, "ctc": 0.0}
                 seconds, batches, epoch_started = 0.0, 0, time.perf_counter()
                 for batch in train_batches:
@@ -126,7 +132,7 @@ def train(config: Config, run: Path, device_name: str = "auto") -> Result:
                     moved = batch.to(device)
                     with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                         loss: Loss = model(
-                            moved.sound,
+                            moved.inputs,
                             moved.lengths,
                             moved.tokens,
                             moved.token_lengths,
@@ -196,6 +202,14 @@ def train(config: Config, run: Path, device_name: str = "auto") -> Result:
         result = replace(result, interrupted=True)
     finally:
         board.close()
+    if result.epoch and not result.interrupted:
+        best_model = load_model(result.model, device)
+        temperature, before, after = calibrate(best_model, dev_batches, best_model.config.search)
+        save_model(result.model, best_model.with_search(confidence_temperature=temperature))
+        console.print(
+            f"confidence of words on dev: {before:.2%} off on average, {after:.2%} with temperature "
+            f"{temperature:.2f}"
+        )
     return result
 
 
@@ -208,13 +222,22 @@ def _dev_figures(
     for batch in batches:
         (lines,) = decode(recogniser, [batch], search)
         moved = batch.to(device)
-        loss = recogniser.model(moved.sound, moved.lengths, moved.tokens, moved.token_lengths, 0.0)
+        loss = recogniser.model(moved.inputs, moved.lengths, moved.tokens, moved.token_lengths, 0.0)
         characters = int(batch.token_lengths.sum()) + len(batch.ids)
         losses, count = losses + float(loss.total) * characters, count + characters
         references += [line.reference for line in lines]
         hypotheses += [line.hypothesis for line in lines]
     found = score(references, hypotheses, recogniser.normalizer)
     return {"dev_loss": losses / count, "dev_wer": found.wer, "dev_cer": found.cer}
+
+
+def _characters_per_frame(cuts: CutSet, normalizer: Normalizer, seconds_per_frame: float) -> float:
+    """The densest text: its characters per encoded frame."""
+    densest = 0.0
+    for cut in cuts:
+        frames = math.ceil(cut.duration / seconds_per_frame)
+        densest = max(densest, len(normalizer(cut.supervisions[0].text)) / frames)
+    return densest
 
 
 def _provenance(config: Config, figures: dict[str, float], cuts: Any, seconds: float) -> dict[str, Any]:

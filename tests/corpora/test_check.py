@@ -157,6 +157,18 @@ def test_three_corpora_are_compared_by_pairs(corpus: Write) -> None:
     ]
 
 
+@pytest.mark.parametrize("quick", [False, True])
+def test_features_are_no_sound_to_be_read(tmp_path: Path, quick: bool) -> None:
+    np.save(tmp_path / "f.npy", np.zeros((100, 13), dtype=np.float32))
+    line = {"feature_filepath": "f.npy", "text": "one", "duration": 1.0}
+    lines = [line | {"id": "f0"}, line | {"id": "f1", "text": ""}]
+    (tmp_path / "f.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert suspicions(tmp_path / "f.jsonl", quick=quick) == {
+        "empty text": {"count": 1, "first": ["f1"]},
+        "the same sound as another": {"count": 1, "first": ["f1: f0"]},
+    }
+
+
 def test_a_corpus_without_any_text_or_speaker(corpus: Write) -> None:
     facts = inspect_corpora([corpus((noise(), {"text": "", "speaker": None}))])
     assert facts["characters"] == {}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from lhotse import CutSet, Recording, SupervisionSegment
 
-from asr_seq2seq.batching import read_cut
+from asr_seq2seq.batching import read_sound
 from asr_seq2seq.corpora import load_corpus
 from asr_seq2seq.errors import CorpusError
 
@@ -30,8 +30,8 @@ def test_a_part_of_a_cut_gives_its_samples(shar: Path) -> None:
     cut = load_corpus(shar)[2]
     assert cut.id == "c"
     part = cut.truncate(offset=0.25, duration=0.125)
-    assert len(read_cut(part, 16000)) == 2000
-    assert (read_cut(cut, 16000)[4000:6000] == read_cut(part, 16000)).all()
+    assert len(read_sound(part, 16000)) == 2000
+    assert (read_sound(cut, 16000)[4000:6000] == read_sound(part, 16000)).all()
 
 
 def test_a_missing_archive_is_named(shar: Path) -> None:

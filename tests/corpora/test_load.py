@@ -13,8 +13,8 @@ import soundfile
 import torch
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
-from asr_seq2seq.batching import Batch, Batches, read_cut
-from asr_seq2seq.config import DataConfig
+from asr_seq2seq.batching import Batch, Batches, read_sound
+from asr_seq2seq.config import DataConfig, LogMelConfig
 from asr_seq2seq.corpora import load_corpora, load_corpus
 from asr_seq2seq.corpora.embedded import is_embedded
 from asr_seq2seq.errors import AudioError, CorpusError
@@ -51,7 +51,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> list[Word]:
 def batches(path: Path) -> list[Batch]:
     config = DataConfig.model_validate({"batch_seconds": 2.5, "workers": 0})
     cuts = load_corpora([path])
-    return list(Batches(cuts, config, sample_rate=16000, alphabet=ALPHABET, normalizer=NORMALIZER))
+    return list(Batches(cuts, config, features=LogMelConfig(), alphabet=ALPHABET, normalizer=NORMALIZER))
 
 
 def manifest(words: list[Word], folder: Path) -> Path:
@@ -196,7 +196,7 @@ def test_every_form_gives_the_same_batches(form: str, words: list[Word], tmp_pat
     for one, other in zip(found, expected, strict=True):
         assert not one.problems
         assert one.texts == other.texts
-        for name in ("sound", "lengths", "tokens", "token_lengths"):
+        for name in ("inputs", "lengths", "tokens", "token_lengths"):
             torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=0)
 
 
@@ -217,7 +217,7 @@ def test_embedded_sound_stays_where_it_is_and_travels_to_workers(
     cuts = load_corpus(FORMS[form](words, tmp_path))
     assert all(is_embedded(cut.recording.sources[0]) for cut in cuts)
     config = DataConfig.model_validate({"batch_seconds": 2.5, "workers": 1})
-    read = Batches(cuts, config, sample_rate=16000, alphabet=ALPHABET, normalizer=NORMALIZER)
+    read = Batches(cuts, config, features=LogMelConfig(), alphabet=ALPHABET, normalizer=NORMALIZER)
     assert sum(len(batch.ids) for batch in read) == len(words)
 
 
@@ -225,7 +225,7 @@ def test_embedded_sound_that_has_gone_is_named(words: list[Word], tmp_path: Path
     cut = load_corpus(shar(words, tmp_path))[0]
     shutil.rmtree(tmp_path)
     with pytest.raises(AudioError, match=r"recording.000000.tar cannot be read .*load the corpus again"):
-        read_cut(cut, 16000)
+        read_sound(cut, 16000)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import soundfile
 import torch
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
-from asr_seq2seq.batching import read_cut
+from asr_seq2seq.batching import read_sound
 from asr_seq2seq.corpora import load_corpora, load_corpus
 from asr_seq2seq.errors import CorpusError
 
@@ -46,7 +46,7 @@ def test_an_utterance_is_read_with_all_its_keys(folder: Path) -> None:
     assert cut.supervisions[0].text == "one two"
     assert cut.supervisions[0].speaker == "7"
     assert cut.custom == extra
-    torch.testing.assert_close(read_cut(cut, 16000), samples(folder / "sound" / "a.wav"))
+    torch.testing.assert_close(read_sound(cut, 16000), samples(folder / "sound" / "a.wav"))
 
 
 def test_paths_are_relative_to_the_manifest(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,14 +54,14 @@ def test_paths_are_relative_to_the_manifest(folder: Path, monkeypatch: pytest.Mo
     (folder / "elsewhere").mkdir()
     monkeypatch.chdir(folder / "elsewhere")
     [cut] = load_corpus("../m.jsonl")
-    assert len(read_cut(cut, 16000)) == 16000
+    assert len(read_sound(cut, 16000)) == 16000
 
 
 def test_absolute_paths_stay(folder: Path) -> None:
     path = str(folder / "sound" / "a.wav")
     (folder / "elsewhere").mkdir()
     [cut] = load_corpus(manifest(folder / "elsewhere", entry(audio_filepath=path)))
-    assert len(read_cut(cut, 16000)) == 16000
+    assert len(read_sound(cut, 16000)) == 16000
 
 
 def test_order_is_kept_and_empty_lines_are_skipped(folder: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_part_of_a_file(tmp_path: Path, write_wav: Write, rate: int, offset: f
     [cut] = load_corpus(manifest(tmp_path, entry(offset=offset, duration=seconds)))
     assert cut.duration == seconds
     start = round(offset * rate)
-    torch.testing.assert_close(read_cut(cut, rate), samples(path)[start : start + round(seconds * rate)])
+    torch.testing.assert_close(read_sound(cut, rate), samples(path)[start : start + round(seconds * rate)])
 
 
 def test_a_missing_duration_is_measured(folder: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_missing_duration_is_measured(folder: Path) -> None:
     assert cut.duration == pytest.approx(1.0)
     [cut] = load_corpus(manifest(folder, line | {"offset": 0.75}))
     assert cut.duration == pytest.approx(0.25)
-    assert len(read_cut(cut, 16000)) == 4000
+    assert len(read_sound(cut, 16000)) == 4000
     with pytest.raises(CorpusError, match=r"line 1.*`offset` 1.5 s is beyond the end"):
         load_corpus(manifest(folder, line | {"offset": 1.5}))
 
@@ -118,7 +118,9 @@ def test_a_missing_duration_of_a_file_without_sound(folder: Path) -> None:
         ({"audio_filepath": "sound/a.wav"}, "`text` is missing"),
         (entry(text=None), "`text` is missing or not text"),
         (entry(audio_filepath=3), "`audio_filepath` is missing or not text"),
-        ({"feature_filepath": "a.npy", "text": "a"}, "precomputed features"),
+        ({"feature_filepath": "a.npy", "text": "a", "duration": 1}, "there is no file"),
+        ({"feature_filepath": "sound/a.wav", "text": "a"}, "need a `duration`"),
+        ({"feature_filepath": "sound/a.wav", "text": "a", "duration": 1, "offset": 1}, "no `offset`"),
         (entry(audio_filepath="sound/none.wav"), "there is no file .*none.wav"),
         (entry(audio_filepath="sound"), "there is no file"),
         (entry(audio_filepath=""), "there is no file"),
@@ -195,19 +197,19 @@ def test_a_cutset_gives_the_same(folder: Path, write_wav: Write) -> None:
         for cut, expected in zip(load_corpus(folder / name), from_manifest, strict=True):
             assert (cut.id, cut.duration) == (expected.id, expected.duration)
             assert cut.supervisions[0].text == "one two"
-            torch.testing.assert_close(read_cut(cut, 16000), read_cut(expected, 16000))
+            torch.testing.assert_close(read_sound(cut, 16000), read_sound(expected, 16000))
 
 
 def test_a_part_of_a_cut_gives_its_samples(folder: Path) -> None:
     part = recorded(folder / "sound" / "a.wav", "a").truncate(offset=0.0, duration=0.25)
     whole = samples(folder / "sound" / "a.wav")
-    torch.testing.assert_close(read_cut(part, 16000), whole[:4000])
+    torch.testing.assert_close(read_sound(part, 16000), whole[:4000])
 
 
 def test_a_changed_cut_is_read_by_lhotse(folder: Path) -> None:
     cut = recorded(folder / "sound" / "a.wav", "a")
     fast = cut.perturb_speed(1.25)
-    assert len(read_cut(fast, 16000)) == 12800
+    assert len(read_sound(fast, 16000)) == 12800
 
 
 @pytest.mark.parametrize(
@@ -264,4 +266,4 @@ def test_a_real_corpus_loads(shared_data: Path) -> None:
     cuts = load_corpus(shared_data / "fsdd" / "test.jsonl")
     assert len(cuts) == 300
     cut = cuts[0]
-    assert abs(len(read_cut(cut, 8000)) - cut.duration * 8000) <= 1
+    assert abs(len(read_sound(cut, 8000)) - cut.duration * 8000) <= 1

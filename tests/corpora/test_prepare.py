@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr_seq2seq.batching import read_cut
+from asr_seq2seq.batching import read_sound
 from asr_seq2seq.corpora import load_corpus
 from asr_seq2seq.corpora.prepare import prepare
 from asr_seq2seq.errors import AsrError, CorpusError, OutputError
@@ -98,7 +98,7 @@ def read(path: Path) -> list[tuple[str, str | None]]:
     """Text and speaker of the utterances of a manifest, whose sounds are all read."""
     cuts = load_corpus(path)
     for cut in cuts:
-        assert len(read_cut(cut, 16000)) == pytest.approx(SECONDS * 16000, abs=0.03 * 16000)
+        assert len(read_sound(cut, 16000)) == pytest.approx(SECONDS * 16000, abs=0.03 * 16000)
     return [(cut.supervisions[0].text, cut.supervisions[0].speaker) for cut in cuts]
 
 

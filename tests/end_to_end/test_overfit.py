@@ -47,12 +47,12 @@ def test_ten_real_utterances_are_overfitted(
     )
     cuts, normalizer = load_corpus(ten), Normalizer.named("english-v1")
     alphabet = Alphabet.from_texts(normalizer(cut.supervisions[0].text) for cut in cuts)
-    (batch,) = Batches(cuts, config.data, sample_rate=8000, alphabet=alphabet, normalizer=normalizer)
+    (batch,) = Batches(cuts, config.data, features=config.features, alphabet=alphabet, normalizer=normalizer)
     torch.manual_seed(0)
     model = Seq2Seq(config, len(alphabet))
     optimizer = torch.optim.Adam(model.parameters(), 5e-3)
     for _ in range(150):
-        loss = model(batch.sound, batch.lengths, batch.tokens, batch.token_lengths, 0.0).total
+        loss = model(batch.inputs, batch.lengths, batch.tokens, batch.token_lengths, 0.0).total
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

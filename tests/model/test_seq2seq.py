@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from asr_seq2seq.batching import pad_sound
+from asr_seq2seq.batching import pad
 from asr_seq2seq.model.seq2seq import Loss, Seq2Seq
 from asr_seq2seq.text import END, START
 
@@ -21,7 +21,7 @@ Make = Callable[..., Any]
 def loss_of(model: Seq2Seq, sounds: list[Tensor], texts: list[list[int]], smoothing: float = 0.0) -> Loss:
     tokens = [torch.tensor(text, dtype=torch.long) for text in texts]
     token_lengths = torch.tensor([len(text) for text in texts])
-    return model(*pad_sound(sounds), pad_sequence(tokens, batch_first=True), token_lengths, smoothing)
+    return model(*pad(sounds), pad_sequence(tokens, batch_first=True), token_lengths, smoothing)
 
 
 def by_torch(
@@ -65,11 +65,12 @@ def test_the_loss_is_that_of_torch_on_single_utterances(
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_padding_does_not_change_the_loss(attention: str, make_model: Make, make_sounds: Make) -> None:
     model = make_model({"model.decoder.attention": attention})
-    sound, lengths = pad_sound(make_sounds(*LENGTHS))
+    sound, lengths = pad(make_sounds(*LENGTHS))
     tokens = pad_sequence([torch.tensor(t, dtype=torch.long) for t in TEXTS], batch_first=True)
     token_lengths = torch.tensor([len(text) for text in TEXTS])
     plain = model(sound, lengths, tokens, token_lengths, 0.1)
-    padded = model(pad(sound, (0, 1500)), lengths, pad(tokens, (0, 3)), token_lengths, 0.1)
+    longer = functional.pad(sound, (0, 1500)), lengths, functional.pad(tokens, (0, 3)), token_lengths
+    padded = model(*longer, 0.1)
     for name in ("total", "decoder", "ctc"):
         torch.testing.assert_close(getattr(padded, name), getattr(plain, name), atol=1e-5, rtol=1e-5)
 
@@ -92,14 +93,14 @@ def test_without_ctc_there_is_no_head(make_model: Make, make_sounds: Make) -> No
     model = make_model({"model.ctc_weight": 0})
     assert model.ctc_head is None
     assert not any("ctc" in name for name in model.state_dict())
-    assert model.encode(*pad_sound(make_sounds(2000))).ctc is None
+    assert model.encode(*pad(make_sounds(2000))).ctc is None
     loss = loss_of(model, make_sounds(*LENGTHS), TEXTS)
     assert loss.ctc.item() == 0
     assert torch.equal(loss.total, loss.decoder)
 
 
 def test_ctc_probabilities_sum_to_one(make_model: Make, make_sounds: Make) -> None:
-    ctc = make_model().encode(*pad_sound(make_sounds(2000, 700))).ctc
+    ctc = make_model().encode(*pad(make_sounds(2000, 700))).ctc
     torch.testing.assert_close(ctc.exp().sum(-1), torch.ones(ctc.shape[:2]))
 
 
@@ -108,7 +109,7 @@ def test_without_attention_the_encoder_learns_through_the_context_only(
     attention: str, make_model: Make, make_sounds: Make
 ) -> None:
     model = make_model({"model.decoder.attention": attention, "model.ctc_weight": 0})
-    encoded = model.encode(*pad_sound(make_sounds(2000)))
+    encoded = model.encode(*pad(make_sounds(2000)))
     tokens = torch.tensor([[START, 4, 5]])
     weights = list(model.encoder.parameters())
     for context in (encoded.context, encoded.context.detach()):
@@ -119,3 +120,30 @@ def test_without_attention_the_encoder_learns_through_the_context_only(
             gradients = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
             learns = any(gradient is not None and bool(gradient.any()) for gradient in gradients)
         assert learns == (context.requires_grad or attention != "none")
+
+
+@pytest.mark.parametrize("attention", ["dot", "location"])
+def test_attention_is_what_the_decoder_saw_step_by_step(
+    attention: str, make_model: Callable[..., Seq2Seq], make_sounds: Callable[..., Any]
+) -> None:
+    model = make_model({"model.decoder.attention": attention})
+    encoded = model.encode(*pad(make_sounds(2400, 900)))
+    texts = [(4, 5, 6), (7,)]
+    found = model.attention(encoded, texts)
+    assert found is not None
+    for row, text in enumerate(texts):
+        alone = model.encode(*pad(make_sounds(2400, 900)[row : row + 1]))
+        state = model.decoder.start(alone.encoded, alone.lengths, alone.context)
+        assert found[row].shape == (len(text) + 1, int(encoded.lengths[row]))
+        for step, token in enumerate((START, *text)):
+            with torch.no_grad():
+                _, state = model.decoder.step(torch.tensor([token]), state)
+            assert state.weights is not None
+            torch.testing.assert_close(found[row][step], state.weights[0], atol=1e-5, rtol=1e-4)
+
+
+def test_a_fixed_vector_has_no_attention(
+    make_model: Callable[..., Seq2Seq], make_sounds: Callable[..., Any]
+) -> None:
+    model = make_model({"model.decoder.attention": "none"})
+    assert model.attention(model.encode(*pad(make_sounds(900))), [(4,)]) is None

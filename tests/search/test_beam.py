@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import ctc_loss
 
-from asr_seq2seq.batching import pad_sound
+from asr_seq2seq.batching import pad
 from asr_seq2seq.config import SearchConfig
 from asr_seq2seq.language_model_file import LanguageModelFile
 from asr_seq2seq.model.seq2seq import Encoded, Seq2Seq
 from asr_seq2seq.search import beam
 from asr_seq2seq.search.beam import length_limits, search
 from asr_seq2seq.search.hypothesis import Hypothesis
-from asr_seq2seq.search.scorers import LanguageModelScorer
+from asr_seq2seq.search.scorers import CtcPrefixScorer, LanguageModelScorer
 from asr_seq2seq.text import END, FIRST_CHARACTER, START, Alphabet
 
 Make = Callable[..., Any]
@@ -31,7 +31,7 @@ every_attention = pytest.mark.parametrize("attention", ATTENTIONS)
 
 def encode(model: Seq2Seq, sounds: list[Tensor]) -> Encoded:
     with torch.no_grad():
-        return model.encode(*pad_sound(sounds))
+        return model.encode(*pad(sounds))
 
 
 def decoder_score(model: Seq2Seq, encoded: Encoded, text: tuple[int, ...]) -> float:
@@ -392,3 +392,72 @@ def test_every_search_with_a_language_model_ends_within_its_limit(
     limits = length_limits(encoded.lengths, config.tokens_per_frame).tolist()
     for hypotheses, limit in zip(search(model, encoded, config, lm), limits, strict=True):
         assert_valid(hypotheses, limit, vocabulary=9, beam_size=config.beam_size)
+
+
+@every_attention
+@pytest.mark.parametrize("weight", [0.0, 0.4])
+def test_choices_are_as_sure_as_all_scores_together_say(
+    attention: str, weight: float, make_model: Make, make_sounds: Make
+) -> None:
+    """At each step: the softmax over the symbols of the joined score of the text so far with each added."""
+    model = make_model({"model.decoder.attention": attention}, vocabulary=9, scale=2.0)
+    config = SearchConfig(beam_size=3, ctc_weight=weight, length_reward=0.3)
+    encoded = encode(model, make_sounds(2400))
+    scorer = CtcPrefixScorer(encoded.ctc, encoded.lengths)
+    for best in search(model, encoded, config)[0]:
+        text = (*best.tokens, END)
+        inputs = torch.tensor([[START, *best.tokens]])
+        with torch.no_grad():
+            logits = model.decoder(inputs, encoded.encoded, encoded.lengths, encoded.context)[0]
+        state = scorer.start()
+        for step, token in enumerate(text):
+            joint = (1 - weight) * logits[step].double().log_softmax(-1) + 0.3
+            joint += weight * scorer.scores(state)[0, 0]
+            joint[END] -= 0.3
+            joint[[0, 1, 3]] = float("-inf")
+            assert best.chosen[step] == pytest.approx(float(joint.log_softmax(-1)[token]), abs=1e-4)
+            if token != END:
+                state = scorer.advance(state, torch.zeros(1, 1).long(), torch.tensor([[token]]))
+        assert len(best.chosen) == len(text)
+
+
+@pytest.mark.parametrize("attention", ["dot", "location"])
+@pytest.mark.parametrize("weight", [0.0, 0.4])
+def test_coverage_counts_the_frames_that_attention_has_looked_at(
+    attention: str, weight: float, make_model: Make, make_sounds: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beam, "_SHORTEST_LIMIT", 3)
+    monkeypatch.setattr(beam, "_LOOKED_AT", 0.2)
+    every_text = [text for length in range(4) for text in product(range(4, 7), repeat=length)]
+    settings = {"ctc_weight": weight, "tokens_per_frame": 0.01}
+    changed = 0
+    for seed in range(6):
+        model = make_model({"model.decoder.attention": attention}, vocabulary=7, seed=seed, scale=3.0)
+        encoded = encode(model, make_sounds(2400, seed=seed))
+        scores = {}
+        for text in every_text:
+            (weights,) = model.attention(encoded, [text])
+            covered = int((weights.sum(0) > 0.2).sum())
+            score = (1 - weight) * decoder_score(model, encoded, text) + 0.7 * covered
+            scores[text] = score + (weight * ctc_score(encoded, text) if weight else 0.0)
+        best = max(scores, key=lambda text: scores[text])
+        found = search(model, encoded, SearchConfig(beam_size=200, coverage_weight=0.7, **settings))[0]
+        if math.isfinite(scores[best]):
+            assert found[0].tokens == best
+            assert found[0].score == pytest.approx(scores[best], abs=1e-3)
+        plain = search(model, encoded, SearchConfig(beam_size=200, **settings))[0]
+        changed += plain[0].tokens != found[0].tokens
+    assert changed
+
+
+def test_a_batch_with_coverage_gives_what_each_utterance_gives_alone(
+    make_model: Make, make_sounds: Make
+) -> None:
+    model = make_model({"model.decoder.attention": "dot"}, scale=2.0)
+    config = SearchConfig(beam_size=4, coverage_weight=0.3)
+    sounds = make_sounds(*LENGTHS)
+    for sound, together in zip(sounds, search(model, encode(model, sounds), config), strict=True):
+        (alone,) = search(model, encode(model, [sound]), config)
+        assert [one.tokens for one in alone] == [one.tokens for one in together]
+        assert alone[0].coverage == together[0].coverage
+        assert alone[0].chosen == pytest.approx(together[0].chosen, abs=1e-4)

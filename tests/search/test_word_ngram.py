@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from asr_seq2seq.batching import pad_sound
+from asr_seq2seq.batching import pad
 from asr_seq2seq.config import SearchConfig
 from asr_seq2seq.errors import ModelFileError
 from asr_seq2seq.search import search
@@ -83,7 +83,7 @@ def test_a_search_with_word_ngrams_sums_its_parts(arpa: Path, make_model: Make, 
     for seed in range(4):
         model = make_model(vocabulary=len(SPELLED), seed=seed, scale=3.0)
         with torch.no_grad():
-            together = search(model, model.encode(*pad_sound(sounds)), config, scorer)
+            together = search(model, model.encode(*pad(sounds)), config, scorer)
         for sound, hypotheses in zip(sounds, together, strict=True):
             for one in hypotheses:
                 text = SPELLED.decode(one.tokens)
@@ -92,7 +92,7 @@ def test_a_search_with_word_ngrams_sums_its_parts(arpa: Path, make_model: Make, 
                 parts = 0.6 * one.decoder + 0.4 * one.ctc + 0.6 * one.lm + 2.5 * one.length
                 assert one.score == pytest.approx(parts)
             with torch.no_grad():
-                [alone] = search(model, model.encode(*pad_sound([sound])), config, scorer)
+                [alone] = search(model, model.encode(*pad([sound])), config, scorer)
             assert [one.tokens for one in alone] == [one.tokens for one in hypotheses]
     assert spaces  # otherwise no text had two words
 

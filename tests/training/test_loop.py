@@ -54,7 +54,12 @@ def test_a_run_leaves_its_folder(make_config: MakeConfig, corpus: Path, tmp_path
     best = min(metrics, key=lambda line: (line["dev_wer"], line["dev_cer"], line["dev_loss"]))
     assert (result.epoch, round(result.dev_wer, 6)) == (best["epoch"], best["dev_wer"])
     recogniser = load_model(result.model)
-    assert recogniser.config == config
+    found = recogniser.config.search
+    assert found.tokens_per_frame is not None and 0 < found.tokens_per_frame < 10
+    assert recogniser.config == config.model_copy(update={"search": found})
+    assert found == config.search.changed(
+        tokens_per_frame=found.tokens_per_frame, confidence_temperature=found.confidence_temperature
+    )
     assert recogniser.alphabet.characters == "egnotw"
     assert recogniser.provenance["utterances"] == 12
     assert any((tmp_path / "run" / "tensorboard").iterdir())
@@ -67,7 +72,7 @@ def test_a_run_leaves_its_folder(make_config: MakeConfig, corpus: Path, tmp_path
 
 
 def test_the_same_seed_gives_the_same_weights(make_config: MakeConfig, corpus: Path, tmp_path: Path) -> None:
-    changes = {"training.speed_factors": [0.9, 1.0], "model.encoder.dropout": 0.2}
+    changes = {"augmentation.speed_factors": [0.9, 1.0], "model.encoder.dropout": 0.2}
     config = _recipe(make_config, corpus, **changes)
     one, two = (load_model(loop.train(config, tmp_path / name, "cpu").model).model for name in ("1", "2"))
     for name, weight in one.state_dict().items():

@@ -1,0 +1,150 @@
+"""Make each utterance sound different in every epoch, reproducibly: speed, room, noise, level.
+
+All chance comes from a generator that the caller seeds for the utterance, so what an utterance
+becomes depends neither on the order of work nor on the number of worker processes.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import defaultdict
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from lhotse import CutSet
+from lhotse.cut import Cut, MixedCut, MixTrack
+from torch import Tensor
+from torch.nn import functional
+from torchaudio.functional import fftconvolve
+from torchaudio.transforms import Speed
+
+from asr_seq2seq import audio
+from asr_seq2seq.config import AugmentationConfig, FeaturesConfig, JoiningConfig, LogMelConfig
+from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.inputs import find_sounds
+
+_POWER_FLOOR = 1e-10
+
+
+class Augmentation:
+    """Sound (N,), or features (T, F), and a generator -> the same, changed by chance."""
+
+    def __init__(self, config: AugmentationConfig, features: FeaturesConfig) -> None:
+        """Raises ConfigError where a folder is missing or holds no sound."""
+        self.config = config
+        self.sample_rate = features.sample_rate if isinstance(features, LogMelConfig) else None
+        self.noises = _sounds(config.noise.folder, "augmentation.noise.folder")
+        self.rooms = _sounds(config.reverberation.folder, "augmentation.reverberation.folder")
+        self.speeds = {
+            factor: Speed(self.sample_rate, factor)
+            for factor in config.speed_factors
+            if self.sample_rate and factor != 1
+        }
+
+    def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
+        """Speed first, then the room, the noise in it, and last the level of both."""
+        inputs = self._change_speed(inputs, generator)
+        if self.sample_rate is None:
+            return inputs
+        if self.rooms and _chance(generator) < self.config.reverberation.probability:
+            inputs = reverberate(inputs, self._pick(self.rooms, generator))
+        if self.noises and _chance(generator) < self.config.noise.probability:
+            low, high = self.config.noise.snr
+            noise = self._pick(self.noises, generator)
+            start = int(_chance(generator) * len(noise))
+            inputs = add_noise(inputs, noise.roll(-start), low + _chance(generator) * (high - low))
+        if self.config.gain_decibels:
+            inputs = inputs * 10 ** ((2 * _chance(generator) - 1) * self.config.gain_decibels / 20)
+        return inputs
+
+    def _change_speed(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
+        factors = self.config.speed_factors
+        factor = factors[int(_chance(generator) * len(factors))] if len(factors) > 1 else factors[0]
+        if factor == 1:
+            return inputs
+        if self.sample_rate is not None:
+            faster: Tensor = self.speeds[factor](inputs)[0]
+            return faster
+        frames = max(1, round(len(inputs) / factor))
+        stretched = functional.interpolate(inputs.T[None], size=frames, mode="linear", align_corners=False)
+        return stretched[0].T
+
+    def _pick(self, sounds: list[str], generator: torch.Generator) -> Tensor:
+        assert self.sample_rate is not None
+        return _load(sounds[int(_chance(generator) * len(sounds))], self.sample_rate)
+
+
+def add_noise(sound: Tensor, noise: Tensor, snr: float) -> Tensor:
+    """Sound (N,) with noise (M,), repeated or cut to its length, `snr` decibels below it in power."""
+    noise = noise.repeat(math.ceil(len(sound) / len(noise)))[: len(sound)]
+    power = sound.square().mean() / noise.square().mean().clamp_min(_POWER_FLOOR)
+    return sound + noise * (power * 10 ** (-snr / 10)).sqrt()
+
+
+def reverberate(sound: Tensor, response: Tensor) -> Tensor:
+    """Sound (N,) in a room with this impulse response (M,): (N,), its power as before.
+
+    The response counts from its loudest sample, the direct path, so that nothing is delayed.
+    """
+    response = response[int(response.abs().argmax()) :]
+    changed: Tensor = fftconvolve(sound, response)[: len(sound)]
+    power = sound.square().mean() / changed.square().mean().clamp_min(_POWER_FLOOR)
+    return changed * power.sqrt()
+
+
+def join_utterances(cuts: CutSet, config: JoiningConfig, seed: str) -> CutSet:
+    """Some utterances of one speaker end to end as one; the others as they are, all of them once.
+
+    `config.probability` is the part of utterances that look for others to be joined to; the length
+    they grow to is drawn evenly up to `config.max_seconds`. Utterances of unknown speakers stay alone.
+    """
+    chance = random.Random(seed)
+    by_speaker: dict[str, list[Cut]] = defaultdict(list)
+    result: list[Cut] = []
+    for cut in cuts:
+        speaker = cut.supervisions[0].speaker
+        if speaker is None:
+            result.append(cut)
+        else:
+            by_speaker[speaker].append(cut)
+    for spoken in by_speaker.values():
+        chance.shuffle(spoken)
+        while spoken:
+            group = [spoken.pop()]
+            if chance.random() < config.probability:
+                room = chance.uniform(0, config.max_seconds) - group[0].duration
+                while spoken and (room := room - spoken[-1].duration) >= 0:
+                    group.append(spoken.pop())
+            result.append(group[0] if len(group) == 1 else _joined(group))
+    return CutSet.from_cuts(result)
+
+
+def _joined(group: list[Cut]) -> MixedCut:
+    tracks, offset = [], 0.0
+    for cut in group:
+        tracks.append(MixTrack(cut=cut, offset=offset))
+        offset += cut.duration
+    return MixedCut(id="+".join(cut.id for cut in group), tracks=tracks)
+
+
+def _chance(generator: torch.Generator) -> float:
+    """Evenly from [0, 1)."""
+    return float(torch.rand((), generator=generator, dtype=torch.float64))
+
+
+def _sounds(folder: str | None, setting: str) -> list[str]:
+    if folder is None:
+        return []
+    if not Path(folder).is_dir():
+        raise ConfigError(f"{setting}: there is no folder {folder}; paths are relative to the current folder")
+    sounds, wrong = find_sounds([folder], recursive=True)
+    if wrong:
+        raise ConfigError(f"{setting}: {wrong[0]}")
+    return sounds
+
+
+@lru_cache(maxsize=64)
+def _load(path: str, sample_rate: int) -> Tensor:
+    return audio.load(path, sample_rate)

@@ -1,0 +1,59 @@
+"""Make the confidence of a model's words honest: fit its temperature on a dev set, and store it.
+
+    python tools/calibrate.py runs/fsdd/model.safetensors dev.jsonl
+
+prints the temperature and the expected calibration error before and after on that set, and with
+`--test` on sets that took no part.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr_seq2seq.batching import Batches
+from asr_seq2seq.corpora import load_corpora
+from asr_seq2seq.device import pick_device
+from asr_seq2seq.errors import AsrError
+from asr_seq2seq.evaluation import calibrate, evaluate
+from asr_seq2seq.model_file import load_model, save_model
+
+
+def main(
+    model: Annotated[Path, typer.Argument(help="Model file; it is changed in place.")],
+    dev: Annotated[list[Path], typer.Argument(help="Corpora that the model did not learn from.")],
+    test: Annotated[list[Path] | None, typer.Option(help="Corpora to measure the result on.")] = None,
+    half: Annotated[bool, typer.Option(help="Store the weights as float16, as they were.")] = False,
+) -> None:
+    """Fit the temperature of the words' confidences and store it in the model file."""
+    try:
+        recogniser = load_model(model, pick_device("auto"))
+        cuts = load_corpora(dev)
+        batches = Batches(
+            cuts,
+            recogniser.config.data,
+            features=recogniser.config.features,
+            alphabet=recogniser.alphabet,
+            normalizer=recogniser.normalizer,
+        )
+        temperature, before, after = calibrate(recogniser, batches, recogniser.config.search)
+        print(
+            f"temperature {temperature:.3f}; expected calibration error on dev: {before:.2%} -> {after:.2%}"
+        )
+        for corpus in test or []:
+            errors = []
+            for t in (1.0, temperature):
+                search = recogniser.searching(confidence_temperature=t)
+                errors.append(evaluate(recogniser, load_corpora([corpus]), search).calibration_error)
+            print(f"{corpus}: {errors[0]:.2%} -> {errors[1]:.2%}")
+        save_model(model, recogniser.with_search(confidence_temperature=temperature), half=half)
+    except AsrError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+if __name__ == "__main__":
+    typer.run(main)
