@@ -27,7 +27,7 @@ import torch
 import torchaudio
 from torch.nn import functional
 
-from asr_seq2seq.errors import AudioError
+from asr_seq2seq.errors import AudioError, SilentAudioError
 
 MINIMUM_SECONDS = 0.025  # one analysis window of the features
 LOUDEST = 1e6  # times full scale; its power, and that of a batch with it, would overflow
@@ -107,6 +107,15 @@ def blocks(
     yield from _finish(samples, rate, sample_rate, name)
 
 
+def load_native(
+    source: Source, *, offset: float = 0.0, duration: float | None = None
+) -> tuple[torch.Tensor, int]:
+    """Read a sound as :func:`load` does, but at the rate that it has: the waveform (N,) and the rate."""
+    name, file = _locate(source)
+    rate, samples = _decode(name, file, offset, duration)
+    return torch.cat(list(_finish(samples, rate, rate, name))), rate
+
+
 def from_samples(samples: npt.NDArray[Any] | torch.Tensor, rate: int, sample_rate: int) -> torch.Tensor:
     """Make a waveform, as :func:`load` does, of samples that an application already holds.
 
@@ -149,12 +158,12 @@ def _mono(samples: npt.NDArray[Any] | torch.Tensor, name: str) -> Samples:
         return _mix(array.astype(np.float32))
 
 
-def duration(path: str | Path) -> float:
+def duration(source: Source) -> float:
     """Return the seconds that a sound file lasts, by its header; where that does not tell, it is decoded.
 
     Raises an ``AudioError`` where the file is missing, empty or not a sound.
     """
-    name, file = _locate(path)
+    name, file = _locate(source)
     try:
         info = soundfile.info(file)
         if info.format != "MP3" and 0 < info.frames < _UNKNOWN_FRAMES and info.samplerate in RATES:
@@ -381,7 +390,8 @@ def _finish(parts: Iterable[Samples], rate: int, sample_rate: int, name: str) ->
         short = f"too short ({1000 * count / rate:.1f} ms of sound)"
         raise AudioError(f"{name} is {short}: at least {1000 * MINIMUM_SECONDS:g} ms are needed")
     if silent:  # each of them, or the mean of channels that cancel each other out
-        raise AudioError(f"{name} holds only digital silence (all samples are zero): check the recording")
+        why = "only digital silence (all samples are zero)"
+        raise SilentAudioError(f"{name} holds {why}: check the recording")
 
 
 def _resample(parts: Iterable[torch.Tensor], rate: int, sample_rate: int) -> Iterator[torch.Tensor]:

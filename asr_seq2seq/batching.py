@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from asr_seq2seq import audio
 from asr_seq2seq.augmentation import Augmentation, join_utterances
 from asr_seq2seq.config import AugmentationConfig, DataConfig, FeaturesConfig, JoiningConfig, LogMelConfig
+from asr_seq2seq.corpora.embedded import is_embedded, read_embedded
 from asr_seq2seq.corpora.manifest import FEATURES
 from asr_seq2seq.errors import AudioError, CorpusError
 from asr_seq2seq.text import Alphabet, Normalizer
@@ -78,14 +79,23 @@ def pad(sequences: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return padded[: len(sequences)], lengths
 
 
+def sound_of(cut: Cut) -> str | bytes | None:
+    """The path or bytes of the sound file that `cut` is a piece of; None where only lhotse can read it."""
+    sources = cut.recording.sources
+    if len(sources) > 1 or len(sources[0].channels) > 1 or cut.recording.transforms:
+        return None
+    if is_embedded(sources[0]):
+        return read_embedded(sources[0])
+    return str(sources[0].source) if sources[0].type == "file" else None
+
+
 def read_sound(cut: Cut, sample_rate: int) -> Tensor:
     """The sound of an utterance, mono (N,), at `sample_rate`."""
     if not cut.has_recording:
         raise CorpusError("it has features and no sound, and this model hears sound (features.kind)")
-    sources = cut.recording.sources
-    plain = len(sources) == 1 and sources[0].type == "file" and len(sources[0].channels) == 1
-    if plain and not cut.recording.transforms:
-        return audio.load(sources[0].source, sample_rate, offset=cut.start, duration=cut.duration)
+    place = sound_of(cut)
+    if place is not None:
+        return audio.load(place, sample_rate, offset=cut.start, duration=cut.duration)
     try:
         samples = cut.load_audio()
     except Exception as error:  # lhotse raises whatever its readers meet

@@ -227,7 +227,7 @@ def train_lm(
 @app.command(epilog="Example:  asr-seq2seq evaluate runs/fsdd/model.safetensors test.jsonl --beam-size 8")
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Model file.")],
-    corpus: Annotated[Path, typer.Argument(help="JSON-lines manifest or CutSet with texts.")],
+    corpus: Annotated[Path, typer.Argument(help="A corpus with texts, of any form.")],
     beam_size: BeamSize = None,
     ctc_weight: CtcWeight = None,
     language_model: LanguageModel = None,
@@ -308,23 +308,54 @@ def evaluate(
     )
 
 
-@app.command(epilog="Example:  asr-seq2seq inspect runs/fsdd/model.safetensors")
-def inspect(
-    path: Annotated[Path, typer.Argument(help="A corpus, a model file or a run folder.")],
+@app.command(epilog="Example:  asr-seq2seq prepare librispeech downloads/LibriSpeech data/librispeech")
+def prepare(
+    corpus: Annotated[
+        str,
+        typer.Argument(
+            help="fsdd, an4, librispeech, speechocean762, common_voice, ljspeech, or lhotse:NAME for a "
+            "recipe of lhotse."
+        ),
+    ],
+    source: Annotated[Path, typer.Argument(help="The folder that the corpus was unpacked to.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the manifests.")],
     as_json: AsJson = False,
 ) -> None:
-    """Say what a corpus, a model file or a run folder holds."""
-    from asr_seq2seq.inspection import inspect as inspect_path
+    """Write manifests for a known corpus, one for each of its parts."""
+    from asr_seq2seq.corpora.prepare import prepare as prepare_corpus
 
-    facts = inspect_path(path)
+    parts = prepare_corpus(corpus, source, out)
+    if as_json:
+        manifests = [
+            {"path": str(part.path), "utterances": part.utterances, "hours": round(part.hours, 3)}
+            for part in parts
+        ]
+        _print_json({"manifests": manifests})
+        return
+    for part in parts:
+        print(f"{part.path}\t{part.utterances} utterances\t{part.hours:.2f} hours")
+
+
+@app.command(epilog="Example:  asr-seq2seq inspect train.jsonl dev.jsonl")
+def inspect(
+    paths: Annotated[
+        list[Path], typer.Argument(help="A corpus, a model file or a run folder; or several corpora.")
+    ],
+    quick: Annotated[bool, typer.Option("--quick", help="Do not read the sound of a corpus.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a corpus, a model file or a run folder holds.
+
+    Of a corpus it also says what looks wrong, and of several what they share.
+    """
+    from asr_seq2seq.inspection import as_text
+    from asr_seq2seq.inspection import inspect as inspect_paths
+
+    facts = inspect_paths(*paths, quick=quick)
     if as_json:
         _print_json(facts)
-        return
-    import yaml
-
-    print(
-        yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110), end=""
-    )
+    else:
+        print(as_text(facts))
 
 
 def _is_untimed(segment: Segment) -> bool:

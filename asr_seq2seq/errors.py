@@ -13,6 +13,10 @@ class AudioError(AsrError):
     """A sound that cannot be read or used."""
 
 
+class SilentAudioError(AudioError):
+    """A sound whose samples are all zero."""
+
+
 class CorpusError(AsrError):
     """A corpus or a manifest that cannot be read or used."""
 

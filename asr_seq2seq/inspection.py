@@ -7,20 +7,25 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from asr_seq2seq.errors import AsrError, CorpusError
+from asr_seq2seq.errors import AsrError
 
 
-def inspect(path: Path) -> dict[str, Any]:
-    """Facts about `path` that fit into JSON; its kind is told by its name."""
-    if path.suffix == ".safetensors":
-        return inspect_model(path)
-    if path.is_dir() and (path / "metrics.jsonl").exists():
-        return inspect_run(path)
-    if not path.exists():
-        raise AsrError(f"{path}: no such file or folder; give a corpus, a model file or a run folder")
-    return inspect_corpus(path)
+def inspect(*paths: Path, quick: bool = False) -> dict[str, Any]:
+    """Facts about one path of any kind, or about several corpora, that fit into JSON.
+
+    The kind is told by the name. `quick` does not read the sound of a corpus.
+    """
+    for path in paths:
+        model, run = path.suffix == ".safetensors", path.is_dir() and (path / "metrics.jsonl").exists()
+        if not path.exists() and not model:
+            raise AsrError(f"{path}: no such file or folder; give a corpus, a model file or a run folder")
+        if (model or run) and len(paths) > 1:
+            raise AsrError(f"{path}: is not a corpus, and only corpora are compared; inspect it alone")
+        if model or run:
+            return inspect_model(path) if model else inspect_run(path)
+    from asr_seq2seq.corpora.check import inspect_corpora
+
+    return inspect_corpora(paths, quick=quick)
 
 
 def inspect_model(path: Path) -> dict[str, Any]:
@@ -62,33 +67,30 @@ def inspect_run(path: Path) -> dict[str, Any]:
     return facts
 
 
-def inspect_corpus(path: Path) -> dict[str, Any]:
-    """Hours, utterances, speakers, length percentiles and the characters of the texts."""
-    from asr_seq2seq.corpora import load_corpus
+def as_text(facts: dict[str, Any]) -> str:
+    """The facts for people: YAML, and what is suspicious or shared as tables under it."""
+    import yaml
 
-    cuts = load_corpus(path)
-    texts = [cut.supervisions[0].text for cut in cuts]
-    if not any(texts):
-        raise CorpusError(f"{path}: no utterance has text; add it under the key `text`")
-    counts: dict[str, int] = {}
-    for character in "".join(texts):
-        counts[character] = counts.get(character, 0) + 1
-    durations = [cut.duration for cut in cuts]
-    return {
-        "kind": "corpus",
-        "utterances": len(cuts),
-        "hours": round(sum(durations) / 3600, 3),
-        "speakers": len({cut.supervisions[0].speaker for cut in cuts} - {None}),
-        "seconds": _percentiles(durations),
-        "characters_per_text": _percentiles([len(text) for text in texts]),
-        "words": sum(len(text.split()) for text in texts),
-        "characters": dict(sorted(counts.items(), key=lambda item: -item[1])),
-    }
+    tables = []
+    for path, corpus in facts.get("corpora", {"": facts}).items():
+        if "suspicious" in corpus:
+            rows = [(name, found["count"], found["first"]) for name, found in corpus["suspicious"].items()]
+            tables.append(_table(f"suspicious in {path}" if path else "suspicious", rows))
+    for pair in facts.get("shared", []):
+        rows = [(name, pair[name]["count"], pair[name]["first"]) for name in ("speakers", "sounds")]
+        tables.append(_table(f"shared by {' and '.join(pair['between'])}", rows))
+    told = {name: fact for name, fact in facts.items() if name not in ("suspicious", "corpora", "shared")}
+    for path, corpus in facts.get("corpora", {}).items():
+        told[path] = {name: fact for name, fact in corpus.items() if name != "suspicious"}
+    text = yaml.safe_dump(told, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+    return "\n".join([text.rstrip("\n"), *tables])
 
 
-def _percentiles(values: list[float] | list[int]) -> dict[str, float]:
-    points = (0, 5, 50, 95, 100)
-    return {
-        f"{point} %": round(float(v), 3)
-        for point, v in zip(points, np.percentile(values, points), strict=True)
-    }
+def _table(title: str, rows: list[tuple[str, int, list[str]]]) -> str:
+    """A line for each row with its count and the first few that it counts, which may go on."""
+    lines = [f"{title}:" if rows else f"{title}: nothing"]
+    width = max((len(name) for name, _, _ in rows), default=0)
+    for name, count, first in rows:
+        more = ", ..." if count > len(first) else ""
+        lines.append(f"  {name:<{width}}  {count:>7}  {', '.join(first)}{more}".rstrip())
+    return "\n".join(lines)

@@ -57,7 +57,7 @@ def test_help_imports_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("verb", ["transcribe", "train", "train-lm", "evaluate", "inspect"])
+@pytest.mark.parametrize("verb", ["transcribe", "train", "train-lm", "evaluate", "prepare", "inspect"])
 def test_every_verb_shows_an_example(run: Run, verb: str) -> None:
     code, out, _ = run(verb, "--help")
     assert code == 0
@@ -259,6 +259,7 @@ def test_other_mistakes_exit_with_2(run: Run, model: Path, tmp_path: Path) -> No
         (("evaluate", model, tmp_path / "no.jsonl"), "no such corpus"),
         (("train", tmp_path / "no.yaml"), "no such configuration"),
         (("inspect", tmp_path / "nothing"), "no such file"),
+        (("prepare", "fsd", tmp_path, tmp_path / "out"), "did you mean fsdd?"),
         (("transcribe", good, "--model", model, "--device", "warp"), "device warp"),
     ):
         code, _, err = run(*arguments)
@@ -375,6 +376,34 @@ def test_inspect_model_and_corpus(run: Run, model: Path, tmp_path: Path) -> None
     code, out, _ = run("inspect", tmp_path / "m.jsonl")
     assert code == 0
     assert "utterances: 1" in out
+
+
+def test_inspect_corpora_quickly(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"no sound")
+    line = '{"audio_filepath": "a.wav", "text": "one", "duration": 1.0, "speaker": "x"}'
+    for name in ("train", "dev"):
+        (tmp_path / f"{name}.jsonl").write_text(line)
+    code, out, _ = run("inspect", tmp_path / "train.jsonl", tmp_path / "dev.jsonl", "--quick", "--json")
+    assert code == 0
+    assert json.loads(out)["shared"][0]["speakers"] == {"count": 1, "first": ["x"]}
+    code, out, _ = run("inspect", tmp_path / "train.jsonl")
+    assert code == 0
+    assert "cannot be read        1  a@1: " in out
+
+
+def test_prepare_and_inspect(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "recordings").mkdir()
+    for index in (4, 5):
+        _sound(tmp_path / "recordings" / f"3_ann_{index}.wav", _noise())
+    code, out, _ = run("prepare", "fsdd", tmp_path, tmp_path / "out")
+    assert code == 0
+    assert out.splitlines()[0] == f"{tmp_path / 'out' / 'train.jsonl'}\t1 utterances\t0.00 hours"
+    code, out, _ = run("prepare", "fsdd", tmp_path, tmp_path / "out", "--json")
+    manifests = json.loads(out)["manifests"]
+    assert [Path(manifest["path"]).name for manifest in manifests] == ["train.jsonl", "test.jsonl"]
+    code, out, _ = run("inspect", *(manifest["path"] for manifest in manifests))
+    assert code == 0
+    assert "sounds          1  3_ann_5" in out
 
 
 def test_the_version(run: Run) -> None:

@@ -7,25 +7,26 @@ from pathlib import Path
 
 from lhotse import CutSet, MonoCut
 
+from asr_seq2seq.corpora.cutset import is_shar, read_cutset, read_shar
+from asr_seq2seq.corpora.folder import read_folder
+from asr_seq2seq.corpora.huggingface import is_dataset, read_dataset
+from asr_seq2seq.corpora.kaldi import read_kaldi
 from asr_seq2seq.corpora.manifest import read_manifest
+from asr_seq2seq.corpora.table import read_table
 from asr_seq2seq.errors import CorpusError
 
 
 def load_corpus(path: str | Path) -> CutSet:
-    """A JSON-lines manifest (`.jsonl`, `.json`) or a lhotse CutSet (`.jsonl.gz`) as a CutSet."""
+    """The utterances of a corpus of any form, each a cut with one supervision, whose text is what is said.
+
+    A file is a JSON-lines manifest (`.jsonl`, `.json`), a lhotse CutSet (`.jsonl.gz`) or a table (`.csv`,
+    `.tsv`); a folder is one of Kaldi's, a lhotse Shar, a saved Hugging Face dataset, or sound with text
+    beside it.
+    """
     path = Path(path)
     if not path.exists():
-        raise CorpusError(f"{path}: no such corpus; give a JSON-lines manifest or a CutSet")
-    if path.is_dir():
-        raise CorpusError(f"{path}: is a folder; give the manifest in it, e.g. {path / 'train.jsonl'}")
-    if path.name.endswith(".jsonl.gz"):
-        cuts = _read_cutset(path)
-    elif path.suffix in (".jsonl", ".json"):
-        cuts = CutSet.from_cuts(read_manifest(path))
-    else:
-        raise CorpusError(
-            f"{path}: is not a corpus that is known; give a .jsonl manifest or a .jsonl.gz CutSet"
-        )
+        raise CorpusError(f"{path}: no such corpus; give a manifest, a CutSet, a table or a folder")
+    cuts = CutSet.from_cuts(_read_folder(path) if path.is_dir() else _read_file(path))
     if not len(cuts):
         raise CorpusError(f"{path}: holds no utterance; a manifest has one JSON object a line")
     return cuts
@@ -46,22 +47,28 @@ def load_corpora(paths: Iterable[str | Path]) -> CutSet:
     return CutSet.from_cuts(cuts)
 
 
-def _read_cutset(path: Path) -> CutSet:
-    try:
-        cuts = CutSet.from_file(path).to_eager()
-    except Exception as error:  # lhotse raises whatever its readers meet: gzip, JSON, missing fields
-        reason = " ".join(str(error).split())[:200]
-        raise CorpusError(f"{path}: cannot be read as a lhotse CutSet ({reason}); make it anew") from None
-    for cut in cuts:
-        if not isinstance(cut, MonoCut):
-            raise CorpusError(
-                f"{path}: the cut {cut.id} is mixed, padded or of several channels; save plain cuts"
-            )
-        if not cut.has_recording:
-            raise CorpusError(f"{path}: the cut {cut.id} has no recording, and features alone cannot be used")
-        if len(cut.supervisions) != 1 or cut.supervisions[0].text is None:
-            raise CorpusError(
-                f"{path}: the cut {cut.id} must hold exactly one supervision with text; "
-                "`cuts.trim_to_supervisions()` makes it so"
-            )
+def _read_file(path: Path) -> Iterable[MonoCut]:
+    if path.name.endswith(".jsonl.gz"):
+        return read_cutset(path)
+    if path.suffix in (".jsonl", ".json"):
+        return read_manifest(path)
+    if path.suffix in (".csv", ".tsv"):
+        return read_table(path)
+    raise CorpusError(
+        f"{path}: is not a corpus that is known; give a .jsonl manifest, a .jsonl.gz CutSet or a .csv or "
+        ".tsv table"
+    )
+
+
+def _read_folder(path: Path) -> Iterable[MonoCut]:
+    if (path / "wav.scp").is_file():
+        return read_kaldi(path)
+    if is_shar(path):
+        return read_shar(path)
+    if is_dataset(path):
+        return read_dataset(path)
+    cuts = list(read_folder(path))
+    if not cuts:
+        manifest = next(iter(sorted(path.glob("*.jsonl"))), path / "train.jsonl")
+        raise CorpusError(f"{path}: is a folder without sound; give the manifest in it, e.g. {manifest}")
     return cuts

@@ -9,21 +9,16 @@ frames (T, F) of another program in NumPy's format; then `duration` must be ther
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lhotse import MonoCut, Recording, SupervisionSegment
-from lhotse.audio import AudioSource
+from lhotse import MonoCut
 
-from asr_seq2seq import audio
-from asr_seq2seq.errors import AudioError, CorpusError
+from asr_seq2seq.corpora.utterance import utterance
+from asr_seq2seq.errors import CorpusError
 
-# A manifest does not say the rate of its files and the loader brings any rate to the model's, so the
-# records carry a nominal one; reading a million file headers for it would take minutes.
-NOMINAL_RATE = 16000
 _LONGEST = 1e8  # seconds: three years
 FEATURES = "feature_filepath"  # in a manifest, and among the custom fields of a cut
 _KNOWN = {"audio_filepath", "duration", "offset", "text", "speaker", "id"}
@@ -66,40 +61,21 @@ def _utterance(path: Path, number: int, line: str) -> MonoCut:
         raise CorpusError(f"{where}: features need a `duration` and no `offset`: cut the features themselves")
     offset = _seconds(entry, "offset", where, least=0.0)
     duration = _seconds(entry, "duration", where, least=1e-9) if "duration" in entry else None
-    if duration is None:
-        try:
-            duration = audio.duration(source) - offset
-        except AudioError as error:
-            raise CorpusError(f"{where}: {error}") from None
-        if duration <= 0:
-            raise CorpusError(f"{where}: `offset` {offset:g} s is beyond the end of {source}")
-    identity = str(entry.get("id", f"{Path(entry[place]).stem}@{number}"))
     speaker = entry.get("speaker")
-    recording = Recording(
-        id=identity,
-        sources=[AudioSource(type="file", channels=[0], source=str(source))],
-        sampling_rate=NOMINAL_RATE,
-        num_samples=math.ceil((offset + duration) * NOMINAL_RATE),
-        duration=offset + duration,
-    )
     extra = {key: value for key, value in entry.items() if key not in _KNOWN}
-    supervision = SupervisionSegment(
-        id=identity,
-        recording_id=identity,
-        start=0.0,
+    cut = utterance(
+        str(entry.get("id", f"{Path(entry[place]).stem}@{number}")),
+        source,
+        entry["text"],
+        where,
+        offset=offset,
         duration=duration,
-        text=entry["text"],
         speaker=None if speaker is None else str(speaker),
+        custom=extra | {FEATURES: str(source)} if of_features else extra,
     )
-    return MonoCut(
-        id=identity,
-        start=offset,
-        duration=duration,
-        channel=0,
-        recording=None if of_features else recording,
-        supervisions=[supervision],
-        custom=(extra | {FEATURES: str(source)} if of_features else extra) or None,
-    )
+    if of_features:
+        cut.recording = None
+    return cut
 
 
 def _seconds(entry: dict[str, Any], key: str, where: str, least: float) -> float:

@@ -154,7 +154,7 @@ def read_sentences(paths: Iterable[str], normalizer: Normalizer) -> list[str]:
     """The normalised sentences, empty ones left out, of text files (one a line) and of corpora."""
     sentences = []
     for path in map(Path, paths):
-        if path.name.endswith((".jsonl", ".json", ".jsonl.gz")):
+        if path.is_dir() or path.name.endswith((".jsonl", ".json", ".jsonl.gz", ".csv", ".tsv")):
             found = [cut.supervisions[0].text for cut in load_corpus(path)]
         else:
             found = _read_lines(path)

@@ -95,7 +95,7 @@ def test_a_missing_duration_is_measured(folder: Path) -> None:
     [cut] = load_corpus(manifest(folder, line | {"offset": 0.75}))
     assert cut.duration == pytest.approx(0.25)
     assert len(read_sound(cut, 16000)) == 4000
-    with pytest.raises(CorpusError, match=r"line 1.*`offset` 1.5 s is beyond the end"):
+    with pytest.raises(CorpusError, match=r"line 1.*begins at 1.5 s, beyond the end"):
         load_corpus(manifest(folder, line | {"offset": 1.5}))
 
 

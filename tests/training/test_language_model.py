@@ -93,6 +93,10 @@ def test_sentences_come_from_texts_and_corpora(
     (tmp_path / "more.txt").write_text("Twelve.\n\n ... \r\nthirteen\n", encoding="utf-8")
     found = read_sentences([str(corpus), str(tmp_path / "more.txt")], NORMALIZER)
     assert found == ["it's eleven", "twelve", "thirteen"]
+    (tmp_path / "table.csv").write_text("path,text\na.wav,Fourteen!\n")
+    folder = write_wav(tmp_path / "folder" / "b.wav", 0.1).parent
+    (folder / "b.txt").write_text("Fifteen.")
+    assert read_sentences([str(tmp_path / "table.csv"), str(folder)], NORMALIZER) == ["fourteen", "fifteen"]
 
 
 def test_copies_of_a_sentence_are_held_out_together() -> None:
@@ -143,7 +147,7 @@ def test_texts_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     with pytest.raises(CorpusError, match="not UTF-8"):
         read_sentences([str(tmp_path / "latin.txt")], NORMALIZER)
-    with pytest.raises(CorpusError, match="cannot be read"):
+    with pytest.raises(CorpusError, match="is a folder without sound"):
         read_sentences([str(tmp_path)], NORMALIZER)
 
 

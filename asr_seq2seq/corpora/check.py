@@ -1,0 +1,199 @@
+"""What is in a corpus, and what in it looks wrong.
+
+What is suspicious is not always wrong: each finding is named with a few utterances to listen to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lhotse import CutSet, MonoCut
+
+from asr_seq2seq import audio
+from asr_seq2seq.batching import read_sound, sound_of
+from asr_seq2seq.corpora.load import load_corpora
+from asr_seq2seq.corpora.manifest import FEATURES
+from asr_seq2seq.errors import AudioError, SilentAudioError
+from asr_seq2seq.progress import sound_progress
+
+FRAME_SECONDS = 0.04  # of an encoder that joins four of 10 ms; CTC writes at most a character in each
+SILENT_PEAK = 0.001  # -60 dB of full scale
+CLIPPED_LEVEL, CLIPPED_SHARE = 0.999, 0.001  # so near to full scale are clipped samples; so many are too many
+LONG_SECONDS, LONG_CHARACTERS = 5.0, 2.0  # speech has 10 to 20 characters a second
+LACKING_SECONDS = 0.1
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What reading the sound of an utterance told; `problem` says why it cannot be read."""
+
+    rate: int = 0
+    seconds: float = 0.0
+    peak: float = 0.0
+    clipped: float = 0.0
+    digest: bytes = b""
+    problem: str = ""
+
+
+def inspect_corpora(paths: Sequence[Path], *, quick: bool = False) -> dict[str, Any]:
+    """Facts about one corpus, or about several and what they share, that fit into JSON.
+
+    `quick` does not read the sound, and finds only what the manifest tells.
+    """
+    corpora = [load_corpora([path]) for path in paths]
+    heard: list[list[Heard | None]] = [[None] * len(cuts) for cuts in corpora]
+    if not quick:
+        with sound_progress() as progress:
+            total = sum(cut.duration for cuts in corpora for cut in cuts)
+            bar = progress.add_task("reading", total=total, note="")
+            for cuts, results in zip(corpora, heard, strict=True):
+                for number, cut in enumerate(cuts):
+                    results[number] = _hear(cut)
+                    progress.advance(bar, cut.duration)
+    facts = [_describe(cuts, results) for cuts, results in zip(corpora, heard, strict=True)]
+    if len(paths) == 1:
+        return facts[0]
+    people = [_people(cuts) for cuts in corpora]
+    sounds = [
+        {_sound_key(cut, result): cut.id for cut, result in zip(cuts, results, strict=True)}
+        for cuts, results in zip(corpora, heard, strict=True)
+    ]
+    shared = []
+    for one, other in combinations(range(len(paths)), 2):
+        speakers = sorted(people[one] & people[other])
+        twice = [name for key, name in sounds[one].items() if key in sounds[other]]
+        shared.append(
+            {
+                "between": [str(paths[one]), str(paths[other])],
+                "speakers": _counted(speakers),
+                "sounds": _counted(twice),
+            }
+        )
+    return {
+        "kind": "corpora",
+        "corpora": {str(path): fact for path, fact in zip(paths, facts, strict=True)},
+        "shared": shared,
+    }
+
+
+def _describe(cuts: CutSet, heard: Sequence[Heard | None]) -> dict[str, Any]:
+    texts = [cut.supervisions[0].text for cut in cuts]
+    durations = [cut.duration for cut in cuts]
+    rates = Counter(result.rate for result in heard if result and result.rate)
+    return {
+        "kind": "corpus",
+        "utterances": len(texts),
+        "hours": round(sum(durations) / 3600, 3),
+        "speakers": len(_people(cuts)),
+        "seconds": _percentiles(durations),
+        "characters_per_text": _percentiles([len(text) for text in texts]),
+        "words": sum(len(text.split()) for text in texts),
+        "characters": dict(Counter("".join(texts)).most_common()),
+        **({"sample_rates": dict(rates.most_common())} if rates else {}),
+        "suspicious": _suspicions(cuts, heard),
+    }
+
+
+def _suspicions(cuts: CutSet, heard: Sequence[Heard | None]) -> dict[str, dict[str, Any]]:
+    """Name -> count and first utterances of every suspicion that there is ground for."""
+    found: dict[str, list[str]] = defaultdict(list)
+    usual = Counter(result.rate for result in heard if result and result.rate).most_common(1)
+    first: dict[Hashable, str] = {}
+    for cut, result in zip(cuts, heard, strict=True):
+        for name in _suspicions_of_text(cut) + (_suspicions_of_sound(cut, result) if result else []):
+            found[name].append(f"{cut.id}: {result.problem}" if result and name == _UNREADABLE else cut.id)
+        if result and result.rate and result.rate != usual[0][0]:
+            found["another sample rate than most"].append(f"{cut.id}: {result.rate} Hz")
+        earlier = first.setdefault(_sound_key(cut, result), cut.id)
+        if earlier != cut.id:
+            found["the same sound as another"].append(f"{cut.id}: {earlier}")
+    return {name: _counted(names) for name, names in sorted(found.items(), key=lambda item: -len(item[1]))}
+
+
+_UNREADABLE = "cannot be read"
+
+
+def _suspicions_of_text(cut: MonoCut) -> list[str]:
+    text = " ".join(cut.supervisions[0].text.split())
+    # CTC needs a frame for every character, and an empty one between two that are equal.
+    needed = len(text) + sum(one == other for one, other in pairwise(text))
+    crowded = needed > math.ceil(cut.duration / FRAME_SECONDS)
+    slow = bool(text) and cut.duration > max(LONG_SECONDS, len(text) / LONG_CHARACTERS)
+    rules = {
+        "empty text": not text,
+        f"too much text for CTC at {1000 * FRAME_SECONDS:g} ms a frame": crowded,
+        f"under {LONG_CHARACTERS:g} characters a second in over {LONG_SECONDS:g} s": slow,
+    }
+    return [name for name, holds in rules.items() if holds]
+
+
+def _suspicions_of_sound(cut: MonoCut, result: Heard) -> list[str]:
+    if result.problem:
+        return [_UNREADABLE]
+    short = result.seconds < cut.duration - LACKING_SECONDS
+    rules = {
+        "silent (peak under -60 dB)": result.peak < SILENT_PEAK,
+        f"clipped (over {CLIPPED_SHARE:.1%} of samples at full scale)": result.clipped > CLIPPED_SHARE,
+        f"over {LACKING_SECONDS:g} s shorter than its duration": short,
+    }
+    return [name for name, holds in rules.items() if holds]
+
+
+def _hear(cut: MonoCut) -> Heard | None:
+    if not cut.has_recording:
+        return None  # it has the features of another program
+    try:
+        place = sound_of(cut)
+        if place is not None:
+            sound, rate = audio.load_native(place, offset=cut.start, duration=cut.duration)
+        else:
+            rate = cut.sampling_rate
+            sound = read_sound(cut, rate)
+    except SilentAudioError:
+        return Heard(seconds=cut.duration)
+    except AudioError as error:
+        return Heard(problem=str(error))
+    samples = sound.abs().numpy()
+    return Heard(
+        rate=rate,
+        seconds=len(samples) / rate,
+        peak=float(samples.max()),
+        clipped=float((samples >= CLIPPED_LEVEL).mean()),
+        digest=hashlib.blake2b(sound.numpy().tobytes(), digest_size=16).digest(),
+    )
+
+
+def _sound_key(cut: MonoCut, result: Heard | None) -> Hashable:
+    """What is the same for the same sound: its samples, or, where they were not read, its place."""
+    if result and result.digest:
+        return result.digest
+    if not cut.has_recording:
+        return str((cut.custom or {}).get(FEATURES, cut.id))
+    source = cut.recording.sources[0]
+    return source.type, os.path.realpath(source.source), cut.start, cut.duration
+
+
+def _people(cuts: CutSet) -> set[str]:
+    return {cut.supervisions[0].speaker for cut in cuts} - {None}
+
+
+def _counted(names: Sequence[str]) -> dict[str, Any]:
+    return {"count": len(names), "first": list(names[:_EXAMPLES])}
+
+
+def _percentiles(values: Sequence[float]) -> dict[str, float]:
+    points = (0, 5, 50, 95, 100)
+    return {
+        f"{point} %": round(float(value), 3)
+        for point, value in zip(points, np.percentile(values, points), strict=True)
+    }

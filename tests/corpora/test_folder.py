@@ -1,0 +1,80 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from asr_seq2seq.corpora import load_corpus
+from asr_seq2seq.errors import CorpusError
+
+
+@pytest.fixture
+def folder(tmp_path: Path, write_wav: Callable[..., Path]) -> Path:
+    """A folder with a.wav and b/c.wav and their texts."""
+    for name, text in (("a", "one"), ("b/c", "  two\n three ")):
+        write_wav(tmp_path / f"{name}.wav", 0.5)
+        (tmp_path / f"{name}.txt").write_text(text)
+    return tmp_path
+
+
+def test_folders_in_it_belong_to_it(folder: Path) -> None:
+    (folder / "README.txt").write_text("no sound belongs to this")
+    (folder / "._a.wav").write_bytes(b"a hidden file")
+    cuts = load_corpus(folder)
+    assert [(cut.id, cut.supervisions[0].text) for cut in cuts] == [("a", "one"), ("b/c", "two three")]
+    assert [cut.duration for cut in cuts] == [0.5, 0.5]
+
+
+def test_a_listed_text_and_one_beside_go_together(folder: Path, write_wav: Callable[..., Path]) -> None:
+    write_wav(folder / "7" / "9" / "7-9-0001.wav", 0.5)
+    (folder / "7" / "9" / "7-9.trans.txt").write_text("7-9-0001 FOUR FIVE\n")
+    cuts = {cut.id: cut.supervisions[0] for cut in load_corpus(folder)}
+    assert cuts["7-9-0001"].text == "FOUR FIVE"
+    assert cuts["7-9-0001"].speaker == "7"
+    assert cuts["a"].speaker is None
+
+
+def test_a_sound_without_text_is_named(folder: Path, write_wav: Callable[..., Path]) -> None:
+    (folder / "a.txt").unlink()
+    with pytest.raises(CorpusError, match=r"a.wav: has no text in a.txt or .lab .* move the sound away"):
+        load_corpus(folder)
+    (folder / "train.jsonl").touch()
+    with pytest.raises(CorpusError, match=r"or name the manifest .*train.jsonl"):
+        load_corpus(folder)
+
+
+def test_two_texts_are_named(folder: Path) -> None:
+    (folder / "a.lab").write_text("two")
+    with pytest.raises(CorpusError, match=r"a.wav: has its text in a.txt and in a.lab; delete one"):
+        load_corpus(folder)
+
+
+def test_two_sounds_of_one_text_are_named(folder: Path, write_wav: Callable[..., Path]) -> None:
+    write_wav(folder / "a.w64", 0.5)
+    with pytest.raises(CorpusError, match=r"a.wav: a.w64 has the same name and text"):
+        load_corpus(folder)
+
+
+def test_a_text_without_sound_is_named(folder: Path) -> None:
+    (folder / "b" / "b.trans.txt").write_text("c two\nd three\n")
+    with pytest.raises(CorpusError, match=r"b.trans.txt, line 2: there is no sound .*d\.\*"):
+        load_corpus(folder)
+
+
+def test_a_text_of_other_bytes_is_named(folder: Path) -> None:
+    (folder / "a.txt").write_bytes(b"\xff")
+    with pytest.raises(CorpusError, match=r"a.txt: is not UTF-8"):
+        load_corpus(folder)
+
+
+def test_a_sound_that_is_none_is_named(folder: Path) -> None:
+    (folder / "a.wav").write_bytes(b"no sound")
+    with pytest.raises(CorpusError, match=r"a.wav: "):
+        load_corpus(folder)
+
+
+def test_a_folder_without_sound_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"is a folder without sound; .* e.g. .*train.jsonl"):
+        load_corpus(tmp_path)
+    (tmp_path / "all.jsonl").touch()
+    with pytest.raises(CorpusError, match=r"e.g. .*all.jsonl"):
+        load_corpus(tmp_path)

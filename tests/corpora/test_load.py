@@ -1,0 +1,251 @@
+"""The same words through every accepted form give the same batches."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+
+from asr_seq2seq.batching import Batch, Batches, read_sound
+from asr_seq2seq.config import DataConfig, LogMelConfig
+from asr_seq2seq.corpora import load_corpora, load_corpus
+from asr_seq2seq.corpora.embedded import is_embedded
+from asr_seq2seq.errors import AudioError, CorpusError
+from asr_seq2seq.text import Alphabet, Normalizer
+
+NORMALIZER = Normalizer.named("english-v1")
+ALPHABET = Alphabet(" '-abcdefghijklmnopqrstuvwxyzäü")
+
+
+@dataclass(frozen=True)
+class Word:
+    path: Path
+    text: str
+    speaker: str
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> list[Word]:
+    """A few sound files of different kinds, as they lie in a folder called sound."""
+    folder = tmp_path_factory.mktemp("words") / "sound"
+    folder.mkdir()
+    made = []
+    texts = ["One, two", 'drei, "vier" und fünf', "six's", "seven eight", "nine"]
+    for number, text in enumerate(texts):
+        rate = (16000, 8000)[number % 2]
+        path = folder / f"{'abcde'[number]}.{('wav', 'flac')[number % 2]}"
+        samples = 0.1 * np.random.default_rng(number).standard_normal(rate + 777 * number)
+        soundfile.write(path, samples, rate, subtype="PCM_16")
+        made.append(Word(path, text, f"speaker{number % 2}", len(samples) / rate))
+    return made
+
+
+def batches(path: Path) -> list[Batch]:
+    config = DataConfig.model_validate({"batch_seconds": 2.5, "workers": 0})
+    cuts = load_corpora([path])
+    return list(Batches(cuts, config, features=LogMelConfig(), alphabet=ALPHABET, normalizer=NORMALIZER))
+
+
+def manifest(words: list[Word], folder: Path) -> Path:
+    lines = [{"audio_filepath": str(w.path), "text": w.text, "speaker": w.speaker} for w in words]
+    path = folder / "m.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    return path
+
+
+def csv_table(words: list[Word], folder: Path) -> Path:
+    quoted = [w.text.replace('"', '""') for w in words]
+    rows = [f'{w.path},"{text}",{w.speaker}' for w, text in zip(words, quoted, strict=True)]
+    path = folder / "t.csv"
+    path.write_text("\n".join(["audio_filepath,text,speaker", *rows]), encoding="utf-8")
+    return path
+
+
+def tsv_table(words: list[Word], folder: Path) -> Path:
+    rows = [f"{w.speaker}\t{w.text}\t{w.path}\t{w.seconds}\t" for w in words]
+    path = folder / "t.tsv"
+    path.write_text("\n".join(["client_id\tsentence\tpath\tduration\toffset", *rows]), encoding="utf-8")
+    return path
+
+
+def kaldi(words: list[Word], folder: Path) -> Path:
+    for name, value in (("wav.scp", "path"), ("text", "text"), ("utt2spk", "speaker")):
+        lines = [f"utt-{number} {getattr(w, value)}" for number, w in enumerate(words)]
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def kaldi_segments(words: list[Word], folder: Path) -> Path:
+    """The words one after another in two recordings, by rate; a segment for each."""
+    scp, segments, texts = [], [], []
+    for rate in (16000, 8000):
+        samples, start = [], 0.0
+        for number, word in enumerate(words):
+            if (sound := soundfile.read(word.path, dtype="int16"))[1] == rate:
+                samples.append(sound[0])
+                end = start + word.seconds
+                segments.append(f"utt-{number} rec{rate} {start:.9f} {end:.9f}")
+                start = end
+        soundfile.write(folder / f"rec{rate}.flac", np.concatenate(samples), rate)
+        scp.append(f"rec{rate} rec{rate}.flac")
+    texts = [f"utt-{number}\t{w.text}" for number, w in enumerate(words)]
+    for name, lines in (("wav.scp", scp), ("segments", segments), ("text", texts)):
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def sound_folder(ending: str) -> Callable[[list[Word], Path], Path]:
+    def write(words: list[Word], folder: Path) -> Path:
+        for word in words:
+            shutil.copy(word.path, folder)
+            (folder / word.path.name).with_suffix(ending).write_text(f"{word.text}\n", encoding="utf-8")
+        return folder
+
+    return write
+
+
+def librispeech_folder(words: list[Word], folder: Path) -> Path:
+    chapter = folder / "61" / "7"
+    chapter.mkdir(parents=True)
+    lines = []
+    for number, word in enumerate(words):
+        shutil.copy(word.path, chapter / f"61-7-{number:04}{word.path.suffix}")
+        lines.append(f"61-7-{number:04} {word.text}")
+    (chapter / "61-7.trans.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def lhotse_cuts(words: list[Word]) -> CutSet:
+    cuts = []
+    for word in words:
+        cut = Recording.from_file(word.path).to_cut()
+        cut.supervisions = [SupervisionSegment(cut.id, cut.id, 0.0, cut.duration, text=word.text)]
+        cuts.append(cut)
+    return CutSet.from_cuts(cuts)
+
+
+def cutset(words: list[Word], folder: Path) -> Path:
+    lhotse_cuts(words).to_file(folder / "c.jsonl.gz")
+    return folder / "c.jsonl.gz"
+
+
+def shar(words: list[Word], folder: Path) -> Path:
+    lhotse_cuts(words).to_shar(folder, fields={"recording": "flac"}, shard_size=2)
+    return folder
+
+
+def shar_without_sound(words: list[Word], folder: Path) -> Path:
+    lhotse_cuts(words).to_shar(folder, fields={}, shard_size=2, warn_unused_fields=False)
+    return folder
+
+
+def dataset(words: list[Word], folder: Path) -> Path:
+    """Sound embedded, as `save_to_disk` does by itself."""
+    datasets = pytest.importorskip("datasets", reason="the extra `huggingface` is not installed")
+    columns = {"audio": [str(w.path) for w in words], "sentence": [w.text for w in words]}
+    columns["speaker_id"] = [number % 2 for number, _ in enumerate(words)]
+    made = datasets.Dataset.from_dict(columns).cast_column("audio", datasets.Audio(decode=False))
+    made.save_to_disk(str(folder / "d"))
+    return folder / "d"
+
+
+def dataset_of_paths(words: list[Word], folder: Path) -> Path:
+    """Paths alone, as a dataset holds them that was saved without its sound."""
+    datasets = pytest.importorskip("datasets", reason="the extra `huggingface` is not installed")
+    values: dict[str, Any] = {"sound": [{"bytes": None, "path": str(w.path)} for w in words]}
+    values["text"] = [w.text for w in words]
+    sound = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
+    features = datasets.Features({"sound": sound, "text": datasets.Value("string")})
+    datasets.Dataset.from_dict(values, features=features).save_to_disk(str(folder / "d"))
+    info = json.loads((folder / "d" / "dataset_info.json").read_text())
+    info["features"]["sound"] = {"_type": "Audio"}
+    (folder / "d" / "dataset_info.json").write_text(json.dumps(info))
+    return folder / "d"
+
+
+FORMS = {
+    "csv": csv_table,
+    "tsv": tsv_table,
+    "kaldi": kaldi,
+    "kaldi with segments": kaldi_segments,
+    "folder with txt": sound_folder(".txt"),
+    "folder with lab": sound_folder(".lab"),
+    "folder like librispeech": librispeech_folder,
+    "cutset": cutset,
+    "shar": shar,
+    "shar without sound": shar_without_sound,
+    "dataset": dataset,
+    "dataset of paths": dataset_of_paths,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_batches(form: str, words: list[Word], tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    expected = batches(manifest(words, tmp_path))
+    found = batches(FORMS[form](words, tmp_path / "other"))
+    assert len(expected) > 1
+    for one, other in zip(found, expected, strict=True):
+        assert not one.problems
+        assert one.texts == other.texts
+        for name in ("inputs", "lengths", "tokens", "token_lengths"):
+            torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "kaldi", "dataset", "folder like librispeech"])
+def test_speakers_are_kept(form: str, words: list[Word], tmp_path: Path) -> None:
+    cuts = load_corpus(FORMS[form](words, tmp_path))
+    expected = {
+        "dataset": [str(number % 2) for number, _ in enumerate(words)],
+        "folder like librispeech": ["61"] * len(words),
+    }.get(form, [w.speaker for w in words])
+    assert [cut.supervisions[0].speaker for cut in cuts] == expected
+
+
+@pytest.mark.parametrize("form", ["shar", "dataset"])
+def test_embedded_sound_stays_where_it_is_and_travels_to_workers(
+    form: str, words: list[Word], tmp_path: Path
+) -> None:
+    cuts = load_corpus(FORMS[form](words, tmp_path))
+    assert all(is_embedded(cut.recording.sources[0]) for cut in cuts)
+    config = DataConfig.model_validate({"batch_seconds": 2.5, "workers": 1})
+    read = Batches(cuts, config, features=LogMelConfig(), alphabet=ALPHABET, normalizer=NORMALIZER)
+    assert sum(len(batch.ids) for batch in read) == len(words)
+
+
+def test_embedded_sound_that_has_gone_is_named(words: list[Word], tmp_path: Path) -> None:
+    cut = load_corpus(shar(words, tmp_path))[0]
+    shutil.rmtree(tmp_path)
+    with pytest.raises(AudioError, match=r"recording.000000.tar cannot be read .*load the corpus again"):
+        read_sound(cut, 16000)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("words.txt", b"one", "is not a corpus that is known"),
+        ("t.csv", b"", "line 1: no column names the sound"),
+        ("t.csv", b"path,text\n", "holds no utterance"),
+        ("wav.scp", b"", "is not a corpus that is known"),
+    ],
+)
+def test_what_is_no_corpus_is_named(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CorpusError, match=reason) as caught:
+        load_corpus(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+
+
+def test_a_cut_is_not_shared_between_two_loads(words: list[Word], tmp_path: Path) -> None:
+    path = csv_table(words, tmp_path)
+    cuts = load_corpora([path, path])
+    assert len({cut.id for cut in cuts}) == 2 * len(words)
+    assert all(isinstance(cut, MonoCut) for cut in cuts)

@@ -1,0 +1,99 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from asr_seq2seq.corpora import load_corpus
+from asr_seq2seq.errors import CorpusError
+
+
+@pytest.fixture
+def folder(tmp_path: Path, write_wav: Callable[..., Path]) -> Path:
+    """A folder with a.wav and sound/b.wav, one second each."""
+    write_wav(tmp_path / "a.wav", 1.0)
+    write_wav(tmp_path / "sound" / "b.wav", 1.0, seed=1)
+    return tmp_path
+
+
+def table(folder: Path, *lines: str, name: str = "t.csv") -> Path:
+    (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder / name
+
+
+@pytest.mark.parametrize("sound", ["audio_filepath", "path", "file", "wav"])
+@pytest.mark.parametrize("text", ["text", "sentence", "transcript", "transcription"])
+def test_the_names_of_columns(folder: Path, sound: str, text: str) -> None:
+    [cut] = load_corpus(table(folder, f"{text},{sound}", "one,sound/b.wav"))
+    assert cut.supervisions[0].text == "one"
+    assert cut.recording.sources[0].source == str(folder / "sound" / "b.wav")
+
+
+def test_every_column_has_its_use(folder: Path) -> None:
+    path = table(
+        folder,
+        "id,path,text,speaker,offset,duration,accent,take",
+        'u1,a.wav,"one, two",ann,0.25,0.5,scots,',
+        ",a.wav,three,,,,,2",
+    )
+    first, second = load_corpus(path)
+    assert (first.id, first.start, first.duration) == ("u1", 0.25, 0.5)
+    assert first.supervisions[0].text == "one, two"
+    assert first.supervisions[0].speaker == "ann"
+    assert first.custom == {"accent": "scots"}
+    assert (second.start, second.duration, second.custom) == (0.0, 1.0, {"take": "2"})
+    assert second.supervisions[0].speaker is None
+
+
+def test_quotes_are_characters_in_a_table_of_tabs(folder: Path) -> None:
+    [cut] = load_corpus(table(folder, "path\ttext", 'a.wav\t"one" said "ann', name="t.tsv"))
+    assert cut.supervisions[0].text == '"one" said "ann'
+
+
+def test_a_quoted_line_end_and_a_byte_order_mark(folder: Path) -> None:
+    (folder / "t.csv").write_text('path,text\r\na.wav,"one\ntwo"\r\n', encoding="utf-8-sig", newline="")
+    [cut] = load_corpus(folder / "t.csv")
+    assert cut.supervisions[0].text == "one\ntwo"
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "reason"),
+    [
+        ("file_name,text", "a.wav,one", "line 1: no column names the sound; .*there is: file_name, text"),
+        ("path;text", "a.wav;one", "line 1: no column names the sound"),
+        ("path,words", "a.wav,one", "line 1: no column holds the text"),
+        ("path,wav,text", "a.wav,a.wav,one", "line 1: the columns path and wav mean the same"),
+        ("path,text,sentence", "a.wav,one,one", "line 1: the columns text and sentence mean the same"),
+        ("path,text", "a.wav,one, two", "line 3: has not as many fields as the header"),
+        ("path,text", "a.wav", "line 3: has not as many fields as the header"),
+        ("path,text", "none.wav,one", "line 3: there is no file .*none.wav; mend the column `path`"),
+        ("path,text", ",one", "line 3: there is no file"),
+        ("path,text", 'a.wav,"one', "line 3: .*mend its quotes"),
+        ("path,text,duration", "a.wav,one,long", "line 3: the duration must be a number of seconds"),
+        ("path,text,duration", "a.wav,one,nan", "line 3: the duration must be a number of seconds"),
+        ("path,text,duration", "a.wav,one,0", "line 3: lasts 0 s"),
+        ("path,text,offset", "a.wav,one,-1", "line 3: the offset must be a number of seconds"),
+        ("path,text,offset", "a.wav,one,1.5", "line 3: begins at 1.5 s, beyond the end of .*a.wav"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(folder: Path, header: str, line: str, reason: str) -> None:
+    fine = ",".join(
+        {"path": "a.wav", "wav": "a.wav", "text": "one", "sentence": "one"}.get(name, "")
+        for name in header.split(",")
+    )
+    path = table(folder, header, fine, line)
+    with pytest.raises(CorpusError, match=reason) as caught:
+        load_corpus(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_of_other_bytes_is_named(folder: Path) -> None:
+    (folder / "t.csv").write_bytes(b"path,text\na.wav,\xff\xfe\n")
+    with pytest.raises(CorpusError, match=r"t.csv: is not UTF-8 text"):
+        load_corpus(folder / "t.csv")
+
+
+def test_a_file_that_is_no_sound_is_named(folder: Path) -> None:
+    (folder / "c.wav").write_bytes(b"no sound")
+    with pytest.raises(CorpusError, match=r"t.csv, line 2: .*c.wav"):
+        load_corpus(table(folder, "path,text", "c.wav,one"))
