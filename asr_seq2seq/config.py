@@ -286,7 +286,10 @@ class SearchConfig(_Settings):
     coverage_weight: float = Field(
         0.0, ge=0, description="added for each encoded frame that attention has looked at"
     )
-    length_reward: float = Field(0.0, description="added for each character")
+    length_reward: float | None = Field(
+        None,
+        description="added for each character; what the language model takes from one on average if empty",
+    )
     temperature: float = Field(1.0, gt=0, description="the decoder's logits are divided by it")
     tokens_per_frame: float | None = Field(
         None, gt=0, description="longest output, characters per encoded frame; training finds it if empty"

@@ -77,7 +77,7 @@ def decode(
 
 def _candidate(one: Hypothesis, alphabet: Alphabet) -> Candidate:
     text = alphabet.decode(one.tokens).strip()
-    return Candidate(text, one.score, one.decoder, one.length, one.ctc, one.lm, one.coverage)
+    return Candidate(text, one.score, one.decoder, one.length, one.ctc, one.lm, one.coverage, one.reward)
 
 
 def evaluate(

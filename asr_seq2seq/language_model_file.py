@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,4 +51,5 @@ def load_text_scorer(path: Path, alphabet: Alphabet, device: torch.device | str 
     if path.suffix in WORD_NGRAM_SUFFIXES:
         return WordNgramScorer(path, alphabet, device)
     own = load_language_model(path, device)
-    return LanguageModelScorer(own.model, own.alphabet, alphabet)
+    perplexity = own.provenance.get("dev_perplexity", 1.0)
+    return LanguageModelScorer(own.model, own.alphabet, alphabet, math.log(max(1.0, float(perplexity))))

@@ -351,7 +351,8 @@ def test_a_language_model_is_trained_and_joins_an_evaluation(run: Run, model: Pa
     line = json.loads((tmp_path / "h.jsonl").read_text())
     assert len(line["n_best"]) == 3
     for one in line["n_best"]:
-        assert one["score"] == pytest.approx(0.7 * one["decoder"] + 0.3 * one["ctc"] + 0.5 * one["lm"])
+        parts = 0.7 * one["decoder"] + 0.3 * one["ctc"] + 0.5 * one["lm"] + one["reward"]
+        assert one["score"] == pytest.approx(parts)
     assert (line["n_best"][0]["text"], line["n_best"][0]["score"]) == (line["hypothesis"], line["score"])
     code, _, _ = run(*arguments, *with_texts)
     assert "lm" not in json.loads((tmp_path / "h.jsonl").read_text())["n_best"][0]

@@ -15,7 +15,7 @@ class Candidate:
     """One of the best texts of an utterance, its score, and what that is the weighted sum of.
 
     ``decoder``, ``ctc`` and ``lm`` are log probabilities of the whole text, ``length`` the number of
-    characters that the length reward counts, ``coverage`` that of frames that attention has covered.
+    characters and ``reward`` what they earn, ``coverage`` that of frames that attention has covered.
     """
 
     text: str
@@ -25,6 +25,7 @@ class Candidate:
     ctc: float | None = None
     lm: float | None = None
     coverage: float | None = None
+    reward: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def _parse(content: str) -> HypothesisLine:
 _Record = TypeVar("_Record", HypothesisLine, Candidate)
 # What JSON type a value has; it is a text where it is not named here.
 _NUMBER: tuple[tuple[type, ...], str] = ((int, float), "a number")
-_TYPES = dict.fromkeys(("score", "duration", "decoder", "length", "ctc", "lm", "coverage"), _NUMBER)
+_TYPES = dict.fromkeys(("score", "duration", "decoder", "length", "ctc", "lm", "coverage", "reward"), _NUMBER)
 _TYPES |= dict.fromkeys(("n_best", "confidences"), ((list,), "a list"))
 
 

@@ -39,7 +39,8 @@ def search(
     The score of a text y is (1 - w) log p_decoder(y) + w log p_ctc(y) + v log p_lm(y) + c coverage(y)
     + reward * len(y), w the weight of CTC (Watanabe et al. 2017, section II-C), v that of a language
     model (Gulcehre et al. 2015, section 4.1), c that of the number of frames that attention has
-    covered (Chorowski and Jaitly 2017); prefixes are scored alike.
+    covered (Chorowski and Jaitly 2017); prefixes are scored alike. A language model makes every text
+    pay for its length; the reward that is not set pays back what it takes on average.
     """
     beam = config.beam_size
     device, batch = encoded.encoded.device, len(encoded.lengths)
@@ -59,6 +60,9 @@ def search(
     covers = config.coverage_weight > 0 and state.memory is not None
     if covers:
         shares["coverage"] = config.coverage_weight
+    reward = config.length_reward
+    if reward is None:
+        reward = shares.get("lm", 0.0) * (lm.cost if lm is not None else 0.0)
     weights = torch.tensor(list(shares.values()), dtype=dtype, device=device)  # (P,)
     limits = length_limits(encoded.lengths, config.tokens_per_frame)
     longest = int(limits.max())
@@ -85,8 +89,8 @@ def search(
             covered = (looked > _LOOKED_AT).sum(-1).to(dtype)  # (B, K)
             joined.append(covered[..., None].expand_as(grown))
         parts = torch.stack((grown, *joined))  # (P, B, K, V)
-        total = torch.tensordot(weights, parts, 1) + config.length_reward * (step + 1)
-        total[..., END] -= config.length_reward
+        total = torch.tensordot(weights, parts, 1) + reward * (step + 1)
+        total[..., END] -= reward
         total[..., [PADDING, START, UNKNOWN]] = float("-inf")
         sure = total.log_softmax(-1)  # what hypotheses have in common, their past, falls out
         must_end = (step >= limits)[:, None, None] & (torch.arange(total.shape[2], device=device) != END)
@@ -112,7 +116,7 @@ def search(
 
         opened = ~ended & scores.isfinite()
         # No text that begins with an open hypothesis can score more than this.
-        gain = max(config.length_reward, 0.0) * (limits - step - 1).clamp_min(0)[:, None]
+        gain = max(reward, 0.0) * (limits - step - 1).clamp_min(0)[:, None]
         if covers:
             gain = gain + config.coverage_weight * (encoded.lengths[:, None] - parts[-1])
         hope = (scores + gain).masked_fill(~opened, float("-inf")).amax(1)  # (B,)
@@ -124,10 +128,12 @@ def search(
         if covers:
             looked = looked.gather(1, parents[..., None].expand(-1, -1, looked.shape[2]))
         states = [scorer.advance(old, parents, tokens) for scorer, old in zip(scorers, states, strict=True)]
-    return _collect(done_parts, done_texts, done_chosen, list(shares))
+    return _collect(done_parts, done_texts, done_chosen, list(shares), reward)
 
 
-def _collect(numbers: Tensor, texts: Tensor, chosen: Tensor, names: list[str]) -> list[list[Hypothesis]]:
+def _collect(
+    numbers: Tensor, texts: Tensor, chosen: Tensor, names: list[str], reward: float
+) -> list[list[Hypothesis]]:
     results = []
     for rows, row_texts, row_chosen in zip(
         numbers.permute(1, 2, 0).tolist(), texts.tolist(), chosen.tolist(), strict=True
@@ -138,6 +144,7 @@ def _collect(numbers: Tensor, texts: Tensor, chosen: Tensor, names: list[str]) -
                     tuple(text[: int(length)]),
                     score,
                     **dict(zip(names, parts, strict=True)),
+                    reward=reward * int(length),
                     chosen=tuple(choices[: int(length) + 1]),
                 )
                 for (score, length, *parts), text, choices in zip(rows, row_texts, row_chosen, strict=True)

@@ -11,7 +11,7 @@ class Hypothesis:
 
     `score` is what the search maximised: the weighted sum of `decoder`, `ctc` and `lm` (natural
     log-probabilities of the whole text, end symbol included), `coverage` (encoded frames that
-    attention has looked at; each is None where it had no part) and the reward of its length.
+    attention has looked at; each is None where it had no part), plus the `reward` of its length.
     `chosen` tells how sure each choice was, the end symbol last: its log-probability among all
     symbols that could have stood there, by all that is joined.
     """
@@ -22,6 +22,7 @@ class Hypothesis:
     ctc: float | None = None
     lm: float | None = None
     coverage: float | None = None
+    reward: float = 0.0
     chosen: tuple[float, ...] = ()
 
     @property

@@ -29,7 +29,12 @@ class Scorer(Protocol):
 
 
 class TextScorer(Scorer, Protocol):
-    """A scorer that hears no sound, so that one serves every batch."""
+    """A scorer that hears no sound, so that one serves every batch.
+
+    `cost` is what a character costs on average, -log p, on text it had not seen; 0 where not known.
+    """
+
+    cost: float
 
     def start(self, batch: int) -> Any:
         """The empty text, K = 1, of each utterance."""
@@ -146,9 +151,10 @@ class LanguageModelScorer:
     What its alphabet lacks scores as its unknown symbol.
     """
 
-    def __init__(self, model: LanguageModel, own: Alphabet, alphabet: Alphabet) -> None:
+    def __init__(self, model: LanguageModel, own: Alphabet, alphabet: Alphabet, cost: float = 0.0) -> None:
         """`own` is the language model's alphabet, `alphabet` the one of the decoder."""
         self.model = model
+        self.cost = cost
         characters = [own.encode(character)[0] for character in alphabet.characters]
         self.ids = torch.tensor([*range(FIRST_CHARACTER), *characters], device=model.output.weight.device)
 

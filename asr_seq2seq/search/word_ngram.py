@@ -39,6 +39,7 @@ class WordNgramScorer:
                 f"{path}: word n-gram models need kenlm; install it with pip install 'asr_seq2seq[kenlm]'"
             ) from None
         self.alphabet = alphabet
+        self.cost = 0.0  # an n-gram file does not tell
         self.device = device
         self.space = alphabet.space
         self.new_state = kenlm.State

@@ -461,3 +461,17 @@ def test_a_batch_with_coverage_gives_what_each_utterance_gives_alone(
         assert [one.tokens for one in alone] == [one.tokens for one in together]
         assert alone[0].coverage == together[0].coverage
         assert alone[0].chosen == pytest.approx(together[0].chosen, abs=1e-4)
+
+
+def test_what_a_language_model_takes_from_a_character_is_paid_back(
+    make_model: Make, make_sounds: Make, make_language_model: Make
+) -> None:
+    model, lm = make_model(vocabulary=9), make_language_model(LM_CHARACTERS)
+    encoded = encode(model, make_sounds(2400))
+    scorer = LanguageModelScorer(lm.model, lm.alphabet, SPELLED, cost=1.7)
+    one, *_ = search(model, encoded, SearchConfig(lm_weight=0.6), scorer)[0]
+    assert one.reward == pytest.approx(0.6 * 1.7 * one.length)
+    (other, *_) = search(model, encoded, SearchConfig(lm_weight=0.6, length_reward=0.6 * 1.7), scorer)[0]
+    assert (one.tokens, one.score) == (other.tokens, other.score)
+    (plain, *_) = search(model, encoded, SearchConfig())[0]
+    assert plain.reward == 0
