@@ -5,19 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import torch
 from lhotse import CutSet
+from torch import Tensor
 
-from asr_seq2seq.batching import Batch, Batches
+from asr_seq2seq.batching import Batch, Batches, pad
 from asr_seq2seq.calibration import expected_calibration_error, fit_temperature, soften, word_confidences
-from asr_seq2seq.config import SearchConfig
+from asr_seq2seq.config import LogMelConfig, SearchConfig
 from asr_seq2seq.errors import ConfigError, CorpusError
 from asr_seq2seq.model_file import ModelFile
 from asr_seq2seq.scoring.hypotheses import Candidate, HypothesisLine
 from asr_seq2seq.scoring.wer import Score, correct_words, score
 from asr_seq2seq.search import Hypothesis, search
 from asr_seq2seq.search.scorers import TextScorer
+from asr_seq2seq.segmentation import split
 from asr_seq2seq.text import Alphabet, Normalizer
 
 
@@ -45,34 +48,52 @@ def decode(
 ) -> Iterable[list[HypothesisLine]]:
     """For each batch its best hypotheses; the references are the batch's normalised texts.
 
-    Each line holds the `n_best` best texts with the parts of their scores.
+    Each line holds the `n_best` best texts with the parts of their scores. An utterance that is longer
+    than the model knows is cut at pauses as `transcribe` does, and then has no n-best texts.
 
     Raises CorpusError for an utterance that cannot be read: a score must not pass over it.
     """
-    device = next(recogniser.model.parameters()).device
-    recogniser.model.eval()
+    model, alphabet = recogniser.model, recogniser.alphabet
+    device = next(model.parameters()).device
+    model.eval()
     for batch in batches:
         if batch.problems:
             raise CorpusError(f"{batch.problems[0]}; mend the corpus or take the utterance out")
-        batch = batch.to(device)
+        pieces = [_pieces(recogniser, row[:n]) for row, n in zip(batch.inputs, batch.lengths, strict=True)]
+        inputs, lengths = pad([piece for of_one in pieces for piece in of_one])
         with torch.inference_mode():
-            encoded = recogniser.model.encode(batch.inputs, batch.lengths)
-        found = search(recogniser.model, encoded, config, lm)
+            encoded = model.encode(inputs.to(device), lengths.to(device))
+        found = iter(search(model, encoded, config, lm))
         seconds = (batch.lengths / recogniser.config.features.rate).tolist()
-        yield [
-            HypothesisLine(
-                id=name,
-                reference=text,
-                hypothesis=recogniser.alphabet.decode(best[0].tokens).strip(),
-                score=best[0].score,
-                duration=duration,
-                n_best=tuple(_candidate(one, recogniser.alphabet) for one in best[:n_best]),
-                confidences=tuple(
-                    word_confidences(best[0], recogniser.alphabet.space, config.confidence_temperature)
-                ),
+        lines = []
+        for name, text, of_one, duration in zip(batch.ids, batch.texts, pieces, seconds, strict=True):
+            best = [next(found) for _ in of_one]
+            texts = [alphabet.decode(texts[0].tokens).strip() for texts in best]
+            sure = [
+                word_confidences(texts[0], alphabet.space, config.confidence_temperature) for texts in best
+            ]
+            kept = best[0][:n_best] if len(best) == 1 else []
+            lines.append(
+                HypothesisLine(
+                    id=name,
+                    reference=text,
+                    hypothesis=" ".join(filter(None, texts)),
+                    score=sum(texts[0].score for texts in best),
+                    duration=duration,
+                    n_best=tuple(_candidate(one, alphabet) for one in kept),
+                    confidences=tuple(chain.from_iterable(sure)),
+                )
             )
-            for name, text, best, duration in zip(batch.ids, batch.texts, found, seconds, strict=True)
-        ]
+        yield lines
+
+
+def _pieces(recogniser: ModelFile, inputs: Tensor) -> list[Tensor]:
+    """What the model can take of an utterance: sound longer than it knows is cut at pauses."""
+    features = recogniser.config.features
+    if not isinstance(features, LogMelConfig) or len(inputs) <= recogniser.longest_seconds * features.rate:
+        return [inputs]
+    pieces = split([inputs], features.sample_rate, recogniser.longest_seconds)
+    return [piece for _, piece in pieces] or [inputs]
 
 
 def _candidate(one: Hypothesis, alphabet: Alphabet) -> Candidate:

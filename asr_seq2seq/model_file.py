@@ -53,6 +53,11 @@ class ModelFile:
             raise ConfigError("this model has no attention, so that coverage_weight must be 0 or left out")
         return self.config.search.changed(**given)
 
+    @property
+    def longest_seconds(self) -> float:
+        """The longest sound that it has heard in training; a longer one is better cut into pieces."""
+        return float(self.provenance.get("longest_seconds", self.config.data.max_seconds))
+
     def with_search(self, **settings: Any) -> ModelFile:
         """The same recogniser with these search settings as its own."""
         search = self.config.search.changed(**settings)

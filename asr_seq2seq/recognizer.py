@@ -84,9 +84,7 @@ class Recognizer:
                 "this model hears features of another program and no sound; evaluate it on a corpus of them"
             )
         self._rate = features.sample_rate
-        # A longer sound is cut into pieces: the model has heard none so long in training.
-        known = model_file.provenance.get("longest_seconds", model_file.config.data.max_seconds)
-        self.longest_seconds = float(known)
+        self.longest_seconds = model_file.longest_seconds
 
     @classmethod
     def load(

@@ -91,6 +91,18 @@ def test_files_in_a_folder(run: Run, model: Path, tmp_path: Path) -> None:
     assert names == ["one.json", "one.txt", "two.json", "two.txt"]
 
 
+def test_attention_is_written_beside_the_rest(run: Run, model: Path, tmp_path: Path) -> None:
+    one = _sound(tmp_path / "one.wav", _noise())
+    settings = ["--coverage-weight", 0.1, "--length-reward", 0.5, "--temperature", 1.5]
+    code, _, _ = run("transcribe", one, "--model", model, "-o", tmp_path / "out", "--attention", *settings)
+    assert code == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one.attention.npz", "one.txt"]
+    code, _, err = run("transcribe", one, "--model", model, "--attention")
+    assert code == 2 and "--attention needs a folder" in err
+    code, _, err = run("transcribe", one, "--model", model, "--vad", "magic")
+    assert code == 2 and "energy or silero" in err
+
+
 def test_two_inputs_of_one_name_are_refused(run: Run, model: Path, tmp_path: Path) -> None:
     one, two = _sound(tmp_path / "a.wav", _noise()), _sound(tmp_path / "a.flac", _noise())
     code, _, err = run("transcribe", one, two, "--model", model, "-o", tmp_path / "out")
