@@ -185,7 +185,8 @@ def _be_quiet(worker: int) -> None:
 class Plan(Sampler[Draw]):
     """Which utterances form which batch of an epoch: a function of the corpus, the seed and the epoch.
 
-    `skip` batches at the beginning of the next epoch that is drawn are passed over without being read.
+    `skip` batches at the beginning are passed over without being read. Of several processes, each
+    gets the batches whose numbers leave its `rank` when divided by their `size`.
     """
 
     def __init__(
@@ -196,6 +197,7 @@ class Plan(Sampler[Draw]):
         self.seed = seed
         self.epoch = 0
         self.skip = 0
+        self.rank, self.size = 0, 1
         self.buckets = min(config.buckets, len(cuts) // 4)  # lhotse warns of buckets that are empty
         self.budget: dict[str, Any] = {
             "max_duration": config.batch_seconds,
@@ -219,7 +221,7 @@ class Plan(Sampler[Draw]):
             )
         sampler.set_epoch(self.epoch)
         for number, batch in enumerate(sampler):
-            if number >= self.skip:
+            if number >= self.skip and number % self.size == self.rank:
                 yield Draw(self.epoch, number, batch)
 
 
@@ -246,8 +248,9 @@ class Batches:
         loading: dict[str, Any] = {"num_workers": config.workers, "batch_size": None}
         if config.workers:
             loading |= {"persistent_workers": True, "prefetch_factor": 4, "worker_init_fn": _be_quiet}
+        self.reader = BatchReader(features, alphabet, normalizer, changes, seed)
         self.loader: DataLoader[Batch] = DataLoader(
-            BatchReader(features, alphabet, normalizer, changes, seed),
+            self.reader,
             sampler=self.plan,
             pin_memory=torch.cuda.is_available(),
             **loading,
@@ -255,6 +258,16 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         return iter(self.loader)
+
+    def longest(self) -> Batch:
+        """As many of the longest utterances as a batch holds, read here and now."""
+        seconds, chosen = 0.0, list[Cut]()
+        for cut in sorted(self.plan.cuts, key=lambda cut: -cut.duration):
+            seconds += cut.duration
+            if chosen and seconds > self.plan.budget["max_duration"]:
+                break
+            chosen.append(cut)
+        return self.reader[Draw(0, 0, CutSet.from_cuts(chosen))]
 
 
 def within_limits(cuts: CutSet, config: DataConfig) -> tuple[CutSet, int]:

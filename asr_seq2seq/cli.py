@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -181,6 +182,9 @@ def train(
     config: Annotated[Path, typer.Argument(help="A recipe in YAML; see configs/.")],
     settings: Settings = None,
     run: RunFolder = None,
+    resume: Annotated[
+        str, typer.Option(help="auto: go on with a run that was broken off; never; or the folder of one.")
+    ] = "auto",
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -190,13 +194,38 @@ def train(
     recipe = load_config(config, settings or [])
     from asr_seq2seq.training.loop import train as train_model
 
-    result = train_model(recipe, run or Path("runs") / config.stem, device)
-    if result.interrupted:
-        _stop_interrupted(result.model, result.epoch)
+    if resume not in ("auto", "never"):
+        if run is not None or not (Path(resume) / "state").is_dir():
+            raise ConfigError(f"--resume {resume}: must be auto, never, or the folder of a run without --run")
+        run, resume = Path(resume), "auto"
+    result = train_model(
+        recipe, run or Path("runs") / config.stem, device, "never" if resume == "never" else "auto"
+    )
+    if result.stopped:
+        _stop_interrupted(result.model, result.epoch, result.stopped)
+    if os.environ.get("RANK", "0") != "0":  # of the processes of torchrun only the first reports
+        return
     if as_json:
         _print_json({"model": str(result.model), "epoch": result.epoch, "dev_wer": round(result.dev_wer, 6)})
     else:
         print(result.model)
+
+
+@app.command(epilog="Example:  asr-seq2seq average runs/fsdd --last 5")
+def average(
+    run: Annotated[Path, typer.Argument(help="Folder of a run with training.keep_epochs.")],
+    last: Annotated[int, typer.Option(min=1, help="How many of the last epochs.")] = 5,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Model file; RUN/averaged.safetensors without it.")
+    ] = None,
+) -> None:
+    """Make one model of the last epochs of a run: the mean of their weights."""
+    from asr_seq2seq.model_file import average_models, save_model
+    from asr_seq2seq.training.run_folder import checkpoints
+
+    path = output or run / "averaged.safetensors"
+    save_model(path, average_models(checkpoints(run)[-last:]))
+    print(path)
 
 
 @app.command(epilog="Example:  asr-seq2seq train-lm configs/lm_chars.yaml --set data.train=sentences.txt")
@@ -367,10 +396,10 @@ def _check_lm_weight(language_model: Path | None, lm_weight: float | None) -> No
         raise ConfigError("--lm-weight needs a language model: name one with --language-model")
 
 
-def _stop_interrupted(model: Path, epoch: int) -> NoReturn:
+def _stop_interrupted(model: Path, epoch: int, number: int = signal.SIGINT) -> NoReturn:
     saved = f"; the best model so far is {model}" if epoch else "; no epoch was finished"
     print(f"interrupted{saved}", file=sys.stderr)
-    raise typer.Exit(130)
+    raise typer.Exit(128 + number)
 
 
 def _print_json(value: Any) -> None:

@@ -233,6 +233,9 @@ class TrainingConfig(OptimizationConfig):
         lt=1,
         description="decay per step of the running average of the weights that is kept; 0: none",
     )
+    accumulate: int = Field(1, ge=1, description="batches of each process whose gradients make one step")
+    save_steps: int = Field(500, ge=1, description="steps after which the state of the run is saved")
+    keep_epochs: int = Field(0, ge=0, description="models of so many last epochs are kept, for `average`")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -94,6 +94,30 @@ def load_model(path: str | Path | None = None, device: torch.device | str = "cpu
                 raise ModelFileError("this installation has no bundled model; give a model file with --model")
             return load_model(bundled, device)
     return ModelFile(*read_file(Path(path), FORMAT, validate, Seq2Seq, device))
+
+
+def average_models(paths: Sequence[Path]) -> ModelFile:
+    """The model whose weights are the means of those of several, which one run made.
+
+    Raises ModelFileError where there are none or they differ in shape or alphabet.
+    """
+    if not paths:
+        raise ModelFileError("there are no models to average; train with training.keep_epochs=5, for example")
+    models = [load_model(path) for path in paths]
+    first = models[0]
+    total = {name: torch.zeros_like(tensor, dtype=torch.float64) for name, tensor in _weights(first).items()}
+    for path, one in zip(paths, models, strict=True):
+        if one.alphabet != first.alphabet or one.config.model != first.config.model:
+            raise ModelFileError(f"{path}: is not of the same run as {paths[0]}; average models of one run")
+        for name, tensor in _weights(one).items():
+            total[name] += tensor
+    first.model.load_state_dict({name: (tensor / len(models)).float() for name, tensor in total.items()})
+    provenance = models[-1].provenance | {"averaged": [path.name for path in paths]}
+    return replace(first, provenance=provenance)
+
+
+def _weights(recogniser: ModelFile) -> dict[str, torch.Tensor]:
+    return recogniser.model.state_dict()
 
 
 def write_file(

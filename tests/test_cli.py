@@ -57,7 +57,9 @@ def test_help_imports_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("verb", ["transcribe", "train", "train-lm", "evaluate", "prepare", "inspect"])
+@pytest.mark.parametrize(
+    "verb", ["transcribe", "train", "train-lm", "evaluate", "prepare", "inspect", "average"]
+)
 def test_every_verb_shows_an_example(run: Run, verb: str) -> None:
     code, out, _ = run(verb, "--help")
     assert code == 0

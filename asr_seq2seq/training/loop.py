@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from lhotse import CutSet
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 
-from asr_seq2seq.batching import Batches, hold_out, within_limits
+from asr_seq2seq.batching import Batch, Batches, hold_out, within_limits
 from asr_seq2seq.config import Config, SearchConfig
 from asr_seq2seq.corpora import load_corpora
 from asr_seq2seq.device import pick_device
@@ -25,32 +28,50 @@ from asr_seq2seq.model_file import ModelFile, load_model, save_model
 from asr_seq2seq.progress import console, sound_progress
 from asr_seq2seq.scoring.wer import score
 from asr_seq2seq.text import Alphabet, Normalizer
+from asr_seq2seq.training.checkpoint import Position, restore, save_state, seed_batch
+from asr_seq2seq.training.distributed import Team, join_team
 from asr_seq2seq.training.optim import Schedule, build_optimizer
-from asr_seq2seq.training.run_folder import MODEL, append_metrics, make_run_folder
+from asr_seq2seq.training.run_folder import MODEL, Resume, append_metrics, keep_checkpoint, open_run
+from asr_seq2seq.training.stopping import StopRequest
 
 _LIMIT_MARGIN = 1.2  # a text may be so much denser than the densest of training
 _MOST_SKIPPED = 20  # batches in a row with a loss that is not a number
+# What processes tell each other of a step: sums over characters, and whether one was asked to stop.
+_SHARES = ("loss", "decoder", "ctc", "characters", "seconds", "batches", "stop")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run ends with: the best model's file and its dev figures."""
+    """What a run ends with: the best model's file and its dev figures; `stopped` is 0 or a signal."""
 
     model: Path
     epoch: int
     dev_wer: float
     dev_cer: float
-    interrupted: bool
+    stopped: int = 0
 
 
-def train(config: Config, run: Path, device_name: str = "auto") -> Result:
+def train(config: Config, run: Path, device_name: str = "auto", resume: Resume = "auto") -> Result:
     """Train by `config` and leave a run folder: the best model by dev WER, metrics, the frozen recipe.
 
-    Ctrl-C ends the run with the best model so far in place.
+    A run that was broken off goes on where its state was saved, exactly as if it had not been, unless
+    `resume` is "never". SIGTERM and Ctrl-C save the state and end the run after the step at hand.
+    Under torchrun its processes share the batches.
     """
-    device = pick_device(device_name)
-    torch.manual_seed(config.seed)
+    team, device_name = join_team(device_name)
+    try:
+        return _train(config, run, pick_device(device_name), resume, team)
+    finally:
+        team.close()
+
+
+def _train(config: Config, run: Path, device: torch.device, resume: Resume, team: Team) -> Result:
     settings = config.training
+    torch.manual_seed(config.seed)
+
+    def say(message: str) -> None:
+        if team.leads:
+            console.print(message)
 
     # ---- corpora ----
     if not config.data.train:
@@ -79,7 +100,7 @@ def train(config: Config, run: Path, device_name: str = "auto") -> Result:
     )
     dev_batches = Batches(dev_cuts, config.data, **common)
 
-    make_run_folder(run, config)
+    state = team.from_leader(open_run(run, config, resume) if team.leads else None)
 
     # ---- network ----
     model = Seq2Seq(config, len(alphabet)).to(device)
@@ -87,148 +108,200 @@ def train(config: Config, run: Path, device_name: str = "auto") -> Result:
         densest = _characters_per_frame(train_cuts, normalizer, model.seconds_per_frame)
         search_settings = config.search.changed(tokens_per_frame=round(_LIMIT_MARGIN * densest, 4))
         config = config.model_copy(update={"search": search_settings})
-    if config.features.normalization == "corpus":
+    if config.features.normalization == "corpus" and state is None:
         model.features.set_statistics((batch.inputs, batch.lengths) for batch in train_batches if batch.ids)
     optimizer = build_optimizer(settings, model.parameters())
     schedule = Schedule(settings, optimizer)
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "schedule": schedule}
     average = None
     if settings.average_decay:
         decay = get_ema_multi_avg_fn(settings.average_decay)  # type: ignore[no-untyped-call]
-        average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
+        parts["average"] = average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
+    position = Position() if state is None else restore(state, parts)
     bfloat16 = settings.precision == "bfloat16" or (settings.precision == "auto" and device.type == "cuda")
 
-    board = SummaryWriter(str(run / "tensorboard"))
-    console.print(
+    def learn(batch: Batch) -> tuple[Tensor, int]:
+        """Add the gradient of a batch's loss, summed over characters; [loss, decoder, ctc], characters."""
+        moved = batch.to(device)
+        characters = int(batch.token_lengths.sum()) + len(batch.ids)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            loss: Loss = model(
+                moved.inputs, moved.lengths, moved.tokens, moved.token_lengths, settings.label_smoothing
+            )
+        (loss.total * characters).backward()  # type: ignore[no-untyped-call]
+        return torch.stack((loss.total, loss.decoder, loss.ctc)).detach() * characters, characters
+
+    board = SummaryWriter(str(run / "tensorboard"), purge_step=position.step + 1) if team.leads else None
+    say(
         f"{len(train_cuts):,} utterances ({train_batches.seconds / 3600:.2f} h) to learn from"
         f"{f', {left_out} too short or too long left out' if left_out else ''}; "
         f"{len(dev_cuts):,} ({dev_batches.seconds / 3600:.2f} h) to choose on; {len(alphabet)} symbols; "
         f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} million parameters on {device}"
+        f"{f', {team.size} processes' if team.size > 1 else ''}"
     )
+    if state is not None:
+        say(f"goes on in epoch {position.epoch} after {position.step:,} steps")
+    longest = train_batches.longest()
+    try:
+        model.train()
+        if longest.ids:
+            learn(longest)  # what does not fit into memory should show now
+    except torch.OutOfMemoryError:
+        raise AsrError(
+            f"{run}: the longest batch does not fit into the memory of {device}; lower data.batch_seconds "
+            "or data.max_seconds"
+        ) from None
 
     # ---- epochs ----
-    best: tuple[float, float, float] = (math.inf, math.inf, math.inf)
-    result = Result(run / MODEL, 0, math.inf, math.inf, interrupted=False)
+    group = team.size * settings.accumulate  # batches of one step
+    train_batches.plan.rank = dev_batches.plan.rank = team.rank
+    train_batches.plan.size = dev_batches.plan.size = team.size
     total_seconds = settings.epochs * train_batches.seconds
-    started, skipped, step = time.perf_counter(), 0, 0
+    started, skipped = time.perf_counter() - position.elapsed, 0
     unreadable: set[str] = set()
     search = config.search.model_copy(update={"beam_size": 1})
-    try:
-        with sound_progress() as progress:
-            bar = progress.add_task("epoch 1", total=total_seconds, note="")
-            for epoch in range(1, settings.epochs + 1):
-                model.train()
-                train_batches.plan.epoch = epoch
-                sums = {"loss": 0.0, "decoder": 0.0, "ctc": 0.0}
-                seconds, batches, epoch_started = 0.0, 0, time.perf_counter()
-                for batch in train_batches:
-                    for problem in batch.problems:
-                        if problem not in unreadable:
-                            unreadable.add(problem)
-                            console.print(f"left out: {problem}")
-                    if not batch.ids:
-                        continue
-                    done = min(seconds / train_batches.seconds, 1.0)
+    stopped = 0
+    with StopRequest() as stop, sound_progress() as progress:
+        bar = progress.add_task("", total=total_seconds, note="", visible=team.leads)
+        while position.epoch <= settings.epochs and not stopped:
+            model.train()
+            epoch, sums = position.epoch, defaultdict(float, position.sums)
+            epoch_started, seconds_before = time.perf_counter(), sums["seconds"]
+            train_batches.plan.epoch, train_batches.plan.skip = epoch, position.batches
+            batches = iter(train_batches)
+            while not stopped:
+                mine = list(islice(batches, settings.accumulate))
+                for problem in (problem for batch in mine for problem in batch.problems):
+                    if problem not in unreadable:
+                        unreadable.add(problem)
+                        console.print(f"left out: {problem}")
+                optimizer.zero_grad(set_to_none=True)
+                shares = torch.zeros(len(_SHARES), device=device)
+                for number, batch in enumerate(mine):
+                    if batch.ids:
+                        seed_batch(config.seed, epoch, position.batches + number * team.size + team.rank)
+                        losses, characters = learn(batch)
+                        shares[:3] += losses
+                        shares[3] += characters
+                shares[4:] = torch.tensor([sum(b.seconds for b in mine), len(mine), bool(stop.signal)])
+                share = dict(zip(_SHARES, team.sum(shares).tolist(), strict=True))
+                if not share["batches"]:
+                    break
+                position.batches += group
+                done = min(sums["seconds"] / train_batches.seconds, 1.0)
+                sums["seconds"] += share["seconds"]
+                if share["characters"]:
                     schedule.before_step((epoch - 1 + done) / settings.epochs)
-                    moved = batch.to(device)
-                    with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                        loss: Loss = model(
-                            moved.inputs,
-                            moved.lengths,
-                            moved.tokens,
-                            moved.token_lengths,
-                            settings.label_smoothing,
-                        )
-                    optimizer.zero_grad(set_to_none=True)
-                    loss.total.backward()  # type: ignore[no-untyped-call]
-                    norm = nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
-                    parts = torch.stack((loss.total, loss.decoder, loss.ctc, norm)).tolist()
-                    seconds += batch.seconds
-                    if not all(map(math.isfinite, parts)):
+                    team.sum_gradients(model.parameters(), share["characters"])
+                    norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip))
+                    if math.isfinite(norm) and math.isfinite(share["loss"]):
+                        skipped = 0
+                        optimizer.step()
+                        if average is not None:
+                            average.update_parameters(model)
+                        position.step += 1
+                        for name in ("loss", "decoder", "ctc", "characters"):
+                            sums[name] += share[name]
+                    else:
                         skipped += 1
-                        console.print(f"a batch without a finite loss is left out: {', '.join(batch.ids)}")
+                        names = ", ".join(name for batch in mine for name in batch.ids)
+                        console.print(f"a batch without a finite loss is left out: {names}")
                         if skipped >= _MOST_SKIPPED:
                             raise AsrError(
                                 f"{run}: {skipped} batches in a row had no finite loss; lower "
                                 "training.learning_rate or training.gradient_clip, or mend the data"
                             )
-                        continue
-                    skipped = 0
-                    optimizer.step()
-                    if average is not None:
-                        average.update_parameters(model)
-                    step, batches = step + 1, batches + 1
-                    for name, value in zip(sums, parts, strict=False):
-                        sums[name] += value
                     progress.update(
                         bar,
-                        completed=(epoch - 1) * train_batches.seconds + min(seconds, train_batches.seconds),
+                        completed=min((epoch - 1) * train_batches.seconds + sums["seconds"], total_seconds),
                         description=f"epoch {epoch}",
-                        note=f"loss {parts[0]:.3f}",
+                        note=f"loss {share['loss'] / share['characters']:.3f}",
                     )
+                position.sums, position.elapsed = dict(sums), time.perf_counter() - started
+                if share["stop"]:
+                    stopped = stop.signal or signal.SIGTERM
+                if team.leads and (stopped or position.step % settings.save_steps == 0):
+                    save_state(run, position, parts)
+            if stopped:
+                break
 
-                if not batches:
-                    raise CorpusError(f"{run}: no batch of epoch {epoch} could be learnt from; see above why")
-                trained = time.perf_counter() - epoch_started
-                network = model if average is None else cast(Seq2Seq, average.module)
-                recogniser = ModelFile(network, config, alphabet, normalizer)
-                dev = _dev_figures(recogniser, dev_batches, search, device)
-                schedule.after_epoch(dev["dev_loss"])
-                figures: dict[str, float] = {
-                    "epoch": epoch,
-                    "step": step,
-                    **{name: value / batches for name, value in sums.items()},
-                    **dev,
-                    "learning_rate": schedule.rate,
-                    "sound_per_second": seconds / trained,
-                    "elapsed_seconds": time.perf_counter() - started,
-                }
+            if not sums["characters"]:
+                raise CorpusError(f"{run}: no batch of epoch {epoch} could be learnt from; see above why")
+            trained = time.perf_counter() - epoch_started
+            network = model if average is None else cast(Seq2Seq, average.module)
+            dev = _dev_figures(
+                ModelFile(network, config, alphabet, normalizer), dev_batches, search, device, team
+            )
+            schedule.after_epoch(dev["dev_loss"])
+            figures: dict[str, float] = {
+                "epoch": epoch,
+                "step": position.step,
+                **{name: sums[name] / sums["characters"] for name in ("loss", "decoder", "ctc")},
+                **dev,
+                "learning_rate": schedule.rate,
+                "sound_per_second": (sums["seconds"] - seconds_before) / trained,
+                "elapsed_seconds": time.perf_counter() - started,
+            }
+            rank = [dev["dev_wer"], dev["dev_cer"], dev["dev_loss"]]
+            better = rank < position.best
+            if better:
+                position.best, position.best_epoch = rank, epoch
+            position.epoch, position.batches, position.sums = epoch + 1, 0, {}
+            position.elapsed = time.perf_counter() - started
+            if team.leads:
+                provenance = _provenance(config, figures, train_cuts, train_batches.seconds)
+                recogniser = ModelFile(network, config, alphabet, normalizer, provenance)
+                if better:
+                    save_model(run / MODEL, recogniser)
+                keep_checkpoint(run, recogniser, epoch, settings.keep_epochs)
                 append_metrics(run, figures)
                 for name, value in figures.items():
-                    board.add_scalar(name, value, step)
-                rank = (dev["dev_wer"], dev["dev_cer"], dev["dev_loss"])
-                better = rank < best
-                if better:
-                    provenance = _provenance(config, figures, train_cuts, train_batches.seconds)
-                    save_model(run / MODEL, ModelFile(network, config, alphabet, normalizer, provenance))
-                    best = rank
-                    result = Result(run / MODEL, epoch, dev["dev_wer"], dev["dev_cer"], interrupted=False)
-                progress.console.print(
-                    f"epoch {epoch:3d}  loss {figures['loss']:.4f}  dev loss {dev['dev_loss']:.4f}  "
-                    f"WER {dev['dev_wer']:7.2%}  CER {dev['dev_cer']:7.2%}  "
-                    f"{figures['sound_per_second']:,.0f} s of sound/s  "
-                    f"{figures['elapsed_seconds']:.0f} s{'  best' if better else ''}"
-                )
-    except KeyboardInterrupt:
-        result = replace(result, interrupted=True)
-    finally:
+                    assert board is not None
+                    board.add_scalar(name, value, position.step)
+                save_state(run, position, parts)
+            say(
+                f"epoch {epoch:3d}  loss {figures['loss']:.4f}  dev loss {dev['dev_loss']:.4f}  "
+                f"WER {dev['dev_wer']:7.2%}  CER {dev['dev_cer']:7.2%}  "
+                f"{figures['sound_per_second']:,.0f} s of sound/s  "
+                f"{figures['elapsed_seconds']:.0f} s{'  best' if better else ''}"
+            )
+    if board is not None:
         board.close()
-    if result.epoch and not result.interrupted:
-        best_model = load_model(result.model, device)
-        temperature, before, after = calibrate(best_model, dev_batches, best_model.config.search)
-        save_model(result.model, best_model.with_search(confidence_temperature=temperature))
-        console.print(
-            f"confidence of words on dev: {before:.2%} off on average, {after:.2%} with temperature "
-            f"{temperature:.2f}"
-        )
-    return result
+    if team.leads and not stopped and position.best_epoch:
+        dev_batches.plan.rank, dev_batches.plan.size = 0, 1
+        say(_calibrate(run / MODEL, dev_batches, device))
+    return Result(run / MODEL, position.best_epoch, position.best[0], position.best[1], stopped)
+
+
+def _calibrate(path: Path, batches: Batches, device: torch.device) -> str:
+    """Fit the confidence of words and store it in the model file; what to say of it."""
+    recogniser = load_model(path, device)
+    temperature, before, after = calibrate(recogniser, batches, recogniser.config.search)
+    save_model(path, recogniser.with_search(confidence_temperature=temperature))
+    return (
+        f"confidence of words on dev: {before:.2%} off on average, {after:.2%} with temperature "
+        f"{temperature:.2f}"
+    )
 
 
 @torch.no_grad()
 def _dev_figures(
-    recogniser: ModelFile, batches: Batches, search: SearchConfig, device: torch.device
+    recogniser: ModelFile, batches: Batches, search: SearchConfig, device: torch.device, team: Team
 ) -> dict[str, float]:
-    """Teacher-forced loss, and WER and CER of greedy decoding, on the dev utterances."""
-    losses, count, references, hypotheses = 0.0, 0, [], []
+    """Teacher-forced loss, and WER and CER of greedy decoding, on the dev utterances of all processes."""
+    losses = torch.zeros(2, device=device)  # and characters
+    references, hypotheses = [], []
     for batch in batches:
         (lines,) = decode(recogniser, [batch], search)
         moved = batch.to(device)
         loss = recogniser.model(moved.inputs, moved.lengths, moved.tokens, moved.token_lengths, 0.0)
         characters = int(batch.token_lengths.sum()) + len(batch.ids)
-        losses, count = losses + float(loss.total) * characters, count + characters
+        losses += torch.stack((loss.total * characters, torch.tensor(float(characters), device=device)))
         references += [line.reference for line in lines]
         hypotheses += [line.hypothesis for line in lines]
-    found = score(references, hypotheses, recogniser.normalizer)
-    return {"dev_loss": losses / count, "dev_wer": found.wer, "dev_cer": found.cer}
+    total, count = team.sum(losses).tolist()
+    found = score(team.gather(references), team.gather(hypotheses), recogniser.normalizer)
+    return {"dev_loss": total / count, "dev_wer": found.wer, "dev_cer": found.cer}
 
 
 def _characters_per_frame(cuts: CutSet, normalizer: Normalizer, seconds_per_frame: float) -> float:

@@ -41,6 +41,16 @@ class Schedule:
         """The learning rate of the last step."""
         return float(self.optimizer.param_groups[0]["lr"])
 
+    def state_dict(self) -> dict[str, float]:
+        """What it has seen so far, for going on later."""
+        names = ("steps", "plateau_scale", "best", "epochs_without_better")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Take up what `state_dict` gave."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
     def before_step(self, progress: float) -> None:
         """Set the rate; `progress` is the part of the run that is done, 0 to 1."""
         self.steps += 1

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, Literal
 
-from asr_seq2seq.config import Config, LanguageModelConfig, to_yaml
+from asr_seq2seq.config import Config, LanguageModelConfig, load_config, to_yaml
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.files import atomic_write, output_error
+from asr_seq2seq.model_file import ModelFile, save_model
+from asr_seq2seq.training.checkpoint import load_state
 
 MODEL = "model.safetensors"
 METRICS = "metrics.jsonl"
+CHECKPOINTS = "checkpoints"
+Resume = Literal["auto", "never"]
 
 
 def make_run_folder(run: Path, config: Config | LanguageModelConfig) -> None:
@@ -27,6 +32,53 @@ def make_run_folder(run: Path, config: Config | LanguageModelConfig) -> None:
         ) from None
     with atomic_write(run / "config.yaml") as file:
         file.write(to_yaml(config))
+
+
+def open_run(run: Path, config: Config, resume: Resume) -> dict[str, Any] | None:
+    """Make the folder of a run; or, unless `resume` is "never", the state that one there goes on from.
+
+    Raises ConfigError if a run is there that may not or cannot go on, or that had other settings.
+    """
+    state = None if resume == "never" else load_state(run)
+    if state is None:
+        make_run_folder(run, config)
+        return None
+    frozen = load_config(run / "config.yaml")
+    if frozen != config:
+        key, was, now = next(_differences(frozen.model_dump(), config.model_dump()))
+        raise ConfigError(
+            f"{run}: the run there had {key}={was!r} and not {now!r}; go on with its own settings "
+            f"({run / 'config.yaml'}), or give another folder with --run"
+        )
+    metrics = run / METRICS
+    if metrics.exists():
+        lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+        with atomic_write(metrics) as file:
+            file.writelines(lines[: state["position"]["epoch"] - 1])
+    return state
+
+
+def _differences(one: Any, other: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        for key in one:
+            yield from _differences(one[key], other[key], f"{place}.{key}" if place else key)
+    elif one != other:
+        yield place, one, other
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The model files of single epochs that the run has kept, in order."""
+    return sorted((run / CHECKPOINTS).glob("epoch_*.safetensors"))
+
+
+def keep_checkpoint(run: Path, recogniser: ModelFile, epoch: int, count: int) -> None:
+    """Keep the model of an epoch; only the last `count` stay."""
+    if not count:
+        return
+    (run / CHECKPOINTS).mkdir(exist_ok=True)
+    save_model(run / CHECKPOINTS / f"epoch_{epoch:04d}.safetensors", recogniser)
+    for old in checkpoints(run)[:-count]:
+        old.unlink()
 
 
 def append_metrics(run: Path, figures: Mapping[str, float]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from asr_seq2seq.config import Config, load_config
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
@@ -163,7 +164,14 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(
     config = _recipe(make_config, corpus, **{"training.epochs": 1})
     loop.train(config, tmp_path / "run", "cpu")
     with pytest.raises(ConfigError, match="holds a run already"):
-        loop.train(config, tmp_path / "run", "cpu")
+        loop.train(config, tmp_path / "run", "cpu", resume="never")
+    other = _recipe(make_config, corpus, **{"training.epochs": 2})
+    with pytest.raises(ConfigError, match=r"the run there had training.epochs=1 and not 2"):
+        loop.train(other, tmp_path / "run", "cpu")
+    before = load_file(tmp_path / "run" / "model.safetensors")
+    again = loop.train(config, tmp_path / "run", "cpu")  # finished: nothing is left to do
+    after = load_file(again.model)
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")

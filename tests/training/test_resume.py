@@ -1,0 +1,188 @@
+"""Runs that are broken off, and runs of several processes, end as one that was left alone."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from asr_seq2seq.config import Config, to_yaml
+from asr_seq2seq.errors import AsrError
+from asr_seq2seq.training import checkpoint, loop
+from asr_seq2seq.training.distributed import Team
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends signals of POSIX")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, make_config: Callable[..., Config], write_wav: Callable[..., Path]) -> Path:
+    """A recipe with everything that chance has a part in."""
+    lines = []
+    for number in range(24):
+        write_wav(tmp_path / f"{number}.wav", 0.3 + 0.02 * number, rate=8000, seed=number)
+        text, speaker = ("one", "two", "go")[number % 3], "ab"[number % 2]
+        entry = {"audio_filepath": f"{tmp_path}/{number}.wav", "text": text, "speaker": speaker}
+        lines.append(json.dumps(entry))
+    (tmp_path / "corpus.jsonl").write_text("\n".join(lines))
+    config = make_config(
+        {
+            "data.train": str(tmp_path / "corpus.jsonl"),
+            "data.dev": str(tmp_path / "corpus.jsonl"),
+            "data.batch_seconds": 1.2,
+            "data.buckets": 3,
+            "data.workers": 2,
+            "features.spec_augment": {"time_masks": 2, "time_width": 5, "frequency_masks": 1},
+            "model.encoder.dropout": 0.2,
+            "model.decoder.attention": "dot",
+            "augmentation.speed_factors": [0.9, 1.0, 1.1],
+            "augmentation.joining": {"probability": 0.3, "max_seconds": 1.5},
+            "training.epochs": 3,
+            "training.average_decay": 0.9,
+            "training.save_steps": 2,
+            "training.warmup_steps": 5,
+        }
+    )
+    (tmp_path / "recipe.yaml").write_text(to_yaml(config))
+    return tmp_path / "recipe.yaml"
+
+
+def command(recipe: Path, run: Path, *more: str) -> list[str]:
+    train = [sys.executable, "-m", "asr_seq2seq", "train", str(recipe), "--run", str(run), "--device", "cpu"]
+    return [*train, *more]
+
+
+def state(run: Path) -> dict[str, Any]:
+    found = checkpoint.load_state(run)
+    assert found is not None
+    return found
+
+
+def assert_same(one: Path, other: Path) -> None:
+    """The best model, and all that the run would go on from, bit for bit."""
+    first, second = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    for part in ("model", "average"):
+        a, b = state(one)[part], state(other)[part]
+        assert all(torch.equal(a[name], b[name]) for name in a)
+    clocks = {"elapsed_seconds": 0, "sound_per_second": 0}
+    for line, same in zip(metrics(one), metrics(other), strict=True):
+        assert line | clocks == same | clocks
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def step_of(run: Path) -> int:
+    try:
+        return int(state(run)["position"]["step"])
+    except (AssertionError, AsrError):
+        return 0
+
+
+def test_killed_three_times_and_the_weights_are_those_of_one_run(recipe: Path, tmp_path: Path) -> None:
+    subprocess.run(command(recipe, tmp_path / "whole"), check=True, capture_output=True, env=ENVIRONMENT)
+    total = step_of(tmp_path / "whole")
+    kills = sorted(random.Random(os.urandom(8)).sample(range(1, total - 2), 3))
+    for at in kills:
+        process = subprocess.Popen(
+            command(recipe, tmp_path / "killed"),
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env=ENVIRONMENT,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 60
+        while step_of(tmp_path / "killed") < at and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command(recipe, tmp_path / "killed"), check=True, capture_output=True, env=ENVIRONMENT)
+    assert_same(tmp_path / "whole", tmp_path / "killed")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_the_state_and_ends_with_its_code(number: int, recipe: Path, tmp_path: Path) -> None:
+    never = ["--set", "training.save_steps=100000", "--set", "training.epochs=400"]
+    process = subprocess.Popen(
+        command(recipe, tmp_path / "run", *never), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "interrupted" in err and "Traceback" not in err
+    assert step_of(tmp_path / "run") > 0
+
+
+def test_two_processes_are_one_with_the_same_batches_a_step(recipe: Path, tmp_path: Path) -> None:
+    plain = ["--set", "data.workers=0"]
+    first = command(recipe, tmp_path / "one", *plain, "--set", "training.accumulate=2")
+    subprocess.run(first, check=True, capture_output=True, env=ENVIRONMENT)
+    # Behind "--" torchrun does not take our --run for its own --run-path.
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "--"]
+    torchrun = [sys.executable, *torchrun]
+    torchrun += command(recipe, tmp_path / "two", *plain)[2:]
+    result = subprocess.run(torchrun, capture_output=True, text=True, env=ENVIRONMENT)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert result.stdout.count("model.safetensors") == 1
+    one, two = metrics(tmp_path / "one"), metrics(tmp_path / "two")
+    assert len(one) == len(two) == 3
+    for a, b in zip(one, two, strict=True):
+        assert a["step"] == b["step"]
+        for name in ("loss", "decoder", "ctc", "dev_loss", "dev_wer"):
+            assert a[name] == pytest.approx(b[name], abs=1e-4)
+
+
+def test_a_state_that_is_damaged_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    for content in (b"", b"rubbish", b"PK\x03\x04 cut short"):
+        (tmp_path / "state" / "training.pt").write_bytes(content)
+        with pytest.raises(AsrError, match=r"training\.pt: cannot be read"):
+            checkpoint.load_state(tmp_path)
+    assert checkpoint.load_state(tmp_path / "nothing") is None
+
+
+def test_a_team_of_one_changes_nothing() -> None:
+    layer = torch.nn.Linear(2, 2)
+    Team().sum_gradients(layer.parameters(), 2.0)
+    assert layer.weight.grad is not None and not layer.weight.grad.any()
+    layer(torch.ones(1, 2)).sum().backward()
+    expected = layer.weight.grad.clone() / 4
+    Team().sum_gradients(layer.parameters(), 4.0)
+    torch.testing.assert_close(layer.weight.grad, expected)
+    assert Team().gather([1, 2]) == [1, 2]
+    assert Team().from_leader("a") == "a"
+
+
+def test_the_last_epochs_are_kept_and_averaged(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from asr_seq2seq.cli import app
+    from asr_seq2seq.config import load_config
+
+    config = load_config(recipe, ["training.keep_epochs=2", "data.workers=0"])
+    loop.train(config, tmp_path / "run", "cpu")
+    kept = sorted((tmp_path / "run" / "checkpoints").iterdir())
+    assert [path.name for path in kept] == ["epoch_0002.safetensors", "epoch_0003.safetensors"]
+    app(["average", str(tmp_path / "run"), "--last", "2"], standalone_mode=False)
+    averaged = load_file(capsys.readouterr().out.strip())
+    one, two = map(load_file, kept)
+    for name, tensor in averaged.items():
+        torch.testing.assert_close(tensor, (one[name] + two[name]) / 2)
+    with pytest.raises(AsrError, match="no models to average"):
+        app(["average", str(tmp_path), "--last", "2"], standalone_mode=False)
