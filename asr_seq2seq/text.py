@@ -147,8 +147,21 @@ def _drop_outer_apostrophes(text: str) -> str:
     return _OUTER_APOSTROPHES.sub("", text)
 
 
+class _WithoutPunctuation(dict[int, int | None]):
+    """A table for `str.translate` that is filled as characters are met: None takes one out."""
+
+    def __missing__(self, code: int) -> int | None:
+        sign = chr(code)
+        stays = sign == "'" or sign.isspace() or unicodedata.category(sign)[0] not in "PSC"
+        self[code] = code if stays else None
+        return self[code]
+
+
+_PUNCTUATION = _WithoutPunctuation()
+
+
 def _drop_punctuation(text: str) -> str:
-    return "".join(c for c in text if c == "'" or c.isspace() or unicodedata.category(c)[0] not in "PSC")
+    return text.translate(_PUNCTUATION)
 
 
 def _collapse(text: str) -> str:

@@ -37,16 +37,14 @@ def main(
     train = ["asr_seq2seq", "train", str(recipe), *changes, "--device", "cpu"]
     try:
         connect()
-        hosts = [
-            subprocess.Popen(
-                ["ip", "netns", "exec", host, sys.executable, "-m", "torch.distributed.run"]
-                + ["--nnodes=2", f"--node-rank={rank}", "--nproc-per-node=1"]
-                + [f"--master-addr={ADDRESSES[0]}", f"--master-port={PORT}", "-m", "--"]
-                + [*train, "--run", str(out / f"host_{rank}")],
-                env=os.environ | {"GLOO_SOCKET_IFNAME": LINKS[rank]},
-            )
-            for rank, host in enumerate(HOSTS)
-        ]
+        hosts = []
+        for rank, host in enumerate(HOSTS):
+            command = ["ip", "netns", "exec", host, sys.executable, "-m", "torch.distributed.run"]
+            command += ["--nnodes=2", f"--node-rank={rank}", "--nproc-per-node=1"]
+            command += [f"--master-addr={ADDRESSES[0]}", f"--master-port={PORT}", "-m", "--"]
+            command += [*train, "--run", str(out / f"host_{rank}")]
+            environment = os.environ | {"GLOO_SOCKET_IFNAME": LINKS[rank]}
+            hosts.append(subprocess.Popen(command, env=environment))
         codes = [process.wait() for process in hosts]
     finally:
         disconnect()

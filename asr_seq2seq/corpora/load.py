@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lhotse import CutSet, MonoCut
@@ -34,7 +36,8 @@ def load_corpus(path: str | Path) -> CutSet:
 
 def load_corpora(paths: Iterable[str | Path]) -> CutSet:
     """Several corpora as one; utterances of the same name are told apart by a number."""
-    cuts = [cut for path in paths for cut in load_corpus(path)]
+    with _without_collection():
+        cuts = [cut for path in paths for cut in load_corpus(path)]
     taken = {cut.id for cut in cuts}
     seen: dict[str, int] = {}
     for number, cut in enumerate(cuts):
@@ -45,6 +48,18 @@ def load_corpora(paths: Iterable[str | Path]) -> CutSet:
             taken.add(name)
             cuts[number] = cut.with_id(name)
     return CutSet.from_cuts(cuts)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """No search for garbage while there is none: it would walk all utterances again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _read_file(path: Path) -> Iterable[MonoCut]:

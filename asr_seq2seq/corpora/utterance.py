@@ -21,7 +21,7 @@ NOMINAL_RATE = 16000
 
 def utterance(
     identity: str,
-    sound: Path | AudioSource,
+    sound: str | Path | AudioSource,
     text: str,
     where: str,
     *,
@@ -31,7 +31,7 @@ def utterance(
     custom: dict[str, Any] | None = None,
 ) -> MonoCut:
     """A cut of one supervision; without `duration` it lasts to the end of the sound, by its header."""
-    if isinstance(sound, Path):
+    if not isinstance(sound, AudioSource):
         sound = AudioSource(type="file", channels=[0], source=str(sound))
     if duration is None:
         try:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from lhotse import CutSet
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
@@ -84,7 +83,8 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
     else:
         raise ConfigError("data.dev names no corpus; give one, or hold some out with data.dev_fraction=0.1")
     normalizer = Normalizer.named(config.data.normalizer)
-    alphabet = Alphabet.from_texts(normalizer(cut.supervisions[0].text) for cut in train_cuts)
+    texts = [normalizer(cut.supervisions[0].text) for cut in train_cuts]
+    alphabet = Alphabet.from_texts(texts)
     common: dict[str, Any] = {
         "features": config.features,
         "alphabet": alphabet,
@@ -105,7 +105,8 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
     # ---- network ----
     model = Seq2Seq(config, len(alphabet)).to(device)
     if config.search.tokens_per_frame is None:
-        densest = _characters_per_frame(train_cuts, normalizer, model.seconds_per_frame)
+        lengths = [math.ceil(cut.duration / model.seconds_per_frame) for cut in train_cuts]
+        densest = max(len(text) / frames for text, frames in zip(texts, lengths, strict=True))
         search_settings = config.search.changed(tokens_per_frame=round(_LIMIT_MARGIN * densest, 4))
         config = config.model_copy(update={"search": search_settings})
     if config.features.normalization == "corpus" and state is None:
@@ -302,15 +303,6 @@ def _dev_figures(
     total, count = team.sum(losses).tolist()
     found = score(team.gather(references), team.gather(hypotheses), recogniser.normalizer)
     return {"dev_loss": total / count, "dev_wer": found.wer, "dev_cer": found.cer}
-
-
-def _characters_per_frame(cuts: CutSet, normalizer: Normalizer, seconds_per_frame: float) -> float:
-    """The densest text: its characters per encoded frame."""
-    densest = 0.0
-    for cut in cuts:
-        frames = math.ceil(cut.duration / seconds_per_frame)
-        densest = max(densest, len(normalizer(cut.supervisions[0].text)) / frames)
-    return densest
 
 
 def _provenance(config: Config, figures: dict[str, float], cuts: Any, seconds: float) -> dict[str, Any]:
