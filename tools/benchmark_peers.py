@@ -28,7 +28,7 @@ import typer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asr_seq2seq.config import FeaturesConfig, SearchConfig, validate
+from asr_seq2seq.config import LogMelConfig, SearchConfig, validate
 from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.features import LogMel
@@ -243,7 +243,7 @@ def features_work(sizes: Sizes, device: torch.device, speechbrain: bool) -> Iter
     """Log-mel frames from sound, not normalised."""
     rate = sizes.sample_rate
     sound = 0.1 * torch.randn(1, round(sizes.seconds * rate), device=device)
-    log_mel = LogMel(FeaturesConfig(sample_rate=rate, mels=sizes.mels)).to(device).log_mel
+    log_mel = LogMel(LogMelConfig(sample_rate=rate, mels=sizes.mels)).to(device).log_mel
     peers: dict[str, Run] = {}
     if speechbrain:
         from speechbrain.lobes.features import Fbank
