@@ -28,6 +28,7 @@ import typer
 from torch import Tensor, nn
 from torch.nn import functional
 
+from asr_seq2seq import __version__
 from asr_seq2seq.config import LogMelConfig, SearchConfig, validate
 from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import ConfigError
@@ -352,10 +353,11 @@ def main(
                 print(f"{work.name}: {busy} of {rounds} rounds on a busy machine", file=sys.stderr)
             results[section].append(asdict(measured))
     if json_file is not None:
-        packages = ["asr_seq2seq", "torch", *(["speechbrain"] if speechbrain else [])]
+        packages = ["torch", *(["speechbrain"] if speechbrain else [])]
         report: dict[str, Any] = {"threads": threads, "rounds": rounds, "device": str(where)}
         report |= {"machine": platform.platform(), "sizes": asdict(sizes), "seconds": results}
-        report |= {"versions": {package: version(package) for package in packages}}
+        versions = {"asr_seq2seq": __version__} | {package: version(package) for package in packages}
+        report |= {"versions": versions}
         with atomic_write(json_file) as file:
             json.dump(report, file, indent=1)
 
