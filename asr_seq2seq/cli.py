@@ -202,6 +202,7 @@ def train(
         recipe, run or Path("runs") / config.stem, device, "never" if resume == "never" else "auto"
     )
     if result.stopped:
+        print("the state is saved: the same command goes on", file=sys.stderr)
         _stop_interrupted(result.model, result.epoch, result.stopped)
     if os.environ.get("RANK", "0") != "0":  # of the processes of torchrun only the first reports
         return
