@@ -152,7 +152,8 @@ class BatchReader(Dataset[Batch]):
                 problems.append(f"utterance {cut.id}: {error}")
                 continue
             if self.augmentation is not None:
-                read = self.augmentation(read, _generator(f"{self.seed} {draw.epoch} {cut.id}"))
+                chance = torch.Generator().manual_seed(seed_from(self.seed, draw.epoch, cut.id))
+                read = self.augmentation(read, chance)
             inputs.append(read)
             ids.append(cut.id)
             texts.append(" ".join(self.normalizer(part.supervisions[0].text) for part in parts))
@@ -167,9 +168,10 @@ class BatchReader(Dataset[Batch]):
         return read_features(cut, self.features.size)
 
 
-def _generator(name: str) -> torch.Generator:
-    number = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(number, "big", signed=True))
+def seed_from(*parts: object) -> int:
+    """A seed for torch that follows from the recipe's seed, the epoch and what is drawn for."""
+    digest = hashlib.blake2b(" ".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
 
 
 def _be_quiet(worker: int) -> None:

@@ -142,7 +142,7 @@ def transcribe(
     results = []
     untimed = None
     with sound_progress() as progress:
-        seconds = sum(expected_seconds(name) for name, _ in inputs)
+        seconds = 0.0 if progress.disable else sum(expected_seconds(name) for name, _ in inputs)
         bar = progress.add_task("transcribing", total=seconds or None, note=f"0/{len(inputs)} files")
         found = recognizer.transcribe_each(
             [name for name, _ in inputs], on_progress=lambda seconds: progress.advance(bar, seconds)

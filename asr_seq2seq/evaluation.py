@@ -90,7 +90,7 @@ def decode(
 def _pieces(recogniser: ModelFile, inputs: Tensor) -> list[Tensor]:
     """What the model can take of an utterance: sound longer than it knows is cut at pauses."""
     features = recogniser.config.features
-    if not isinstance(features, LogMelConfig) or len(inputs) <= recogniser.longest_seconds * features.rate:
+    if not isinstance(features, LogMelConfig):
         return [inputs]
     pieces = split([inputs], features.sample_rate, recogniser.longest_seconds)
     return [piece for _, piece in pieces] or [inputs]
@@ -99,6 +99,17 @@ def _pieces(recogniser: ModelFile, inputs: Tensor) -> list[Tensor]:
 def _candidate(one: Hypothesis, alphabet: Alphabet) -> Candidate:
     text = alphabet.decode(one.tokens).strip()
     return Candidate(text, one.score, one.decoder, one.length, one.ctc, one.lm, one.coverage, one.reward)
+
+
+def batches_for(recogniser: ModelFile, cuts: CutSet) -> Batches:
+    """The utterances as the recogniser hears and spells them, none of them changed."""
+    return Batches(
+        cuts,
+        recogniser.config.data,
+        features=recogniser.config.features,
+        alphabet=recogniser.alphabet,
+        normalizer=recogniser.normalizer,
+    )
 
 
 def evaluate(
@@ -116,13 +127,7 @@ def evaluate(
             f"{n_best} best texts need a beam that holds them: give --beam-size {n_best} or more"
         )
     started = time.perf_counter()
-    batches = Batches(
-        cuts,
-        recogniser.config.data,
-        features=recogniser.config.features,
-        alphabet=recogniser.alphabet,
-        normalizer=recogniser.normalizer,
-    )
+    batches = batches_for(recogniser, cuts)
     found: dict[str, HypothesisLine] = {}
     for lines in decode(recogniser, batches, config, lm=lm, n_best=n_best):
         found |= {line.id: line for line in lines}

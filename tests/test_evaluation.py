@@ -8,9 +8,8 @@ import pytest
 import soundfile
 import torch
 
-from asr_seq2seq.batching import Batches
 from asr_seq2seq.corpora import load_corpora
-from asr_seq2seq.evaluation import calibrate, evaluate, judged_words
+from asr_seq2seq.evaluation import batches_for, calibrate, evaluate, judged_words
 from asr_seq2seq.model_file import ModelFile
 from asr_seq2seq.recognizer import Recognizer
 from asr_seq2seq.scoring.hypotheses import HypothesisLine, read, write
@@ -56,13 +55,7 @@ def test_confidences_survive_the_file_of_hypotheses(tmp_path: Path) -> None:
 
 
 def test_calibration_uses_the_temperature_that_it_finds(tiny_model: ModelFile, corpus: Path) -> None:
-    batches = Batches(
-        load_corpora([corpus]),
-        tiny_model.config.data,
-        features=tiny_model.config.features,
-        alphabet=tiny_model.alphabet,
-        normalizer=tiny_model.normalizer,
-    )
+    batches = batches_for(tiny_model, load_corpora([corpus]))
     temperature, before, after = calibrate(tiny_model, batches, tiny_model.config.search)
     assert temperature == 1.0 and before == after  # no word is right
     changed = tiny_model.with_search(confidence_temperature=3.0)

@@ -14,11 +14,11 @@ from typing import Annotated
 
 import typer
 
-from asr_seq2seq.batching import Batches
+from asr_seq2seq.calibration import expected_calibration_error, soften
 from asr_seq2seq.corpora import load_corpora
 from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import AsrError
-from asr_seq2seq.evaluation import calibrate, evaluate
+from asr_seq2seq.evaluation import batches_for, calibrate, evaluate, judged_words
 from asr_seq2seq.model_file import load_model, save_model
 
 
@@ -31,24 +31,17 @@ def main(
     """Fit the temperature of the words' confidences and store it in the model file."""
     try:
         recogniser = load_model(model, pick_device("auto"))
-        cuts = load_corpora(dev)
-        batches = Batches(
-            cuts,
-            recogniser.config.data,
-            features=recogniser.config.features,
-            alphabet=recogniser.alphabet,
-            normalizer=recogniser.normalizer,
-        )
+        batches = batches_for(recogniser, load_corpora(dev))
         temperature, before, after = calibrate(recogniser, batches, recogniser.config.search)
         print(
             f"temperature {temperature:.3f}; expected calibration error on dev: {before:.2%} -> {after:.2%}"
         )
         for corpus in test or []:
-            errors = []
-            for t in (1.0, temperature):
-                search = recogniser.searching(confidence_temperature=t)
-                errors.append(evaluate(recogniser, load_corpora([corpus]), search).calibration_error)
-            print(f"{corpus}: {errors[0]:.2%} -> {errors[1]:.2%}")
+            plain = recogniser.searching(confidence_temperature=1.0)
+            found = evaluate(recogniser, load_corpora([corpus]), plain)
+            sure, right = judged_words(found.lines, recogniser.normalizer)
+            after = expected_calibration_error([soften(p, temperature) for p in sure], right)
+            print(f"{corpus}: {found.calibration_error:.2%} -> {after:.2%}")
         save_model(model, recogniser.with_search(confidence_temperature=temperature), half=half)
     except AsrError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -63,9 +63,9 @@ def _utterance(path: Path, number: int, line: str) -> MonoCut:
     duration = _seconds(entry, "duration", where, least=1e-9) if "duration" in entry else None
     speaker = entry.get("speaker")
     extra = {key: value for key, value in entry.items() if key not in _KNOWN}
-    cut = utterance(
+    return utterance(
         str(entry["id"]) if "id" in entry else f"{Path(entry[place]).stem}@{number}",
-        source,
+        None if of_features else source,
         entry["text"],
         where,
         offset=offset,
@@ -73,9 +73,6 @@ def _utterance(path: Path, number: int, line: str) -> MonoCut:
         speaker=None if speaker is None else str(speaker),
         custom=extra | {FEATURES: source} if of_features else extra,
     )
-    if of_features:
-        cut.recording = None
-    return cut
 
 
 def _seconds(entry: dict[str, Any], key: str, where: str, least: float) -> float:

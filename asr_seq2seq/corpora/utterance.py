@@ -21,7 +21,7 @@ NOMINAL_RATE = 16000
 
 def utterance(
     identity: str,
-    sound: str | Path | AudioSource,
+    sound: str | Path | AudioSource | None,
     text: str,
     where: str,
     *,
@@ -30,21 +30,28 @@ def utterance(
     speaker: str | None = None,
     custom: dict[str, Any] | None = None,
 ) -> MonoCut:
-    """A cut of one supervision; without `duration` it lasts to the end of the sound, by its header."""
-    if not isinstance(sound, AudioSource):
-        sound = AudioSource(type="file", channels=[0], source=str(sound))
+    """A cut of one supervision; without `duration` it lasts to the end of the sound, by its header.
+
+    Without `sound`, where there are features of another program, it must have a `duration`.
+    """
+    source = (
+        AudioSource(type="file", channels=[0], source=str(sound)) if isinstance(sound, str | Path) else sound
+    )
     if duration is None:
+        assert source is not None
         try:
-            duration = audio.duration(read_embedded(sound) if is_embedded(sound) else sound.source) - offset
+            duration = (
+                audio.duration(read_embedded(source) if is_embedded(source) else source.source) - offset
+            )
         except AudioError as error:
             raise CorpusError(f"{where}: {error}") from None
         if duration <= 0:
-            raise CorpusError(f"{where}: begins at {offset:g} s, beyond the end of {sound.source}")
+            raise CorpusError(f"{where}: begins at {offset:g} s, beyond the end of {source.source}")
     if duration <= 0:
         raise CorpusError(f"{where}: lasts {duration:g} s, and an utterance must last longer than nothing")
-    recording = Recording(
+    recording = source and Recording(
         id=identity,
-        sources=[sound],
+        sources=[source],
         sampling_rate=NOMINAL_RATE,
         num_samples=math.ceil((offset + duration) * NOMINAL_RATE),
         duration=offset + duration,

@@ -6,7 +6,6 @@ epoch and the batch's number alone.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -64,9 +63,3 @@ def restore(state: dict[str, Any], parts: dict[str, Any]) -> Position:
     for name, part in parts.items():
         part.load_state_dict(state[name])
     return Position(**state["position"])
-
-
-def seed_batch(seed: int, epoch: int, number: int) -> None:
-    """Make what is random in learning from a batch follow from these three numbers."""
-    digest = hashlib.blake2b(f"{seed} {epoch} {number}".encode(), digest_size=8).digest()
-    torch.manual_seed(int.from_bytes(digest, "big", signed=True))

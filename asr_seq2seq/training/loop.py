@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 
-from asr_seq2seq.batching import Batch, Batches, hold_out, within_limits
+from asr_seq2seq.batching import Batch, Batches, hold_out, seed_from, within_limits
 from asr_seq2seq.config import Config, SearchConfig
 from asr_seq2seq.corpora import load_corpora
 from asr_seq2seq.device import pick_device
@@ -27,7 +27,7 @@ from asr_seq2seq.model_file import ModelFile, load_model, save_model
 from asr_seq2seq.progress import console, sound_progress
 from asr_seq2seq.scoring.wer import score
 from asr_seq2seq.text import Alphabet, Normalizer
-from asr_seq2seq.training.checkpoint import Position, restore, save_state, seed_batch
+from asr_seq2seq.training.checkpoint import Position, restore, save_state
 from asr_seq2seq.training.distributed import Team, join_team
 from asr_seq2seq.training.optim import Schedule, build_optimizer
 from asr_seq2seq.training.run_folder import MODEL, Resume, append_metrics, keep_checkpoint, open_run
@@ -118,7 +118,9 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
     if settings.average_decay:
         decay = get_ema_multi_avg_fn(settings.average_decay)  # type: ignore[no-untyped-call]
         parts["average"] = average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
-    position = Position() if state is None else restore(state, parts)
+    resumed = state is not None
+    position = restore(state, parts) if state is not None else Position()
+    del state, texts  # large, and of no more use
     bfloat16 = settings.precision == "bfloat16" or (settings.precision == "auto" and device.type == "cuda")
 
     def learn(batch: Batch) -> tuple[Tensor, int]:
@@ -140,7 +142,7 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
         f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} million parameters on {device}"
         f"{f', {team.size} processes' if team.size > 1 else ''}"
     )
-    if state is not None:
+    if resumed:
         say(f"goes on in epoch {position.epoch} after {position.step:,} steps")
     longest = train_batches.longest()
     try:
@@ -180,7 +182,8 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
                 shares = torch.zeros(len(_SHARES), device=device)
                 for number, batch in enumerate(mine):
                     if batch.ids:
-                        seed_batch(config.seed, epoch, position.batches + number * team.size + team.rank)
+                        place = position.batches + number * team.size + team.rank
+                        torch.manual_seed(seed_from(config.seed, epoch, place))
                         losses, characters = learn(batch)
                         shares[:3] += losses
                         shares[3] += characters
