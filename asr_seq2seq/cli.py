@@ -300,7 +300,7 @@ def evaluate(
     if language_model is not None:
         from asr_seq2seq.language_model_file import load_text_scorer
 
-        lm = load_text_scorer(language_model, recogniser.alphabet, pick_device(device))
+        lm = load_text_scorer(language_model, recogniser.alphabet, recogniser.device)
     cuts = load_corpora([corpus])
     with sound_progress() as progress:
         bar = progress.add_task("evaluating", total=sum(cut.duration for cut in cuts), note="")
@@ -386,6 +386,20 @@ def inspect(
         _print_json(facts)
     else:
         print(as_text(facts))
+
+
+@app.command(epilog="Example:  asr-seq2seq export runs/fsdd/model.safetensors digits.onnx.zip --int8")
+def export(
+    model: Annotated[Path, typer.Argument(help="Model file.")],
+    out: Annotated[Path, typer.Argument(help="File for the ONNX form; a .zip of three graphs.")],
+    int8: Annotated[bool, typer.Option("--int8", help="Weights in 8 bits: smaller and faster.")] = False,
+) -> None:
+    """Write a model for onnxruntime; transcribe, evaluate and inspect take it like any other."""
+    from asr_seq2seq.export import export_model
+    from asr_seq2seq.model_file import load_model
+
+    export_model(out, load_model(model), int8=int8)
+    print(out)
 
 
 def _is_untimed(segment: Segment) -> bool:

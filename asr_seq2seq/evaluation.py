@@ -54,7 +54,7 @@ def decode(
     Raises CorpusError for an utterance that cannot be read: a score must not pass over it.
     """
     model, alphabet = recogniser.model, recogniser.alphabet
-    device = next(model.parameters()).device
+    device = recogniser.device
     model.eval()
     for batch in batches:
         if batch.problems:

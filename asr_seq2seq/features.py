@@ -17,8 +17,8 @@ from torchaudio.transforms import MelSpectrogram, SpecAugment
 from asr_seq2seq.config import FeaturesConfig, LogMelConfig, PrecomputedConfig
 from asr_seq2seq.errors import CorpusError
 
-_EPSILON = 1e-5
-_LEVEL = 0.1  # root mean square of a speaker close to the microphone
+EPSILON = 1e-5
+LEVEL = 0.1  # root mean square of a speaker close to the microphone
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:
@@ -74,7 +74,7 @@ class Features(nn.Module, ABC):
         count = mask.sum(1, keepdim=True)  # (B, 1, 1)
         mean = (features * mask).sum(1, keepdim=True) / count  # (B, 1, F)
         variance = ((features - mean).square() * mask).sum(1, keepdim=True) / count
-        return (features - mean) / (variance + _EPSILON).sqrt()
+        return (features - mean) / (variance + EPSILON).sqrt()
 
     def _augment(self, features: Tensor, lengths: Tensor) -> Tensor:
         """SpecAugment within each utterance's own length."""
@@ -99,7 +99,7 @@ class Features(nn.Module, ABC):
             raise CorpusError("no training utterance can be read; `inspect` the corpus and mend it")
         mean = total[1] / total[0]
         self.mean.copy_(mean)
-        self.deviation.copy_((total[2] / total[0] - mean.square()).clamp_min(_EPSILON).sqrt())
+        self.deviation.copy_((total[2] / total[0] - mean.square()).clamp_min(EPSILON).sqrt())
 
 
 class LogMel(Features):
@@ -144,12 +144,12 @@ class LogMel(Features):
         return self.log_mel(self._prepare(inputs, lengths)), self.frames(lengths)
 
     def _prepare(self, sound: Tensor, lengths: Tensor) -> Tensor:
-        """Nothing behind each utterance's end, and its level made `_LEVEL` if the settings say so."""
+        """Nothing behind each utterance's end, and its level made `LEVEL` if the settings say so."""
         sound = sound.float() * length_mask(lengths, sound.shape[1])
         if not self.config.level:
             return sound
         power = sound.square().sum(1, keepdim=True) / lengths[:, None]
-        return sound * (_LEVEL / power.clamp_min(_EPSILON**2).sqrt())
+        return sound * (LEVEL / power.clamp_min(EPSILON**2).sqrt())
 
 
 class Precomputed(Features):

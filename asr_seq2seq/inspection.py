@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_seq2seq.errors import AsrError
+from asr_seq2seq.onnx_file import is_onnx_form, read_archive
 
 
 def inspect(*paths: Path, quick: bool = False) -> dict[str, Any]:
@@ -16,7 +17,10 @@ def inspect(*paths: Path, quick: bool = False) -> dict[str, Any]:
     The kind is told by the name. `quick` does not read the sound of a corpus.
     """
     for path in paths:
-        model, run = path.suffix == ".safetensors", path.is_dir() and (path / "metrics.jsonl").exists()
+        model, run = (
+            path.suffix == ".safetensors" or is_onnx_form(path),
+            path.is_dir() and (path / "metrics.jsonl").exists(),
+        )
         if not path.exists() and not model:
             raise AsrError(f"{path}: no such file or folder; give a corpus, a model file or a run folder")
         if (model or run) and len(paths) > 1:
@@ -34,9 +38,15 @@ def inspect_model(path: Path) -> dict[str, Any]:
 
     recogniser = load_model(path)
     model = recogniser.config.model
+    onnx = is_onnx_form(path)
+    if onnx:
+        description, _ = read_archive(path, path.read_bytes())
+        kind = {name: description[name] for name in ("parameters", "weights")}
+    else:
+        kind = {"parameters": sum(p.numel() for p in recogniser.model.parameters())}
     return {
-        "kind": "model file",
-        "parameters": sum(p.numel() for p in recogniser.model.parameters()),
+        "kind": "model file in ONNX form" if onnx else "model file",
+        **kind,
         "bytes": path.stat().st_size,
         "encoder": model.encoder.model_dump(mode="json"),
         "decoder": model.decoder.model_dump(mode="json"),

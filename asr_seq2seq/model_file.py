@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from pydantic import BaseModel
@@ -26,6 +27,8 @@ from asr_seq2seq.config import Config, SearchConfig, validate
 from asr_seq2seq.errors import AsrError, ConfigError, ModelFileError
 from asr_seq2seq.files import atomic_write
 from asr_seq2seq.model.seq2seq import Seq2Seq
+from asr_seq2seq.onnx_file import is_onnx_form, read_archive
+from asr_seq2seq.onnx_model import OnnxModel
 from asr_seq2seq.text import Alphabet, Normalizer
 
 FORMAT = "asr_seq2seq/1"
@@ -47,11 +50,16 @@ class ModelFile:
 
     def searching(self, **given: Any) -> SearchConfig:
         """Its own search settings with those that are given, not None, in their place."""
-        if given.get("ctc_weight") and self.model.ctc_head is None:
+        if given.get("ctc_weight") and not self.config.model.ctc_weight:
             raise ConfigError("this model has no CTC head, so that ctc_weight must be 0 or left out")
         if given.get("coverage_weight") and self.config.model.decoder.attention == "none":
             raise ConfigError("this model has no attention, so that coverage_weight must be 0 or left out")
         return self.config.search.changed(**given)
+
+    @property
+    def device(self) -> torch.device:
+        """Where sound has to be for the network to hear it."""
+        return next((weight.device for weight in self.model.parameters()), torch.device("cpu"))
 
     @property
     def longest_seconds(self) -> float:
@@ -85,15 +93,28 @@ def save_model(path: Path, recogniser: ModelFile, *, half: bool = False) -> None
 def load_model(path: str | Path | None = None, device: torch.device | str = "cpu") -> ModelFile:
     """Read a model file, or the bundled model of spoken English digits where `path` is None.
 
-    Raises ModelFileError in one sentence for a file that is missing, cut short, changed, from
-    another program, or from a newer version.
+    What `export` wrote is recognised by its content and runs on the CPU, whatever the device. Raises
+    ModelFileError in one sentence for a file that is missing, cut short, changed, from another
+    program, or from a newer version.
     """
     if path is None:
         with as_file(files("asr_seq2seq") / "pretrained" / BUNDLED) as bundled:
             if not bundled.exists():
                 raise ModelFileError("this installation has no bundled model; give a model file with --model")
             return load_model(bundled, device)
+    if is_onnx_form(Path(path)):
+        return _load_onnx_form(Path(path))
     return ModelFile(*read_file(Path(path), FORMAT, validate, Seq2Seq, device))
+
+
+def _load_onnx_form(path: Path) -> ModelFile:
+    metadata, graphs = read_archive(path, _read(path))
+    with _blaming(path):
+        description = _described(metadata, validate)
+    config, alphabet, *_ = description
+    # All that is asked of a recogniser's network outside of training, an OnnxModel has too.
+    model = cast(Seq2Seq, OnnxModel(path, graphs, config, len(alphabet)))
+    return ModelFile(model, *description)
 
 
 def average_models(paths: Sequence[Path]) -> ModelFile:
@@ -120,6 +141,20 @@ def _weights(recogniser: ModelFile) -> dict[str, torch.Tensor]:
     return recogniser.model.state_dict()
 
 
+def describe(
+    made_as: str, config: BaseModel, alphabet: Alphabet, normalizer: Normalizer, provenance: dict[str, Any]
+) -> dict[str, Any]:
+    """What a file of the format `made_as` holds beside weights, ready for JSON."""
+    return {
+        "format": made_as,
+        "version": __version__,
+        "config": config.model_dump(mode="json"),
+        "alphabet": alphabet.to_json(),
+        "normalizer": normalizer.name,
+        "provenance": provenance,
+    }
+
+
 def write_file(
     path: Path,
     made_as: str,
@@ -132,14 +167,7 @@ def write_file(
     half: bool = False,
 ) -> None:
     """Write a network and its description in the format `made_as`, all or nothing."""
-    metadata = {
-        "format": made_as,
-        "version": __version__,
-        "config": config.model_dump(mode="json"),
-        "alphabet": alphabet.to_json(),
-        "normalizer": normalizer.name,
-        "provenance": provenance,
-    }
+    metadata = describe(made_as, config, alphabet, normalizer, provenance)
     tensors = {
         name: tensor.detach().cpu().to(torch.float16 if half else torch.float32).contiguous()
         for name, tensor in model.state_dict().items()
@@ -166,16 +194,32 @@ def read_file(
         tensors = load_tensors(content)
     except SafetensorError as error:
         raise ModelFileError(f"{path}: is damaged or cut short ({error}); copy or train it again") from None
-    try:
-        if not isinstance(metadata["normalizer"], str) or not isinstance(metadata["provenance"], dict):
-            raise ModelFileError("the normaliser is no name or the provenance no table")
-        config = check(metadata["config"], "its configuration")
-        alphabet = Alphabet.from_json(metadata["alphabet"])
-        normalizer = Normalizer.named(metadata["normalizer"])
+    with _blaming(path):
+        config, alphabet, normalizer, provenance = _described(metadata, check)
         model = build(config, len(alphabet))
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
         if not all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values()):
             raise ModelFileError("not all of its weights are finite")
+    model.to(device).eval()
+    return model, config, alphabet, normalizer, provenance
+
+
+def _described(
+    metadata: dict[str, Any], check: Callable[[dict[str, Any], str], _Settings]
+) -> tuple[_Settings, Alphabet, Normalizer, dict[str, Any]]:
+    """Settings, alphabet, normaliser and provenance of what `describe` returned."""
+    if not isinstance(metadata["normalizer"], str) or not isinstance(metadata["provenance"], dict):
+        raise ModelFileError("the normaliser is no name or the provenance no table")
+    config = check(metadata["config"], "its configuration")
+    alphabet = Alphabet.from_json(metadata["alphabet"])
+    return config, alphabet, Normalizer.named(metadata["normalizer"]), metadata["provenance"]
+
+
+@contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """What is wrong with a file's content becomes a ModelFileError that names the file."""
+    try:
+        yield
     except KeyError as error:
         raise ModelFileError(f"{path}: its description lacks {error}; copy or train it again") from None
     except AsrError as error:
@@ -186,8 +230,6 @@ def read_file(
         raise ModelFileError(
             f"{path}: its weights do not fit its own description; copy or train it again"
         ) from None
-    model.to(device).eval()
-    return model, config, alphabet, normalizer, metadata["provenance"]
 
 
 def _read(path: Path) -> bytes:

@@ -103,14 +103,13 @@ class Recognizer:
         model's own settings: `beam_size`, `batch_size`, `ctc_weight`, `lm_weight` and the other names
         of `SearchConfig`. ConfigError for a setting that the model cannot follow.
         """
-        where = pick_device(device)
-        model_file = load_model(path, where)
+        model_file = load_model(path, pick_device(device))
         settings = model_file.searching(**search)
         if language_model is None and search.get("lm_weight") is not None:
             raise ConfigError("lm_weight is given and no language model: name one")
         scorer = None
         if language_model is not None:
-            scorer = load_text_scorer(Path(language_model), model_file.alphabet, where)
+            scorer = load_text_scorer(Path(language_model), model_file.alphabet, model_file.device)
         return cls(model_file, settings, scorer, vad=vad, attention=attention)
 
     @property
@@ -194,7 +193,7 @@ class Recognizer:
         if not pieces:
             return
         model, alphabet = self.model_file.model, self.model_file.alphabet
-        device = next(model.parameters()).device
+        device = self.model_file.device
         sound, lengths = pad([piece for _, _, piece in pieces])
         with torch.inference_mode():
             encoded = model.encode(sound.to(device), lengths.to(device))

@@ -31,7 +31,10 @@ def make_config() -> Callable[..., Config]:
 
     def make(changes: dict[str, Any] | None = None) -> Config:
         tree: dict[str, Any] = {}
-        for key, value in (TINY | (changes or {})).items():
+        changes = changes or {}
+        for key, value in (TINY | changes).items():
+            if key not in changes and key.partition(".")[0] in changes:  # a whole room is given
+                continue
             *rooms, name = key.split(".")
             node = tree
             for room in rooms:
