@@ -115,14 +115,19 @@ def test_killed_three_times_and_the_weights_are_those_of_one_run(recipe: Path, t
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_the_state_and_ends_with_its_code(number: int, recipe: Path, tmp_path: Path) -> None:
+    """Sent to every process of the job, as terminals, `timeout` and Slurm do."""
     never = ["--set", "training.save_steps=100000", "--set", "training.epochs=400"]
     process = subprocess.Popen(
-        command(recipe, tmp_path / "run", *never), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+        command(recipe, tmp_path / "run", *never),
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 60
     while not (tmp_path / "run" / "metrics.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(number)
+    os.killpg(process.pid, number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert "interrupted" in err and "Traceback" not in err
