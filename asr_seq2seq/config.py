@@ -248,6 +248,13 @@ class TrainingConfig(OptimizationConfig):
     """How the network learns."""
 
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    scheduled_sampling: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the characters before that are the decoder's own and not the reference's; "
+        "it grows from 0 at the beginning of the run to this at its end",
+    )
     average_decay: float = Field(
         0.0,
         ge=0,
@@ -256,7 +263,9 @@ class TrainingConfig(OptimizationConfig):
     )
     accumulate: int = Field(1, ge=1, description="batches of each process whose gradients make one step")
     save_steps: int = Field(500, ge=1, description="steps after which the state of the run is saved")
-    keep_epochs: int = Field(0, ge=0, description="models of so many last epochs are kept, for `average`")
+    keep_epochs: int = Field(
+        0, ge=0, description="models of so many last epochs are kept; at the end their mean is tried too"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 

@@ -16,7 +16,7 @@ from asr_seq2seq.model.context import Context
 from asr_seq2seq.model.ctc import guidance
 from asr_seq2seq.model.decoder import Decoder, DotDecoder, FixedVectorDecoder, LocationDecoder
 from asr_seq2seq.model.encoder import Encoder
-from asr_seq2seq.text import END, PADDING, START
+from asr_seq2seq.text import END, FIRST_CHARACTER, PADDING, START
 
 _DECODERS: dict[str, Callable[[DecoderConfig, int, int], Decoder]] = {
     "none": FixedVectorDecoder,
@@ -89,16 +89,25 @@ class Seq2Seq(nn.Module):
         ]
 
     def forward(
-        self, sound: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor, smoothing: float
+        self,
+        sound: Tensor,
+        lengths: Tensor,
+        tokens: Tensor,
+        token_lengths: Tensor,
+        smoothing: float,
+        sampling: float = 0.0,
     ) -> Loss:
         """The loss of characters `tokens` (B, U), zero-padded, without start and end symbols.
 
         Maximum likelihood by teacher forcing with label smoothing, plus CTC (Watanabe et al. 2017,
-        section II-C), and in training the guidance of attention by CTC, which is in the total alone.
+        section II-C). `sampling` is the share of the characters before that the decoder reads from
+        itself; and in training there is the guidance of attention by CTC, which is in the total alone.
         Each part is the mean over the batch's characters, end symbols included.
         """
         encoded = self.encode(sound, lengths)
         inputs = functional.pad(tokens, (1, 0), value=START)  # (B, U + 1)
+        if sampling:
+            inputs = self._with_own_characters(inputs, encoded, sampling)
         targets = functional.pad(tokens, (0, 1)).scatter(1, token_lengths[:, None], END)
         logits, looked = self.decoder.forced(inputs, encoded.encoded, encoded.lengths, encoded.context)
         decoder = functional.cross_entropy(
@@ -124,3 +133,16 @@ class Seq2Seq(nn.Module):
             away = guidance(looked, encoded.ctc, encoded.lengths, tokens, token_lengths)
             total = total + self.guidance_weight * away / characters
         return Loss(total, decoder, ctc)
+
+    @torch.no_grad()
+    def _with_own_characters(self, inputs: Tensor, encoded: Encoded, share: float) -> Tensor:
+        """Inputs (B, U + 1) with a share of the characters drawn from what the decoder thinks of each place.
+
+        It thinks so after the true characters (scheduled sampling, Bengio et al. 2015, with all places
+        at once, Duckworth et al. 2019, section 3), so that no loop over time is needed.
+        """
+        logits = self.decoder(inputs, encoded.encoded, encoded.lengths, encoded.context)[:, :-1].float()
+        characters = logits[..., FIRST_CHARACTER:].softmax(-1)  # (B, U, V - 4)
+        drawn = characters.flatten(0, 1).multinomial(1).view_as(inputs[:, 1:]) + FIRST_CHARACTER
+        own = torch.rand(drawn.shape, device=drawn.device) < share
+        return torch.cat((inputs[:, :1], torch.where(own, drawn, inputs[:, 1:])), dim=1)
