@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +30,10 @@ def main(
     recipe: Annotated[Path, typer.Argument(help="A recipe in YAML.")],
     out: Annotated[Path, typer.Argument(help="Folder for the two runs; must not exist.")],
     settings: Annotated[list[str] | None, typer.Option("--set", help="As of `train`.")] = None,
+    patience: Annotated[
+        float | None,
+        typer.Option(help="Seconds after which hosts that are not done are asked where they are."),
+    ] = None,
 ) -> None:
     """Train a recipe on two hosts and on one, and compare the losses."""
     if os.geteuid() or shutil.which("ip") is None:
@@ -43,9 +49,9 @@ def main(
             command += ["--nnodes=2", f"--node-rank={rank}", "--nproc-per-node=1"]
             command += [f"--master-addr={ADDRESSES[0]}", f"--master-port={PORT}", "-m", "--"]
             command += [*train, "--run", str(out / f"host_{rank}")]
-            environment = os.environ | {"GLOO_SOCKET_IFNAME": LINKS[rank]}
-            hosts.append(subprocess.Popen(command, env=environment))
-        codes = [process.wait() for process in hosts]
+            environment = os.environ | {"GLOO_SOCKET_IFNAME": LINKS[rank], "PYTHONFAULTHANDLER": "1"}
+            hosts.append(subprocess.Popen(command, env=environment, start_new_session=True))
+        codes = wait(hosts, patience)
     finally:
         disconnect()
     if any(codes):
@@ -56,6 +62,22 @@ def main(
     two, one = losses(out / "host_0"), losses(out / "one")
     apart = max(abs(a - b) for a, b in zip(two, one, strict=True))
     print(f"{len(one)} epochs; the losses of two hosts and of one lie at most {apart:.2e} apart")
+
+
+def wait(hosts: list[subprocess.Popen[bytes]], patience: float | None) -> list[int]:
+    """The exit codes; a host that is still there after `patience` seconds shows its stack and ends."""
+    try:
+        deadline = time.monotonic() + patience if patience else None
+        return [host.wait(deadline and max(0.0, deadline - time.monotonic())) for host in hosts]
+    except subprocess.TimeoutExpired:
+        for host in hosts:
+            if host.poll() is None:
+                os.killpg(host.pid, signal.SIGABRT)
+        return [host.wait() for host in hosts]
+    finally:
+        for host in hosts:
+            if host.poll() is None:
+                os.killpg(host.pid, signal.SIGKILL)
 
 
 def connect() -> None:
