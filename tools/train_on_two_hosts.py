@@ -8,6 +8,7 @@ runs the two-machine commands of docs/training.md, one process a host, and then 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -50,7 +51,7 @@ def main(
             command += [f"--master-addr={ADDRESSES[0]}", f"--master-port={PORT}", "-m", "--"]
             command += [*train, "--run", str(out / f"host_{rank}")]
             environment = os.environ | {"GLOO_SOCKET_IFNAME": LINKS[rank], "PYTHONFAULTHANDLER": "1"}
-            hosts.append(subprocess.Popen(command, env=environment, start_new_session=True))
+            hosts.append(subprocess.Popen(command, env=environment))
         codes = wait(hosts, patience)
     finally:
         disconnect()
@@ -65,19 +66,22 @@ def main(
 
 
 def wait(hosts: list[subprocess.Popen[bytes]], patience: float | None) -> list[int]:
-    """The exit codes; a host that is still there after `patience` seconds shows its stack and ends."""
+    """The exit codes; where a host is still there after `patience` seconds, every process shows its stack."""
+    deadline = time.monotonic() + patience if patience else None
     try:
-        deadline = time.monotonic() + patience if patience else None
         return [host.wait(deadline and max(0.0, deadline - time.monotonic())) for host in hosts]
     except subprocess.TimeoutExpired:
-        for host in hosts:
-            if host.poll() is None:
-                os.killpg(host.pid, signal.SIGABRT)
+        end_all(signal.SIGABRT)
         return [host.wait() for host in hosts]
-    finally:
-        for host in hosts:
-            if host.poll() is None:
-                os.killpg(host.pid, signal.SIGKILL)
+
+
+def end_all(number: int) -> None:
+    """Send a signal to whatever still runs on the hosts: torchrun's processes have sessions of their own."""
+    for host in HOSTS:
+        found = subprocess.run(["ip", "netns", "pids", host], capture_output=True, text=True, check=False)
+        for process in map(int, found.stdout.split()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
 
 
 def connect() -> None:
@@ -94,7 +98,8 @@ def connect() -> None:
 
 
 def disconnect() -> None:
-    """Take the namespaces away; with them goes the cable."""
+    """End what runs on the hosts and take the namespaces away; with them goes the cable."""
+    end_all(signal.SIGKILL)
     for host in HOSTS:
         subprocess.run(["ip", "netns", "del", host], capture_output=True, check=False)
 
