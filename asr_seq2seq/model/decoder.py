@@ -28,11 +28,13 @@ from asr_seq2seq.model.recurrent import Stepper, initial_state, recurrent, run
 class StepWeights:
     """A decoder's weights as single steps read them: they are laid out once for all steps of a search.
 
-    `symbols` (V, G) is what each symbol adds to the gates of the first layer; one stepper a stack.
+    `symbols` (V, G) is what each symbol adds to the gates of the first layer; one stepper a stack; of the
+    dot decoder `of_low` (D, G), the upper stack's weights of what the lower one gives.
     """
 
     symbols: Tensor
     steppers: tuple[Stepper, ...]
+    of_low: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,11 @@ class DotDecoder(Decoder):
         )
         self.output = nn.Linear(config.units, vocabulary)
 
+    def step_weights(self) -> StepWeights:
+        """Those of the lower layer between the stacks too."""
+        weights = super().step_weights()
+        return replace(weights, of_low=weights.steppers[1].of_columns(0, self.lower.hidden_size).contiguous())
+
     def start(self, encoded: Tensor, lengths: Tensor, context: Tensor) -> State:
         """Keys, and what the upper layers would hear of each frame, are computed once here."""
         weights = self.step_weights()
@@ -169,14 +176,14 @@ class DotDecoder(Decoder):
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """The same three stages for one step."""
-        assert state.memory is not None
-        lower, upper = state.step_weights.steppers
+        of_low, (lower, upper) = state.step_weights.of_low, state.step_weights.steppers
+        assert state.memory is not None and of_low is not None
         low, low_state = lower(self._gates(tokens, state), state.recurrent[0])
         weights = self.attention.look(
             low.view(len(state.context), -1, low.shape[1]), state.memory
         )  # (B, H, K, T')
         attended = (weights.transpose(1, 2).flatten(2) @ state.memory.values).flatten(0, 1)  # (N, G)
-        gates = attended.addmm(low, upper.of_columns(0, low.shape[1])) + upper.biases[0]
+        gates = torch.addmm(attended, low, of_low) + upper.biases[0]
         high, high_state = upper(gates, state.recurrent[1])
         logits = self.output(self.dropout(high))
         where = weights.mean(1).flatten(0, 1)  # (N, T')

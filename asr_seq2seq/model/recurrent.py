@@ -61,7 +61,9 @@ class Stepper:
         self.stack = stack
         self.of_inputs, self.of_hidden, self.biases, self.hidden_biases = [], [], [], []
         for of_inputs, of_hidden, bias, hidden_bias in stack.all_weights:
-            self.of_inputs.append(of_inputs.t())  # (inputs, G)
+            self.of_inputs.append(
+                of_inputs.t().contiguous() if self.of_inputs else of_inputs.t()
+            )  # (inputs, G)
             self.of_hidden.append(of_hidden.t().contiguous())  # (D, G)
             # A GRU's reset gate comes between its two biases.
             self.biases.append(bias if isinstance(stack, nn.GRU) else bias + hidden_bias)
