@@ -59,7 +59,10 @@ class Stepper:
 
     def __init__(self, stack: nn.RNNBase) -> None:
         self.stack = stack
-        self.of_inputs, self.of_hidden, self.biases, self.hidden_biases = [], [], [], []
+        self.of_inputs: list[Tensor] = []
+        self.of_hidden: list[Tensor] = []
+        self.biases: list[Tensor] = []
+        self.hidden_biases: list[Tensor] = []
         for of_inputs, of_hidden, bias, hidden_bias in stack.all_weights:
             self.of_inputs.append(
                 of_inputs.t().contiguous() if self.of_inputs else of_inputs.t()
