@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from asr_seq2seq import __version__
+from asr_seq2seq import __version__, cli_scoring
 from asr_seq2seq.errors import AsrError, ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -336,6 +336,10 @@ def evaluate(
         f"{result.sound_seconds:.1f} s of sound in {result.seconds:.1f} s; "
         f"texts normalised by {recogniser.normalizer.name}"
     )
+
+
+app.command(epilog="Example:  asr-seq2seq score test.jsonl heard.trn --by speaker")(cli_scoring.score)
+app.command(epilog="Example:  asr-seq2seq compare test.jsonl old.jsonl new.jsonl")(cli_scoring.compare)
 
 
 @app.command(epilog="Example:  asr-seq2seq prepare librispeech downloads/LibriSpeech data/librispeech")
