@@ -17,6 +17,7 @@ By = Annotated[
 NormalizerName = Annotated[
     str, typer.Option("--normalizer", help="none, english-v1, whisper-english or whisper-basic.")
 ]
+Report = Annotated[Path | None, typer.Option(help="Write a page to read, search and hear here (.html).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
@@ -25,6 +26,7 @@ def score(
     hypothesis: Annotated[Path, typer.Argument(help="What was heard, in any of these forms.")],
     by: By = None,
     normalizer: NormalizerName = "english-v1",
+    report: Report = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare texts with what was said: WER, CER and their parts, with 95 % intervals."""
@@ -35,6 +37,10 @@ def score(
 
     [lines] = read_pairs(reference, hypothesis)
     found = assess(lines, scoring_normalizer(normalizer), by=by or ())
+    if report is not None:
+        from asr_seq2seq.scoring.report import write
+
+        write(report, found, {"References": str(reference), "Hypotheses": str(hypothesis)})
     print(to_json(found.to_dict()) if as_json else found.describe(by or ()))
 
 

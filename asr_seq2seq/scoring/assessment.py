@@ -118,6 +118,8 @@ def assess(
     ``by`` names keys of the corpus, or ``speaker`` or ``length``. ``CorpusError`` if there are no lines,
     ``ConfigError`` for a key that no line has.
     """
+    by = list(by)
+    check_keys(by, lines)
     references, hypotheses = [line.reference for line in lines], [line.hypothesis for line in lines]
     judged = judge(references, hypotheses, normalizer)
     units = sampling([line.speaker for line in lines])
@@ -139,6 +141,20 @@ def assess(
     )
 
 
+def check_keys(by: Iterable[str], lines: Iterable[HypothesisLine]) -> None:
+    """Raise ``ConfigError`` for a key that no line has, naming the nearest that is there."""
+    known = {LENGTH}
+    for line in lines:
+        known |= line.keys.keys() | ({"speaker"} if line.speaker is not None else set())
+    for key in by:
+        if key not in known:
+            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            raise ConfigError(
+                f'--by {key}: no utterance has this key; did you mean "{nearest}"? '
+                f"(available: {', '.join(sorted(known))})"
+            )
+
+
 def printable(text: str) -> str:
     """Return the text with every control character as a space: safe to print on a terminal."""
     return "".join(" " if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in text)
@@ -157,13 +173,6 @@ def _by_key(key: str, lines: Sequence[HypothesisLine], judged: Sequence[Judged])
     members: dict[Any, list[int]] = {}
     for number, (line, one) in enumerate(zip(lines, judged, strict=True)):
         members.setdefault(_value(key, line, one), []).append(number)
-    if key != LENGTH and set(members) == {None}:
-        known = sorted({"speaker", LENGTH}.union(*(line.keys for line in lines)))
-        nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-        raise ConfigError(
-            f'--by {key}: no utterance has this key; did you mean "{nearest}"? '
-            f"(available: {', '.join(known)})"
-        )
     found = []
     for value in sorted(members, key=_order):
         scores = [judged[number].score for number in members[value]]
