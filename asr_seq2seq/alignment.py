@@ -13,40 +13,13 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
-from torchaudio.functional import forced_align
-
-from asr_seq2seq.text import PADDING
 
 _FRAME_SECONDS = 0.01
 # A frame is quiet below this part of the way, in decibels, from quiet to loud: the utterance's tenth and
 # ninety-fifth percentile, or the quietest frame at hand where the background is louder there.
 _QUIET = 0.08
 _BACKGROUND, _SPEECH = 10, 95
-
-
-def character_frames(log_probabilities: Tensor, tokens: Sequence[int]) -> list[tuple[int, int]] | None:
-    """CTC log-probabilities (T, V), characters (U,) -> (first, last + 1) frame of each character.
-
-    None where the frames are too few for the characters, which CTC then cannot align.
-    """
-    repeats = sum(a == b for a, b in pairwise(tokens))
-    if not tokens or len(tokens) + repeats > len(log_probabilities):
-        return None
-    targets = torch.tensor([tokens], dtype=torch.int32, device=log_probabilities.device)
-    (path,), _ = forced_align(log_probabilities[None].contiguous(), targets, blank=PADDING)
-    spans: list[tuple[int, int]] = []
-    last = PADDING
-    for frame, token in enumerate(path.tolist()):
-        if token == PADDING:
-            last = PADDING
-        elif token == last:
-            spans[-1] = (spans[-1][0], frame + 1)
-        else:
-            spans.append((frame, frame + 1))
-            last = token
-    return spans
 
 
 def peak_frames(weights: Tensor) -> list[tuple[int, int]]:

@@ -175,12 +175,13 @@ def seed_from(*parts: object) -> int:
 
 
 def _be_quiet(worker: int) -> None:
-    """Let the training process alone answer to Ctrl-C, which reaches every process of a terminal.
+    """Let the training process alone answer to Ctrl-C and SIGTERM, which may reach every process of a job.
 
-    What goes wrong in a worker is raised there too; a worker itself would only print that its other
-    end has gone.
+    A second SIGTERM ends a worker as it would any process. What goes wrong in a worker is raised in the
+    training process too; a worker itself would only print that its other end has gone.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     sys.excepthook = lambda *_: None
 
 

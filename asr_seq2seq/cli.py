@@ -6,7 +6,6 @@ several files failed, 2 a mistake in the input, 130 an interruption by Ctrl-C.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from asr_seq2seq import __version__
+from asr_seq2seq import __version__, cli_scoring
 from asr_seq2seq.errors import AsrError, ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -215,17 +214,22 @@ def train(
 @app.command(epilog="Example:  asr-seq2seq average runs/fsdd --last 5")
 def average(
     run: Annotated[Path, typer.Argument(help="Folder of a run with training.keep_epochs.")],
-    last: Annotated[int, typer.Option(min=1, help="How many of the last epochs.")] = 5,
+    last: Annotated[int | None, typer.Option(min=1, help="How many of the last epochs; else 5.")] = None,
+    best: Annotated[int | None, typer.Option(min=1, help="How many of the best epochs by dev WER.")] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Model file; RUN/averaged.safetensors without it.")
     ] = None,
 ) -> None:
-    """Make one model of the last epochs of a run: the mean of their weights."""
+    """Make one model of the last or the best epochs of a run: the mean of their weights."""
     from asr_seq2seq.model_file import average_models, save_model
-    from asr_seq2seq.training.run_folder import checkpoints
+    from asr_seq2seq.training.run_folder import best_checkpoints, checkpoints
 
+    if last and best:
+        raise ConfigError("--last and --best exclude each other: give one of them")
     path = output or run / "averaged.safetensors"
-    save_model(path, average_models(checkpoints(run)[-last:]))
+    save_model(
+        path, average_models(best_checkpoints(run, best) if best else checkpoints(run)[-(last or 5) :])
+    )
     print(path)
 
 
@@ -271,21 +275,35 @@ def evaluate(
     n_best: Annotated[
         int, typer.Option(min=0, help="Best texts of each utterance to write there with their scores.")
     ] = 0,
+    by: cli_scoring.By = None,
+    normalizer: Annotated[
+        str | None,
+        typer.Option(help="none, english-v1, whisper-english, whisper-basic; the model's own without it."),
+    ] = None,
+    report: cli_scoring.Report = None,
+    listen: Annotated[
+        int, typer.Option(min=0, help="Worst utterances with sound and pictures in the report.")
+    ] = 100,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Recognise a corpus and print word and character error rates."""
+    """Recognise a corpus and print word and character error rates, with 95 % intervals."""
     _check_lm_weight(language_model, lm_weight)
     if n_best and hypotheses is None:
         raise ConfigError("--n-best needs a file for the texts: name one with --hypotheses")
-    if hypotheses is not None and not hypotheses.parent.is_dir():
-        raise OutputError(f"cannot write {hypotheses}: its folder does not exist; create it first")
+    for path in (hypotheses, report):
+        if path is not None and not path.parent.is_dir():
+            raise OutputError(f"cannot write {path}: its folder does not exist; create it first")
     from asr_seq2seq.corpora import load_corpora
     from asr_seq2seq.device import pick_device
     from asr_seq2seq.evaluation import evaluate as evaluate_model
+    from asr_seq2seq.evaluation import open_journal
     from asr_seq2seq.model_file import load_model
     from asr_seq2seq.progress import sound_progress
     from asr_seq2seq.scoring.hypotheses import write
+    from asr_seq2seq.scoring.normalizers import scoring_normalizer
+
+    wanted = None if normalizer is None else scoring_normalizer(normalizer)
 
     recogniser = load_model(model, pick_device(device))
     search = recogniser.searching(
@@ -302,40 +320,44 @@ def evaluate(
 
         lm = load_text_scorer(language_model, recogniser.alphabet, recogniser.device)
     cuts = load_corpora([corpus])
+    journal = None
+    if hypotheses is not None and (hypotheses.is_file() or not hypotheses.exists()):
+        files = [path for path in (model, language_model) if path is not None]
+        journal = open_journal(hypotheses, files, cuts, search, n_best)
     with sound_progress() as progress:
         bar = progress.add_task("evaluating", total=sum(cut.duration for cut in cuts), note="")
-        result = evaluate_model(
-            recogniser,
-            cuts,
-            search,
-            lambda seconds: progress.advance(bar, seconds),
-            lm=lm,
-            n_best=n_best,
-        )
+        try:
+            result = evaluate_model(
+                recogniser,
+                cuts,
+                search,
+                lambda seconds, note: progress.update(bar, advance=seconds, note=note),
+                lm=lm,
+                n_best=n_best,
+                journal=journal,
+                normalizer=wanted,
+                by=by or (),
+            )
+        except KeyboardInterrupt:
+            if journal is not None:
+                print(f"{journal.utterances} utterances are saved: the same command goes on", file=sys.stderr)
+            raise
     if hypotheses is not None:
         write(hypotheses, result.lines)
-    score = result.score
+    if report is not None:
+        from asr_seq2seq.exhibits import write_report
+
+        write_report(report, recogniser, cuts, result, {"Model": str(model), "Corpus": str(corpus)}, listen)
+    if journal is not None:
+        journal.remove()
     if as_json:
-        _print_json(
-            score.to_dict()
-            | {
-                "calibration_error": round(result.calibration_error, 6),
-                "normalizer": recogniser.normalizer.name,
-                "sound_seconds": round(result.sound_seconds, 3),
-                "seconds": round(result.seconds, 3),
-                "real_time_factor": round(result.seconds / result.sound_seconds, 5),
-            }
-        )
-        return
-    print(
-        f"WER {score.wer:.2%}  ({score.substitutions} substitutions, {score.insertions} insertions, "
-        f"{score.deletions} deletions in {score.words:,} words)\n"
-        f"CER {score.cer:.2%}  ({score.character_edits} of {score.characters:,} characters)\n"
-        f"SER {score.ser:.2%}  ({score.sentence_errors} of {score.utterances:,} utterances)\n"
-        f"confidence of words: {result.calibration_error:.2%} off on average\n"
-        f"{result.sound_seconds:.1f} s of sound in {result.seconds:.1f} s; "
-        f"texts normalised by {recogniser.normalizer.name}"
-    )
+        _print_json(result.to_dict())
+    else:
+        print(result.describe(by or ()))
+
+
+app.command(epilog="Example:  asr-seq2seq score test.jsonl heard.trn --report r.html")(cli_scoring.score)
+app.command(epilog="Example:  asr-seq2seq compare test.jsonl old.jsonl new.jsonl")(cli_scoring.compare)
 
 
 @app.command(epilog="Example:  asr-seq2seq prepare librispeech downloads/LibriSpeech data/librispeech")
@@ -418,7 +440,9 @@ def _stop_interrupted(model: Path, epoch: int, number: int = signal.SIGINT) -> N
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False))
+    from asr_seq2seq.scoring.hypotheses import to_json
+
+    print(to_json(value))
 
 
 def main() -> None:

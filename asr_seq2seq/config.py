@@ -80,6 +80,13 @@ class SpecAugmentConfig(_Settings):
 
 class _FeaturesSettings(_Settings):
     normalization: Literal["utterance", "corpus", "none"] = "utterance"
+    warp: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="in training, frequencies are warped by up to this as if by a longer or shorter throat; "
+        "0.05 is about a tenth of its length",
+    )
     spec_augment: SpecAugmentConfig = SpecAugmentConfig()
 
 
@@ -119,9 +126,18 @@ class PrecomputedConfig(_FeaturesSettings):
 
     kind: Literal["precomputed"]
     size: int = Field(ge=1, description="values in a frame")
+    contents: Literal["cepstra", "mels", "other"] = Field(
+        "other", description="what a frame is, which `warp` has to know: from low to high"
+    )
     hop_seconds: float = Field(0.010, gt=0, description="from frame to frame")
     deltas: int = Field(0, ge=0, le=2, description="orders of differences over time put beside them")
     delta_width: int = Field(2, ge=1, description="frames on each side that a difference is fitted to")
+
+    @model_validator(mode="after")
+    def _warps_what_it_knows(self) -> Self:
+        if self.warp and self.contents == "other":
+            raise ValueError("warp needs to know what a frame is: set contents to cepstra or mels")
+        return self
 
     @property
     def rate(self) -> float:
@@ -197,6 +213,9 @@ class ModelConfig(_Settings):
     context: ContextConfig = ContextConfig()
     decoder: DecoderConfig = DecoderConfig()
     ctc_weight: float = Field(0.3, ge=0, le=1, description="weight of the CTC loss; 0 leaves the head out")
+    guidance_weight: float = Field(
+        0.0, ge=0, description="weight of keeping attention where the CTC head hears each character"
+    )
 
     @model_validator(mode="after")
     def _context_is_state(self) -> Self:
@@ -205,6 +224,8 @@ class ModelConfig(_Settings):
                 f"context.size ({self.context.size}) must equal decoder.units ({self.decoder.units}): "
                 "the context is the decoder's initial state"
             )
+        if self.guidance_weight and not (self.ctc_weight and self.decoder.attention != "none"):
+            raise ValueError("guidance_weight needs attention and a CTC head (ctc_weight above 0)")
         return self
 
 
@@ -227,6 +248,13 @@ class TrainingConfig(OptimizationConfig):
     """How the network learns."""
 
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    scheduled_sampling: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the characters before that are the decoder's own and not the reference's; "
+        "it grows from 0 at the beginning of the run to this at its end",
+    )
     average_decay: float = Field(
         0.0,
         ge=0,
@@ -235,7 +263,9 @@ class TrainingConfig(OptimizationConfig):
     )
     accumulate: int = Field(1, ge=1, description="batches of each process whose gradients make one step")
     save_steps: int = Field(500, ge=1, description="steps after which the state of the run is saved")
-    keep_epochs: int = Field(0, ge=0, description="models of so many last epochs are kept, for `average`")
+    keep_epochs: int = Field(
+        0, ge=0, description="models of so many last epochs are kept; at the end their mean is tried too"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 

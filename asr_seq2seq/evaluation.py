@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
+from typing import Any
 
 import torch
 from lhotse import CutSet
+from lhotse.cut import Cut
 from torch import Tensor
 
 from asr_seq2seq.batching import Batch, Batches, pad
 from asr_seq2seq.calibration import expected_calibration_error, fit_temperature, soften, word_confidences
 from asr_seq2seq.config import LogMelConfig, SearchConfig
+from asr_seq2seq.corpora.manifest import FEATURES
 from asr_seq2seq.errors import ConfigError, CorpusError
 from asr_seq2seq.model_file import ModelFile
+from asr_seq2seq.progress import console
+from asr_seq2seq.scoring.assessment import Assessment, assess, check_keys
 from asr_seq2seq.scoring.hypotheses import Candidate, HypothesisLine
+from asr_seq2seq.scoring.journal import Entry, Journal
+from asr_seq2seq.scoring.normalizers import TextNormalizer
 from asr_seq2seq.scoring.wer import Score, correct_words, score
 from asr_seq2seq.search import Hypothesis, search
 from asr_seq2seq.search.scorers import TextScorer
@@ -26,16 +36,45 @@ from asr_seq2seq.text import Alphabet, Normalizer
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The score, what was recognised, the seconds of sound and the seconds that decoding took.
+    """The figures, what was recognised, the seconds of sound and the seconds that decoding took.
 
     `calibration_error` is that of the words' confidences, as a fraction (Guo et al. 2017).
     """
 
-    score: Score
+    assessment: Assessment
     calibration_error: float
     lines: list[HypothesisLine]
     sound_seconds: float
     seconds: float
+
+    @property
+    def score(self) -> Score:
+        """The counts and rates over all utterances."""
+        return self.assessment.score
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of work per second of sound."""
+        return self.seconds / self.sound_seconds
+
+    def to_dict(self) -> dict[str, Any]:
+        """Figures for JSON; rates are fractions."""
+        return self.assessment.to_dict() | {
+            "calibration_error": round(self.calibration_error, 6),
+            "sound_seconds": round(self.sound_seconds, 3),
+            "seconds": round(self.seconds, 3),
+            "real_time_factor": round(self.real_time_factor, 5),
+        }
+
+    def describe(self, shown: Iterable[str] = ()) -> str:
+        """The figures as lines to read, with a table for each key in `shown`."""
+        figures, *tables = self.assessment.describe(shown).split("\n\n")
+        work = (
+            f"confidence of words: {self.calibration_error:.2%} off on average\n"
+            f"{self.sound_seconds:.1f} s of sound in {self.seconds:.1f} s: "
+            f"real-time factor {self.real_time_factor:.4f}"
+        )
+        return "\n\n".join([f"{figures}\n{work}", *tables])
 
 
 def decode(
@@ -116,31 +155,98 @@ def evaluate(
     recogniser: ModelFile,
     cuts: CutSet,
     config: SearchConfig,
-    on_batch: Callable[[float], None] = lambda seconds: None,
+    on_batch: Callable[[float, str], None] = lambda seconds, note: None,
     *,
     lm: TextScorer | None = None,
     n_best: int = 0,
+    journal: Journal | None = None,
+    normalizer: TextNormalizer | None = None,
+    by: Iterable[str] = (),
 ) -> Evaluation:
-    """Recognise every utterance of `cuts`; `on_batch` is told the seconds of sound just done."""
+    """Recognise every utterance of `cuts` and score it, by the model's own normaliser if none is given.
+
+    `on_batch` is told the seconds of sound just done, and the WER so far in words. Batches that are in the
+    `journal` are not done again, and the others are written there; `by` names keys to score by.
+    """
     if n_best > config.beam_size:
         raise ConfigError(
             f"{n_best} best texts need a beam that holds them: give --beam-size {n_best} or more"
         )
-    started = time.perf_counter()
+    by = list(by)
+    check_keys(by, (_in_corpus(cut) for cut in cuts))
     batches = batches_for(recogniser, cuts)
+    known = list(journal.entries) if journal is not None else []
+    batches.plan.skip = len(known)
+    recognised = _timed(decode(recogniser, batches, config, lm=lm, n_best=n_best), journal)
     found: dict[str, HypothesisLine] = {}
-    for lines in decode(recogniser, batches, config, lm=lm, n_best=n_best):
-        found |= {line.id: line for line in lines}
-        on_batch(sum(line.duration or 0.0 for line in lines))
-    ordered = [
-        replace(found[cut.id], reference=cut.supervisions[0].text, speaker=cut.supervisions[0].speaker)
-        for cut in cuts
-    ]
-    result = score(
-        [line.reference for line in ordered], [line.hypothesis for line in ordered], recogniser.normalizer
+    seconds, errors, words = 0.0, 0, 0
+    for entry in chain(known, recognised):
+        found |= {line.id: line for line in entry.lines}
+        seconds += entry.seconds
+        texts = [line.reference for line in entry.lines], [line.hypothesis for line in entry.lines]
+        so_far = score(*texts, recogniser.normalizer)
+        errors, words = errors + so_far.errors, words + so_far.words
+        on_batch(
+            sum(line.duration or 0.0 for line in entry.lines), f"WER {100 * errors / max(1, words):.1f} %"
+        )
+    ordered = []
+    for cut in cuts:
+        said = _in_corpus(cut)
+        ordered.append(replace(found[cut.id], reference=said.reference, speaker=said.speaker, keys=said.keys))
+    return Evaluation(
+        assessment=assess(ordered, normalizer or recogniser.normalizer, by=by),
+        calibration_error=expected_calibration_error(*judged_words(ordered, recogniser.normalizer)),
+        lines=ordered,
+        sound_seconds=batches.seconds,
+        seconds=seconds,
     )
-    error = expected_calibration_error(*judged_words(ordered, recogniser.normalizer))
-    return Evaluation(result, error, ordered, batches.seconds, time.perf_counter() - started)
+
+
+def _timed(batches: Iterable[list[HypothesisLine]], journal: Journal | None) -> Iterator[Entry]:
+    """Each batch with the seconds that it took, written down."""
+    started = time.perf_counter()
+    for lines in batches:
+        entry = Entry(lines, time.perf_counter() - started)
+        if journal is not None:
+            journal.append(entry)
+        yield entry
+        started = time.perf_counter()
+
+
+def _in_corpus(cut: Cut) -> HypothesisLine:
+    """What a corpus says of an utterance; of its own keys those that are text or numbers."""
+    said = cut.supervisions[0]
+    known = {"gender": said.gender, "language": said.language, **(said.custom or {}), **(cut.custom or {})}
+    keys = {
+        key: value for key, value in known.items() if isinstance(value, str | int | float) and key != FEATURES
+    }
+    return HypothesisLine(cut.id, said.text, "", speaker=said.speaker, keys=keys)
+
+
+def open_journal(
+    hypotheses: Path, models: Iterable[Path], cuts: CutSet, config: SearchConfig, n_best: int
+) -> Journal:
+    """The journal of the evaluation that `hypotheses` will be the result of; messages say if it goes on."""
+    journal = Journal(hypotheses, fingerprint(models, cuts, config, n_best))
+    if journal.entries:
+        said = f"going on: {journal.utterances} of {len(cuts)} utterances are in {journal.path}"
+        console.print(said, markup=False)
+    if journal.replaced:
+        said = f"{journal.path} is of another model, corpus or search: beginning anew"
+        console.print(said, markup=False)
+    return journal
+
+
+def fingerprint(models: Iterable[Path], cuts: CutSet, config: SearchConfig, n_best: int) -> str:
+    """What tells one evaluation from another: the models' files, utterances and texts, and the search."""
+    digest = hashlib.sha256()
+    for path in models:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    digest.update(f"{config.model_dump_json()} {n_best}".encode())
+    for cut in cuts:
+        digest.update(json.dumps([cut.id, cut.start, cut.duration, cut.supervisions[0].text]).encode())
+    return digest.hexdigest()
 
 
 def judged_words(lines: Iterable[HypothesisLine], normalizer: Normalizer) -> tuple[list[float], list[bool]]:

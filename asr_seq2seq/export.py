@@ -212,7 +212,7 @@ def _encoder(model: Seq2Seq) -> bytes:
     for layer in model.encoder.layers:
         assert isinstance(layer, PyramidLayer)
         sequence, lengths = _pyramid_layer(g, layer, sequence, lengths)
-    vocabulary = model.decoder.embedding.num_embeddings
+    vocabulary = model.decoder.vocabulary
     g.output("encoded", sequence, np.float32, "batch", "frames", model.encoder.size)
     g.output("encoded_lengths", lengths, np.int64, "batch")
     context = _context(g, model.context, sequence, lengths)
@@ -430,7 +430,7 @@ def _decoder_step(model: Seq2Seq) -> bytes:
         attended, weights = _location_attention(g, decoder, hidden, weights, batch, memory)
         both = g("Concat", hidden, attended, axis=1)
         logits = g.linear(g("Tanh", g.linear(both, decoder.joint)), decoder.output)
-    g.output("logits", logits, np.float32, "hypotheses", decoder.embedding.num_embeddings)
+    g.output("logits", logits, np.float32, "hypotheses", decoder.vocabulary)
     if isinstance(decoder, LocationDecoder):
         g.output("attended_next", attended, np.float32, "hypotheses", model.encoder.size)
     for number, (stack, state) in enumerate(zip(stacks, after, strict=True)):

@@ -7,6 +7,7 @@ utterance stands alone or is padded in a batch, its features are the same.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
@@ -18,12 +19,43 @@ from asr_seq2seq.config import FeaturesConfig, LogMelConfig, PrecomputedConfig
 from asr_seq2seq.errors import CorpusError
 
 EPSILON = 1e-5
+_ANGLES = 64  # at which the envelope behind cepstra is read
 LEVEL = 0.1  # root mean square of a speaker close to the microphone
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:
     """(B,) lengths -> (B, size), true at the positions that exist."""
     return torch.arange(size, device=lengths.device)[None, :] < lengths[:, None]
+
+
+def warped(angles: Tensor, warp: Tensor) -> Tensor:
+    """Angles (K,) in [0, pi], warp (B,) in (-1, 1) -> (B, K): the bilinear map of the frequency axis.
+
+    It keeps both ends and bends what is between (Acero 1990, section 6.4; McDonough 2000, chapter 3, warps
+    cepstra by it to make vocal tracts alike). The axis here is that of the mel scale.
+    """
+    warp = warp[:, None]
+    return angles + 2 * torch.atan(warp * angles.sin() / (1 - warp * angles.cos()))
+
+
+def warp_mels(frames: Tensor, warp: Tensor) -> Tensor:
+    """Mel bins (B, T, F), warp (B,) -> (B, T, F): each bin read where the map sends its middle."""
+    size = frames.shape[2]
+    middles = (torch.arange(size, device=frames.device) + 0.5) * (math.pi / size)
+    places = (warped(middles, warp) * (size / math.pi) - 0.5).clamp(0, size - 1)[:, None]  # (B, 1, F)
+    below = places.floor().long().clamp_max(max(0, size - 2)).expand_as(frames)
+    above = (below + 1).clamp_max(size - 1)
+    return torch.lerp(frames.gather(2, below), frames.gather(2, above), places - below)
+
+
+def warp_cepstra(frames: Tensor, warp: Tensor) -> Tensor:
+    """Cepstra (B, T, F) from c_0 on, warp (B,) -> (B, T, F) of the envelope read at warped angles."""
+    orders = torch.arange(frames.shape[2]).to(frames)
+    angles = (torch.arange(_ANGLES).to(frames) + 0.5) * (math.pi / _ANGLES)
+    envelope = torch.cos(warped(angles, warp)[..., None] * orders)  # (B, K, F): what each order adds there
+    analysis = torch.cos(angles[:, None] * orders) * (2 / _ANGLES)  # (K, F)
+    analysis[:, 0] /= 2
+    return frames @ (envelope.transpose(1, 2) @ analysis)
 
 
 class Features(nn.Module, ABC):
@@ -38,6 +70,7 @@ class Features(nn.Module, ABC):
     def __init__(self, config: FeaturesConfig, size: int) -> None:
         super().__init__()
         self.normalization = config.normalization
+        self.warp = config.warp
         self.size = size
         self.frame_seconds = config.hop_seconds
         self.register_buffer("mean", torch.zeros(size))
@@ -56,11 +89,18 @@ class Features(nn.Module, ABC):
     def raw(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Padded input and its lengths (B,) -> frames (B, T, F), not normalised, and theirs (B,)."""
 
+    @abstractmethod
+    def warp_frames(self, frames: Tensor, warp: Tensor) -> Tensor:
+        """Frames (B, T, F) with their frequencies warped, each utterance by its own warp (B,)."""
+
     def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Padded input and its lengths (B,) -> features (B, T, F), feature_lengths (B,)."""
         with torch.autocast(inputs.device.type, enabled=False):
             features, feature_lengths = self.raw(inputs, lengths)
             mask = length_mask(feature_lengths, features.shape[1])[..., None]  # (B, T, 1)
+            if self.training and self.warp:
+                warp = (2 * torch.rand(len(features), device=features.device) - 1) * self.warp
+                features = self.warp_frames(features, warp)
             features = self._normalize(features, mask)
             if self.training and self.augments:
                 features = self._augment(features, feature_lengths)
@@ -143,6 +183,10 @@ class LogMel(Features):
         """Sound (B, N), lengths in samples (B,) -> log-mel frames (B, T, F) and their numbers (B,)."""
         return self.log_mel(self._prepare(inputs, lengths)), self.frames(lengths)
 
+    def warp_frames(self, frames: Tensor, warp: Tensor) -> Tensor:
+        """Bins moved up or down."""
+        return warp_mels(frames, warp)
+
     def _prepare(self, sound: Tensor, lengths: Tensor) -> Tensor:
         """Nothing behind each utterance's end, and its level made `LEVEL` if the settings say so."""
         sound = sound.float() * length_mask(lengths, sound.shape[1])
@@ -170,6 +214,11 @@ class Precomputed(Features):
         for _ in range(self.config.deltas):
             orders.append(self._slope(orders[-1], lengths))
         return torch.cat(orders, dim=2), lengths
+
+    def warp_frames(self, frames: Tensor, warp: Tensor) -> Tensor:
+        """Each order of deltas like the frames themselves: warping is linear, so it is all one."""
+        change = warp_cepstra if self.config.contents == "cepstra" else warp_mels
+        return torch.cat([change(part, warp) for part in frames.chunk(1 + self.config.deltas, 2)], dim=2)
 
     def _slope(self, frames: Tensor, lengths: Tensor) -> Tensor:
         width = self.config.delta_width

@@ -77,7 +77,8 @@ class _Session:
 class OnnxDecoder:
     """`start` and `step` of a decoder, as `model.decoder.Decoder` has them."""
 
-    def __init__(self, start: _Session, step: _Session) -> None:
+    def __init__(self, start: _Session, step: _Session, vocabulary: int) -> None:
+        self.vocabulary = vocabulary
         self._start = start
         self._step = step
 
@@ -114,7 +115,7 @@ class OnnxModel(nn.Module):
             or step.width != vocabulary
         ):
             raise ModelFileError(f"{path}: its graphs are not the graphs that it describes; export it again")
-        self.decoder = OnnxDecoder(start, step)
+        self.decoder = OnnxDecoder(start, step, vocabulary)
         self.config = config
 
     @property

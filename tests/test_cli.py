@@ -58,7 +58,8 @@ def test_help_imports_no_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["transcribe", "train", "train-lm", "evaluate", "prepare", "inspect", "average"]
+    "verb",
+    ["transcribe", "train", "train-lm", "evaluate", "prepare", "inspect", "average", "score", "compare"],
 )
 def test_every_verb_shows_an_example(run: Run, verb: str) -> None:
     code, out, _ = run(verb, "--help")

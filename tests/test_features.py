@@ -7,7 +7,7 @@ import torch
 
 from asr_seq2seq.batching import pad
 from asr_seq2seq.config import LogMelConfig, PrecomputedConfig
-from asr_seq2seq.features import LogMel, Precomputed, length_mask
+from asr_seq2seq.features import LogMel, Precomputed, length_mask, warp_cepstra, warp_mels, warped
 
 SMALL: dict[str, Any] = {"sample_rate": 8000, "mels": 10}
 HOP = 80
@@ -199,3 +199,73 @@ def test_deltas_are_those_of_torchaudio(width: int) -> None:
     second = compute_deltas(first, 2 * width + 1)
     torch.testing.assert_close(found[..., 3:6], first.transpose(1, 2))
     torch.testing.assert_close(found[..., 6:], second.transpose(1, 2))
+
+
+def test_a_warp_keeps_both_ends_and_is_undone_by_its_negative() -> None:
+    angles = torch.linspace(0, torch.pi, 9, dtype=torch.float64)
+    there = warped(angles, torch.tensor([0.1], dtype=torch.float64))[0]
+    assert there[[0, -1]].tolist() == pytest.approx([0, torch.pi])
+    assert (there[1:-1] > angles[1:-1]).all()
+    torch.testing.assert_close(warped(there, torch.tensor([-0.1], dtype=torch.float64))[0], angles)
+
+
+def test_cepstra_are_warped_as_the_spectrum_behind_them() -> None:
+    """The independent way: make the spectrum, read it elsewhere by interpolation, take cepstra again."""
+    from scipy.fft import dct, idct
+
+    cepstra = np.zeros((5, 512))
+    cepstra[:, :13] = np.random.default_rng(0).standard_normal((5, 13))
+    spectrum = idct(cepstra, norm="ortho")
+    middles = (np.arange(512) + 0.5) * np.pi / 512
+    for warp in (-0.08, 0.0, 0.08):
+        places = warped(torch.from_numpy(middles), torch.tensor([warp], dtype=torch.float64))[0].numpy()
+        moved = np.stack([np.interp(places, middles, row) for row in spectrum])
+        expected = dct(moved, norm="ortho")[:, :13]
+        # scipy's c_0 is smaller by sqrt(2), ours stands in the envelope as it is
+        scale = np.where(np.arange(13) == 0, np.sqrt(0.5), 1.0)
+        found = warp_cepstra(torch.from_numpy(cepstra[None, :, :13] * scale), torch.tensor([warp]).double())
+        np.testing.assert_allclose(found[0].numpy(), expected * scale, atol=2e-3)
+
+
+def test_mel_bins_are_read_where_the_map_sends_them() -> None:
+    frames = torch.rand(2, 4, 20, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(warp_mels(frames, torch.zeros(2)), frames)
+    middles = (np.arange(20) + 0.5) * np.pi / 20
+    warp = torch.tensor([0.06, -0.06])
+    found = warp_mels(frames, warp)
+    for row in range(2):
+        places = warped(torch.from_numpy(middles).float(), warp[row : row + 1])[0].numpy()
+        for frame in range(4):
+            expected = np.interp(places, middles, frames[row, frame].numpy())
+            np.testing.assert_allclose(found[row, frame].numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("contents", ["cepstra", "mels"])
+def test_features_are_warped_in_training_alone_and_before_their_deltas(contents: str) -> None:
+    config = PrecomputedConfig(
+        kind="precomputed", size=5, deltas=2, contents=contents, warp=0.1, normalization="none"
+    )
+    features = Precomputed(config).eval()
+    frames, lengths = torch.randn(2, 30, 5), torch.tensor([30, 17])
+    plain, _ = features(frames, lengths)
+    torch.manual_seed(3)
+    changed, _ = features.train()(frames, lengths)
+    torch.manual_seed(3)
+    warp = (2 * torch.rand(2) - 1) * 0.1
+    change = warp_cepstra if contents == "cepstra" else warp_mels
+    expected, _ = features.eval()(change(frames, warp), lengths)
+    assert not torch.allclose(changed, plain)
+    torch.testing.assert_close(changed, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_log_mel_is_warped_in_training_alone(make_sounds: Callable[..., Any]) -> None:
+    sound, lengths = make_sounds(4000)[0][None], torch.tensor([4000])
+    warping = features_of(warp=0.1)
+    plain, _ = warping(sound, lengths)
+    torch.testing.assert_close(plain, features_of()(sound, lengths)[0])
+    assert not torch.allclose(warping.train()(sound, lengths)[0], plain)
+
+
+def test_a_warp_of_unknown_contents_is_refused() -> None:
+    with pytest.raises(ValueError, match="set contents to cepstra or mels"):
+        PrecomputedConfig(kind="precomputed", size=13, warp=0.05)

@@ -8,11 +8,14 @@ runs the two-machine commands of docs/training.md, one process a host, and then 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +31,10 @@ def main(
     recipe: Annotated[Path, typer.Argument(help="A recipe in YAML.")],
     out: Annotated[Path, typer.Argument(help="Folder for the two runs; must not exist.")],
     settings: Annotated[list[str] | None, typer.Option("--set", help="As of `train`.")] = None,
+    patience: Annotated[
+        float | None,
+        typer.Option(help="Seconds after which hosts that are not done are asked where they are."),
+    ] = None,
 ) -> None:
     """Train a recipe on two hosts and on one, and compare the losses."""
     if os.geteuid() or shutil.which("ip") is None:
@@ -43,9 +50,9 @@ def main(
             command += ["--nnodes=2", f"--node-rank={rank}", "--nproc-per-node=1"]
             command += [f"--master-addr={ADDRESSES[0]}", f"--master-port={PORT}", "-m", "--"]
             command += [*train, "--run", str(out / f"host_{rank}")]
-            environment = os.environ | {"GLOO_SOCKET_IFNAME": LINKS[rank]}
+            environment = os.environ | {"GLOO_SOCKET_IFNAME": LINKS[rank], "PYTHONFAULTHANDLER": "1"}
             hosts.append(subprocess.Popen(command, env=environment))
-        codes = [process.wait() for process in hosts]
+        codes = wait(hosts, patience)
     finally:
         disconnect()
     if any(codes):
@@ -56,6 +63,25 @@ def main(
     two, one = losses(out / "host_0"), losses(out / "one")
     apart = max(abs(a - b) for a, b in zip(two, one, strict=True))
     print(f"{len(one)} epochs; the losses of two hosts and of one lie at most {apart:.2e} apart")
+
+
+def wait(hosts: list[subprocess.Popen[bytes]], patience: float | None) -> list[int]:
+    """The exit codes; where a host is still there after `patience` seconds, every process shows its stack."""
+    deadline = time.monotonic() + patience if patience else None
+    try:
+        return [host.wait(deadline and max(0.0, deadline - time.monotonic())) for host in hosts]
+    except subprocess.TimeoutExpired:
+        end_all(signal.SIGABRT)
+        return [host.wait() for host in hosts]
+
+
+def end_all(number: int) -> None:
+    """Send a signal to whatever still runs on the hosts: torchrun's processes have sessions of their own."""
+    for host in HOSTS:
+        found = subprocess.run(["ip", "netns", "pids", host], capture_output=True, text=True, check=False)
+        for process in map(int, found.stdout.split()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
 
 
 def connect() -> None:
@@ -72,7 +98,8 @@ def connect() -> None:
 
 
 def disconnect() -> None:
-    """Take the namespaces away; with them goes the cable."""
+    """End what runs on the hosts and take the namespaces away; with them goes the cable."""
+    end_all(signal.SIGKILL)
     for host in HOSTS:
         subprocess.run(["ip", "netns", "del", host], capture_output=True, check=False)
 

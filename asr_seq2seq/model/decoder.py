@@ -21,20 +21,35 @@ from torch import Tensor, nn
 
 from asr_seq2seq.config import DecoderConfig
 from asr_seq2seq.model.attention import DotAttention, LocationAttention, Memory
-from asr_seq2seq.model.recurrent import initial_state, recurrent, run
+from asr_seq2seq.model.recurrent import Stepper, initial_state, recurrent, run
+
+
+@dataclass(frozen=True)
+class StepWeights:
+    """A decoder's weights as single steps read them: they are laid out once for all steps of a search.
+
+    `symbols` (V, G) is what each symbol adds to the gates of the first layer; one stepper a stack; of the
+    dot decoder `of_low` (D, G), the upper stack's weights of what the lower one gives.
+    """
+
+    symbols: Tensor
+    steppers: tuple[Stepper, ...]
+    of_low: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class State:
     """What a decoder carries from step to step; N = B * K hypotheses, K the same for all utterances.
 
-    `recurrent` holds (S, layers, N, D) for each stack; `attended` (N, E) is what attention saw last;
-    `weights` (N, T') is where it looked (the mean over heads).
+    `context` (B, G) is what the context adds to the gates of the first layer. `recurrent` holds
+    (S, layers, N, D) for each stack; `attended` (N, G) is what attention saw last, as the next step's gates
+    hear it; `weights` (N, T') is where it looked (the mean over heads).
     """
 
     context: Tensor
     memory: Memory | None
     recurrent: tuple[Tensor, ...]
+    step_weights: StepWeights
     attended: Tensor | None = None
     weights: Tensor | None = None
 
@@ -42,9 +57,9 @@ class State:
         """The hypotheses with these row numbers, (N',), which stay utterance-major."""
         return replace(
             self,
-            recurrent=tuple(part[:, :, rows] for part in self.recurrent),
-            attended=None if self.attended is None else self.attended[rows],
-            weights=None if self.weights is None else self.weights[rows],
+            recurrent=tuple(part.index_select(2, rows) for part in self.recurrent),
+            attended=None if self.attended is None else self.attended.index_select(0, rows),
+            weights=None if self.weights is None else self.weights.index_select(0, rows),
         )
 
 
@@ -53,6 +68,7 @@ class Decoder(nn.Module, ABC):
 
     def __init__(self, config: DecoderConfig, vocabulary: int) -> None:
         super().__init__()
+        self.vocabulary = vocabulary
         self.embedding = nn.Embedding(vocabulary, config.embedding)
         self.dropout = nn.Dropout(config.dropout)
 
@@ -79,9 +95,23 @@ class Decoder(nn.Module, ABC):
         embedded = self.dropout(self.embedding(tokens))
         return torch.cat((embedded, context[:, None].expand(-1, tokens.shape[1], -1)), dim=2)
 
-    def _step_inputs(self, tokens: Tensor, context: Tensor) -> Tensor:
-        """The same for the next step of every hypothesis: tokens (N,) -> (N, embedding + D)."""
-        return self._inputs(tokens.view(len(context), -1), context).flatten(0, 1)
+    def step_weights(self) -> StepWeights:
+        """Lay out the weights of the recurrent stacks, the first of which hears the symbols."""
+        steppers = tuple(Stepper(stack) for stack in self.children() if isinstance(stack, nn.RNNBase))
+        of_symbols = steppers[0].of_columns(0, self.embedding.embedding_dim)
+        return StepWeights(self.embedding.weight @ of_symbols, steppers)
+
+    def _context_gates(self, context: Tensor, stepper: Stepper) -> Tensor:
+        """What the context (B, D) adds to the gates of the first layer at every step, biases too: (B, G)."""
+        first = self.embedding.embedding_dim
+        return torch.addmm(stepper.biases[0], context, stepper.of_columns(first, first + context.shape[1]))
+
+    def _gates(self, tokens: Tensor, state: State) -> Tensor:
+        """What the last tokens (N,) and the context add to the gates of the first layer: (N, G)."""
+        of_tokens = state.step_weights.symbols.index_select(0, tokens).view(
+            len(state.context), -1, state.context.shape[1]
+        )
+        return (of_tokens + state.context[:, None]).flatten(0, 1)
 
 
 class FixedVectorDecoder(Decoder):
@@ -96,13 +126,15 @@ class FixedVectorDecoder(Decoder):
 
     def start(self, encoded: Tensor, lengths: Tensor, context: Tensor) -> State:
         """The encoded sequence is not kept: only the context is."""
-        return State(context, None, (initial_state(self.layers, context),))
+        weights = self.step_weights()
+        gates = self._context_gates(context, weights.steppers[0])
+        return State(gates, None, (initial_state(self.layers, context),), weights)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """One call of the recurrent stack over one step."""
-        inputs = self._step_inputs(tokens, state.context)[None]  # (1, N, .)
-        hidden, recurrent_state = run(self.layers, inputs, state.recurrent[0])
-        return self.output(self.dropout(hidden[0])), replace(state, recurrent=(recurrent_state,))
+        """One step of the recurrent stack."""
+        (stepper,) = state.step_weights.steppers
+        hidden, recurrent_state = stepper(self._gates(tokens, state), state.recurrent[0])
+        return self.output(self.dropout(hidden)), replace(state, recurrent=(recurrent_state,))
 
     def forced(
         self, tokens: Tensor, encoded: Tensor, lengths: Tensor, context: Tensor
@@ -126,26 +158,37 @@ class DotDecoder(Decoder):
         )
         self.output = nn.Linear(config.units, vocabulary)
 
+    def step_weights(self) -> StepWeights:
+        """Those of the lower layer between the stacks too."""
+        weights = super().step_weights()
+        return replace(weights, of_low=weights.steppers[1].of_columns(0, self.lower.hidden_size).contiguous())
+
     def start(self, encoded: Tensor, lengths: Tensor, context: Tensor) -> State:
-        """Keys are computed once here."""
+        """Keys, and what the upper layers would hear of each frame, are computed once here."""
+        weights = self.step_weights()
         memory = self.attention.remember(encoded, lengths)
-        return State(
-            context, memory, (initial_state(self.lower, context), initial_state(self.upper, context))
-        )
+        of_values = weights.steppers[1].of_columns(self.lower.hidden_size)  # (H * E, G)
+        values = encoded[:, None] @ of_values.view(
+            self.attention.heads, -1, of_values.shape[1]
+        )  # (B, H, T', G)
+        gates = self._context_gates(context, weights.steppers[0])
+        states = (initial_state(self.lower, context), initial_state(self.upper, context))
+        return State(gates, replace(memory, values=values.flatten(1, 2)), states, weights)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """The same three stages for one step."""
-        assert state.memory is not None
-        inputs = self._step_inputs(tokens, state.context)[None]  # (1, N, .)
-        low, low_state = run(self.lower, inputs, state.recurrent[0])
-        queries = low[0].view(len(state.context), -1, low.shape[2])  # (B, K, D)
-        attended, weights = self.attention(queries, state.memory)
-        attended = attended.flatten(0, 1)  # (N, E)
-        joined = self.dropout(torch.cat((low[0], attended), dim=1))
-        high, high_state = run(self.upper, joined[None], state.recurrent[1])
-        logits = self.output(self.dropout(high[0]))
+        of_low, (lower, upper) = state.step_weights.of_low, state.step_weights.steppers
+        assert state.memory is not None and of_low is not None
+        low, low_state = lower(self._gates(tokens, state), state.recurrent[0])
+        weights = self.attention.look(
+            low.view(len(state.context), -1, low.shape[1]), state.memory
+        )  # (B, H, K, T')
+        attended = (weights.transpose(1, 2).flatten(2) @ state.memory.values).flatten(0, 1)  # (N, G)
+        gates = torch.addmm(attended, low, of_low) + upper.biases[0]
+        high, high_state = upper(gates, state.recurrent[1])
+        logits = self.output(self.dropout(high))
         where = weights.mean(1).flatten(0, 1)  # (N, T')
-        return logits, replace(state, recurrent=(low_state, high_state), attended=attended, weights=where)
+        return logits, replace(state, recurrent=(low_state, high_state), weights=where)
 
     def forced(
         self, tokens: Tensor, encoded: Tensor, lengths: Tensor, context: Tensor
@@ -178,45 +221,64 @@ class LocationDecoder(Decoder):
 
     def start(self, encoded: Tensor, lengths: Tensor, context: Tensor) -> State:
         """Attention begins evenly over the utterance, having seen nothing."""
+        weights = self.step_weights()
         memory = self.attention.remember(encoded, lengths)
-        nothing = encoded.new_zeros(len(encoded), self.attention.size)
-        state = (initial_state(self.layers, context),)
-        return State(context, memory, state, nothing, self.attention.start(memory))
+        of_values = torch.cat(
+            (self._of_attended(weights), self.joint.weight[:, self.layers.hidden_size :].t()), 1
+        )
+        return self._state(replace(memory, values=encoded @ of_values), context, weights)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """One step; what does not depend on it was computed in `start`."""
-        hidden, state = self._advance(self._step_inputs(tokens, state.context), state)
-        return self._logits(hidden), state
+        hidden, state, joint = self._advance(self._gates(tokens, state), state)
+        of_hidden = self.joint.weight[:, : hidden.shape[1]].t()
+        joint = joint + torch.addmm(self.joint.bias, hidden, of_hidden)
+        logits: Tensor = self.output(self.dropout(torch.tanh(joint)))
+        return logits, state
 
     def forced(
         self, tokens: Tensor, encoded: Tensor, lengths: Tensor, context: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """A loop over the target's steps; the output layers run once, after it."""
-        state = self.start(encoded, lengths, context)
-        steps, looked = [], []
-        for inputs in self._inputs(tokens, context).unbind(1):
-            hidden, state = self._advance(inputs, state)
-            assert state.weights is not None
-            steps.append(hidden)
-            looked.append(state.weights)
-        return self._logits(torch.stack(steps, dim=1)), torch.stack(looked, dim=1)
+        with torch.autocast(encoded.device.type, enabled=False):  # as all recurrent layers
+            weights = self.step_weights()
+            memory = self.attention.remember(encoded, lengths)
+            memory = replace(memory, values=encoded @ self._of_attended(weights))
+            state = self._state(memory, context, weights)
+            embedded = self.dropout(self.embedding(tokens))
+            gates = embedded @ weights.steppers[0].of_columns(0, embedded.shape[2]) + state.context[:, None]
+            steps, looked = [], []
+            for step_gates in gates.unbind(1):
+                hidden, state, _ = self._advance(step_gates, state)
+                assert state.weights is not None
+                steps.append(hidden)
+                looked.append(state.weights)
+            where = torch.stack(looked, dim=1)  # (B, U, T')
+            hidden = torch.cat((torch.stack(steps, dim=1), where @ encoded), dim=2)
+        joint = torch.tanh(self.joint(self.dropout(hidden)))
+        return self.output(self.dropout(joint)), where
 
-    def _advance(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Inputs (N, .) -> [s_t; attended_t] (N, D + E) and the state that holds them."""
+    def _of_attended(self, weights: StepWeights) -> Tensor:
+        """What the first layer makes of what was attended: (E, G)."""
+        return weights.steppers[0].of_columns(self.embedding.embedding_dim + self.layers.hidden_size)
+
+    def _state(self, memory: Memory, context: Tensor, weights: StepWeights) -> State:
+        gates = self._context_gates(context, weights.steppers[0])
+        states = (initial_state(self.layers, context),)
+        return State(gates, memory, states, weights, torch.zeros_like(gates), self.attention.start(memory))
+
+    def _advance(self, gates: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
+        """Gates (N, G) of symbol and context -> s_t (N, D), the state, and what else was read (N, .)."""
         assert state.memory is not None and state.attended is not None and state.weights is not None
-        hidden, recurrent_state = run(
-            self.layers, torch.cat((inputs, state.attended), dim=1)[None], state.recurrent[0]
-        )
+        (stepper,) = state.step_weights.steppers
+        hidden, recurrent_state = stepper(gates + state.attended, state.recurrent[0])
         batch = len(state.context)
-        attended, weights = self.attention(
-            hidden[0].view(batch, -1, hidden.shape[2]),
+        weights = self.attention.look(
+            hidden.view(batch, -1, hidden.shape[1]),
             state.memory,
             state.weights.view(batch, -1, state.weights.shape[1]),
         )
-        attended, weights = attended.flatten(0, 1), weights.flatten(0, 1)
-        state = replace(state, recurrent=(recurrent_state,), attended=attended, weights=weights)
-        return torch.cat((hidden[0], attended), dim=1), state
-
-    def _logits(self, hidden: Tensor) -> Tensor:
-        logits: Tensor = self.output(self.dropout(torch.tanh(self.joint(self.dropout(hidden)))))
-        return logits
+        read = (weights @ state.memory.values).flatten(0, 1)  # (N, G + .)
+        attended, rest = read[:, : gates.shape[1]], read[:, gates.shape[1] :]
+        state = replace(state, recurrent=(recurrent_state,), attended=attended, weights=weights.flatten(0, 1))
+        return hidden, state, rest

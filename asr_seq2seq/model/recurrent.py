@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from asr_seq2seq.config import Cell
 
@@ -46,3 +47,58 @@ def initial_state(stack: nn.RNNBase, context: Tensor) -> Tensor:
     """The context (B, D) as h, and as c where there is one, of every layer: (S, layers, B, D)."""
     parts = 2 if isinstance(stack, nn.LSTM) else 1
     return context.expand(parts, stack.num_layers, *context.shape)
+
+
+class Stepper:
+    """A stack one step at a time: what `run` gives for a sequence of one, in a small part of its time.
+
+    The caller multiplies the first layer's inputs by its weights, so that what is known beforehand, such
+    as the context's part, is multiplied but once: its `gates` are W x + b, (.., G), G being 4, 3 or 1
+    times the units. Weights are held transposed, as a product of few rows reads them fastest.
+    """
+
+    def __init__(self, stack: nn.RNNBase) -> None:
+        self.stack = stack
+        self.of_inputs: list[Tensor] = []
+        self.of_hidden: list[Tensor] = []
+        self.biases: list[Tensor] = []
+        self.hidden_biases: list[Tensor] = []
+        for of_inputs, of_hidden, bias, hidden_bias in stack.all_weights:
+            self.of_inputs.append(
+                of_inputs.t().contiguous() if self.of_inputs else of_inputs.t()
+            )  # (inputs, G)
+            self.of_hidden.append(of_hidden.t().contiguous())  # (D, G)
+            # A GRU's reset gate comes between its two biases.
+            self.biases.append(bias if isinstance(stack, nn.GRU) else bias + hidden_bias)
+            self.hidden_biases.append(hidden_bias)
+
+    def of_columns(self, first: int, last: int | None = None) -> Tensor:
+        """The weights (I, G) of those columns of the first layer's inputs."""
+        return self.of_inputs[0][first:last]
+
+    def __call__(self, gates: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Gates (N, G) of the first layer and the state (S, layers, N, D) -> output (N, D), new state."""
+        after = [self._cell(0, gates, state[:, 0])]
+        for layer in range(1, self.stack.num_layers):
+            hidden = functional.dropout(after[-1][0], self.stack.dropout, self.stack.training)
+            gates = torch.addmm(self.biases[layer], hidden, self.of_inputs[layer])
+            after.append(self._cell(layer, gates, state[:, layer]))
+        parts = [
+            part for kind in zip(*after, strict=True) for part in kind
+        ]  # h of all layers, c of all layers
+        return after[-1][0], torch.stack(parts).view_as(state)
+
+    def _cell(self, layer: int, gates: Tensor, parts: Tensor) -> tuple[Tensor, ...]:
+        """The cells of torch.nn, whose gates come in this order: (N, G), (S, N, D) -> S times (N, D)."""
+        h, weights = parts[0], self.of_hidden[layer]
+        if isinstance(self.stack, nn.GRU):
+            reset, update, new = gates.chunk(3, 1)
+            of_reset, of_update, of_new = torch.addmm(self.hidden_biases[layer], h, weights).chunk(3, 1)
+            new = torch.tanh(new + torch.sigmoid(reset + of_reset) * of_new)
+            return (torch.lerp(new, h, torch.sigmoid(update + of_update)),)
+        gates = torch.addmm(gates, h, weights)
+        if isinstance(self.stack, nn.LSTM):
+            let_in, keep, new, let_out = gates.chunk(4, 1)
+            c = torch.sigmoid(keep) * parts[1] + torch.sigmoid(let_in) * torch.tanh(new)
+            return torch.sigmoid(let_out) * torch.tanh(c), c
+        return (torch.tanh(gates),)

@@ -13,9 +13,10 @@ from torch.nn.utils.rnn import pad_sequence
 from asr_seq2seq.config import Config, DecoderConfig
 from asr_seq2seq.features import build_features
 from asr_seq2seq.model.context import Context
+from asr_seq2seq.model.ctc import guidance
 from asr_seq2seq.model.decoder import Decoder, DotDecoder, FixedVectorDecoder, LocationDecoder
 from asr_seq2seq.model.encoder import Encoder
-from asr_seq2seq.text import END, PADDING, START
+from asr_seq2seq.text import END, FIRST_CHARACTER, PADDING, START
 
 _DECODERS: dict[str, Callable[[DecoderConfig, int, int], Decoder]] = {
     "none": FixedVectorDecoder,
@@ -50,6 +51,7 @@ class Seq2Seq(nn.Module):
         super().__init__()
         model = config.model
         self.ctc_weight = model.ctc_weight
+        self.guidance_weight = model.guidance_weight
         self.features = build_features(config.features)
         self.encoder = Encoder(model.encoder, self.features.size)
         self.context = Context(model.context, self.encoder.size, model.encoder.bidirectional)
@@ -87,29 +89,60 @@ class Seq2Seq(nn.Module):
         ]
 
     def forward(
-        self, sound: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor, smoothing: float
+        self,
+        sound: Tensor,
+        lengths: Tensor,
+        tokens: Tensor,
+        token_lengths: Tensor,
+        smoothing: float,
+        sampling: float = 0.0,
     ) -> Loss:
         """The loss of characters `tokens` (B, U), zero-padded, without start and end symbols.
 
         Maximum likelihood by teacher forcing with label smoothing, plus CTC (Watanabe et al. 2017,
-        section II-C). Each part is the mean over the batch's characters, end symbols included.
+        section II-C). `sampling` is the share of the characters before that the decoder reads from
+        itself; and in training there is the guidance of attention by CTC, which is in the total alone.
+        Each part is the mean over the batch's characters, end symbols included.
         """
         encoded = self.encode(sound, lengths)
         inputs = functional.pad(tokens, (1, 0), value=START)  # (B, U + 1)
+        if sampling:
+            inputs = self._with_own_characters(inputs, encoded, sampling)
         targets = functional.pad(tokens, (0, 1)).scatter(1, token_lengths[:, None], END)
-        logits = self.decoder(inputs, encoded.encoded, encoded.lengths, encoded.context)
+        logits, looked = self.decoder.forced(inputs, encoded.encoded, encoded.lengths, encoded.context)
         decoder = functional.cross_entropy(
             logits.flatten(0, 1).float(), targets.flatten(), ignore_index=PADDING, label_smoothing=smoothing
         )
         if encoded.ctc is None:
             return Loss(decoder, decoder, torch.zeros_like(decoder))
-        ctc = functional.ctc_loss(
-            encoded.ctc.transpose(0, 1),
-            tokens,
-            encoded.lengths,
-            token_lengths,
-            blank=PADDING,
-            reduction="sum",
-            zero_infinity=True,
-        ) / (token_lengths.sum() + len(token_lengths))
-        return Loss((1 - self.ctc_weight) * decoder + self.ctc_weight * ctc, decoder, ctc)
+        characters = token_lengths.sum() + len(token_lengths)
+        ctc = (
+            functional.ctc_loss(
+                encoded.ctc.transpose(0, 1),
+                tokens,
+                encoded.lengths,
+                token_lengths,
+                blank=PADDING,
+                reduction="sum",
+                zero_infinity=True,
+            )
+            / characters
+        )
+        total = (1 - self.ctc_weight) * decoder + self.ctc_weight * ctc
+        if self.training and self.guidance_weight and looked is not None:
+            away = guidance(looked, encoded.ctc, encoded.lengths, tokens, token_lengths)
+            total = total + self.guidance_weight * away / characters
+        return Loss(total, decoder, ctc)
+
+    @torch.no_grad()
+    def _with_own_characters(self, inputs: Tensor, encoded: Encoded, share: float) -> Tensor:
+        """Inputs (B, U + 1) with a share of the characters drawn from what the decoder thinks of each place.
+
+        It thinks so after the true characters (scheduled sampling, Bengio et al. 2015, with all places
+        at once, Duckworth et al. 2019, section 3), so that no loop over time is needed.
+        """
+        logits = self.decoder(inputs, encoded.encoded, encoded.lengths, encoded.context)[:, :-1].float()
+        characters = logits[..., FIRST_CHARACTER:].softmax(-1)  # (B, U, V - 4)
+        drawn = characters.flatten(0, 1).multinomial(1).view_as(inputs[:, 1:]) + FIRST_CHARACTER
+        own = torch.rand(drawn.shape, device=drawn.device) < share
+        return torch.cat((inputs[:, :1], torch.where(own, drawn, inputs[:, 1:])), dim=1)

@@ -1,8 +1,8 @@
 """Recognised utterances beside their references, as JSON lines: what ``evaluate`` leaves for ``compare``."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +34,8 @@ class HypothesisLine:
 
     ``score`` is the search's log probability of the hypothesis. Texts are as they were before normalisation.
     ``n_best`` holds the best texts, best first, where they were asked for. ``confidences`` has the
-    probability that it is right for each word of the hypothesis, where that is known.
+    probability that it is right for each word of the hypothesis, where that is known; ``keys`` is what else
+    the corpus says of the utterance.
     """
 
     id: str
@@ -45,6 +46,7 @@ class HypothesisLine:
     speaker: str | None = None
     n_best: tuple[Candidate, ...] = ()
     confidences: tuple[float, ...] = ()
+    keys: Mapping[str, str | int | float] = field(default_factory=dict)
 
 
 def write(path: Path, lines: Iterable[HypothesisLine]) -> None:
@@ -58,7 +60,7 @@ def write(path: Path, lines: Iterable[HypothesisLine]) -> None:
     'hallo'
     """
     with atomic_write(path) as file:
-        file.writelines(_dump(line) for line in lines)
+        file.writelines(to_json(to_dict(line)) + "\n" for line in lines)
 
 
 def read(path: Path) -> list[HypothesisLine]:
@@ -92,9 +94,24 @@ def read(path: Path) -> list[HypothesisLine]:
     return list(lines.values())
 
 
-def _dump(line: HypothesisLine) -> str:
-    known = asdict(line, dict_factory=lambda items: {k: v for k, v in items if v is not None and v != ()})
-    return json.dumps(known, ensure_ascii=False, allow_nan=False) + "\n"
+def to_dict(line: HypothesisLine) -> dict[str, Any]:
+    """Return what is known of an utterance, ready for JSON."""
+    return asdict(line, dict_factory=lambda items: {k: v for k, v in items if v not in (None, (), {})})
+
+
+def to_json(value: Any) -> str:
+    """Return ``value`` as one line of JSON in plain characters; halves of surrogate pairs are escaped."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, allow_nan=False)
+    return text
+
+
+def from_dict(data: Any) -> HypothesisLine:
+    """Return the utterance that :func:`to_dict` made an object of; ``ValueError`` if it cannot be one."""
+    return _record(HypothesisLine, data)
 
 
 def _refuse_constant(name: str) -> None:
@@ -106,7 +123,7 @@ def _parse(content: str) -> HypothesisLine:
         data: Any = json.loads(content, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise ValueError(f"not valid JSON ({error.msg} at column {error.colno})") from error
-    return _record(HypothesisLine, data)
+    return from_dict(data)
 
 
 _Record = TypeVar("_Record", HypothesisLine, Candidate)
@@ -114,16 +131,17 @@ _Record = TypeVar("_Record", HypothesisLine, Candidate)
 _NUMBER: tuple[tuple[type, ...], str] = ((int, float), "a number")
 _TYPES = dict.fromkeys(("score", "duration", "decoder", "length", "ctc", "lm", "coverage", "reward"), _NUMBER)
 _TYPES |= dict.fromkeys(("n_best", "confidences"), ((list,), "a list"))
+_TYPES["keys"] = (dict,), "an object"
 
 
 def _record(kind: type[_Record], data: Any) -> _Record:
     if not isinstance(data, dict):
         raise ValueError("not a JSON object")
     values: dict[str, Any] = {}
-    for field in fields(kind):
-        name, value = field.name, data.get(field.name)
+    for one in fields(kind):
+        name, value = one.name, data.get(one.name)
         if value is None:
-            if field.default is MISSING:
+            if one.default is MISSING and one.default_factory is MISSING:
                 raise ValueError(f'"{name}" is missing')
             continue
         types, words = _TYPES.get(name, ((str,), "a text"))

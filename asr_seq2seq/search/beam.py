@@ -63,21 +63,22 @@ def search(
     reward = config.length_reward
     if reward is None:
         reward = shares.get("lm", 0.0) * (lm.cost if lm is not None else 0.0)
-    weights = torch.tensor(list(shares.values()), dtype=dtype, device=device)  # (P,)
     limits = length_limits(encoded.lengths, config.tokens_per_frame)
-    longest = int(limits.max())
+    shortest, longest = int(limits.min()), int(limits.max())
 
     utterances = torch.arange(batch, device=device)[:, None]  # (B, 1)
-    # Open hypotheses: summed decoder log-probability, texts, and how sure each choice was; one at first.
+    symbols = torch.arange(model.decoder.vocabulary, device=device)  # (V,)
+    rewards = torch.full_like(symbols, reward, dtype=dtype)
+    rewards[END] = 0.0
+    rewards[[PADDING, START, UNKNOWN]] = float("-inf")
+    # Hypotheses: summed decoder log-probability, -inf where nothing may be added; last token; one at first.
     decoder = torch.zeros(batch, 1, dtype=dtype, device=device)
     tokens = torch.full((batch, 1), START, device=device)
-    texts = torch.full((batch, beam, longest + 1), PADDING, device=device)
-    chosen = torch.zeros(batch, beam, longest + 1, device=device)
-    opened = torch.ones(batch, 1, dtype=torch.bool, device=device)
     looked = torch.zeros(batch, 1, encoded.encoded.shape[1], device=device)  # (B, K, T')
-    # Finished ones: score, length and the P parts of the score; texts; choices.
-    done_parts = torch.full((2 + len(shares), batch, beam), float("-inf"), dtype=dtype, device=device)
-    done_texts, done_chosen = texts.clone(), chosen.clone()
+    best = torch.full((batch,), float("-inf"), dtype=dtype, device=device)  # finished score
+    # Of each step: parents and tokens; scores, how sure each choice was, and the P parts of the scores.
+    choices = torch.zeros(2, longest + 1, batch, beam, dtype=torch.long, device=device)
+    numbers = torch.full((2 + len(shares), *choices.shape[1:]), float("-inf"), dtype=dtype, device=device)
 
     for step in range(longest + 1):
         logits, state = model.decoder.step(tokens.flatten(), state)
@@ -88,67 +89,72 @@ def search(
             looked = looked + state.weights.view(batch, -1, looked.shape[2])
             covered = (looked > _LOOKED_AT).sum(-1).to(dtype)  # (B, K)
             joined.append(covered[..., None].expand_as(grown))
-        parts = torch.stack((grown, *joined))  # (P, B, K, V)
-        total = torch.tensordot(weights, parts, 1) + reward * (step + 1)
-        total[..., END] -= reward
-        total[..., [PADDING, START, UNKNOWN]] = float("-inf")
+        total = rewards + reward * step  # (V,)
+        for part, share in zip((grown, *joined), shares.values(), strict=True):
+            total = torch.add(total, part, alpha=share)  # (B, K, V)
         sure = total.log_softmax(-1)  # what hypotheses have in common, their past, falls out
-        must_end = (step >= limits)[:, None, None] & (torch.arange(total.shape[2], device=device) != END)
-        total = total.masked_fill(must_end | ~opened[..., None], float("-inf"))
+        if step >= shortest:
+            must_end = (step >= limits)[:, None, None] & (symbols != END)
+            total = total.masked_fill(must_end, float("-inf"))
 
         candidates = min(beam, total[0].numel())
         scores, choice = total.flatten(1).topk(candidates)  # (B, K)
-        parents, tokens = choice // total.shape[2], choice % total.shape[2]
-        parts = parts.flatten(2).gather(2, choice.expand(len(parts), -1, -1))  # (P, B, K)
-        decoder = parts[0]
-        rows = parents[..., None].expand(-1, -1, longest + 1)
-        texts, chosen = texts.gather(1, rows), chosen.gather(1, rows)
-        chosen[..., step] = sure.flatten(1).gather(1, choice)
+        parents, tokens = choice // len(symbols), choice % len(symbols)
+        sure, *parts = (part.flatten(1).gather(1, choice) for part in (sure, grown, *joined))
+        choices[:, step, :, :candidates] = torch.stack((parents, tokens))
+        numbers[:, step, :, :candidates] = torch.stack((scores, sure, *parts))
 
-        ended = (tokens == END) & scores.isfinite()
-        new_parts = torch.stack((scores, torch.full_like(scores, step), *parts))
-        new_parts = new_parts.masked_fill(~ended, float("-inf"))
-        best, order = torch.cat((done_parts[0], new_parts[0]), dim=1).topk(beam)
-        done_parts = torch.cat((done_parts, new_parts), dim=2).gather(2, order.expand(len(new_parts), -1, -1))
-        kept = order[..., None].expand(-1, -1, longest + 1)
-        done_texts = torch.cat((done_texts, texts), dim=1).gather(1, kept)
-        done_chosen = torch.cat((done_chosen, chosen), dim=1).gather(1, kept)
-
-        opened = ~ended & scores.isfinite()
+        ended = tokens == END
+        best = torch.maximum(best, scores.masked_fill(~ended, float("-inf")).amax(1))
+        hopes = scores.masked_fill(ended, float("-inf"))
+        decoder = parts[0].masked_fill(hopes == float("-inf"), float("-inf"))
         # No text that begins with an open hypothesis can score more than this.
-        gain = max(reward, 0.0) * (limits - step - 1).clamp_min(0)[:, None]
+        if reward > 0:
+            hopes = hopes + reward * (limits - step - 1).clamp_min(0)[:, None]
         if covers:
-            gain = gain + config.coverage_weight * (encoded.lengths[:, None] - parts[-1])
-        hope = (scores + gain).masked_fill(~opened, float("-inf")).amax(1)  # (B,)
-        opened &= (hope > best[:, 0])[:, None]
-        if step == longest or ((step + 1) % _CHECK_EVERY == 0 and not opened.any()):
+            hopes = hopes + config.coverage_weight * (encoded.lengths[:, None] - parts[-1])
+        done = hopes.amax(1) <= best  # (B,)
+        if step == longest or ((step + 1) % _CHECK_EVERY == 0 and done.all()):
             break
-        texts[:, :candidates, step] = tokens
+        decoder = decoder.masked_fill(done[:, None], float("-inf"))
         state = state.select((parents + utterances * total.shape[1]).flatten())
         if covers:
             looked = looked.gather(1, parents[..., None].expand(-1, -1, looked.shape[2]))
         states = [scorer.advance(old, parents, tokens) for scorer, old in zip(scorers, states, strict=True)]
-    return _collect(done_parts, done_texts, done_chosen, list(shares), reward)
+    return _collect(choices[:, : step + 1], numbers[:, : step + 1], list(shares), reward)
 
 
-def _collect(
-    numbers: Tensor, texts: Tensor, chosen: Tensor, names: list[str], reward: float
-) -> list[list[Hypothesis]]:
-    results = []
-    for rows, row_texts, row_chosen in zip(
-        numbers.permute(1, 2, 0).tolist(), texts.tolist(), chosen.tolist(), strict=True
-    ):
-        results.append(
-            [
-                Hypothesis(
-                    tuple(text[: int(length)]),
-                    score,
-                    **dict(zip(names, parts, strict=True)),
-                    reward=reward * int(length),
-                    chosen=tuple(choices[: int(length) + 1]),
-                )
-                for (score, length, *parts), text, choices in zip(rows, row_texts, row_chosen, strict=True)
-                if score > float("-inf")
-            ]
+def _collect(choices: Tensor, numbers: Tensor, names: list[str], reward: float) -> list[list[Hypothesis]]:
+    """Choices (2, S, B, K) and numbers (2 + P, S, B, K) of all steps -> the best finished texts."""
+    (parents, tokens), beam = choices, choices.shape[3]
+    scores = numbers[0].masked_fill(tokens != END, float("-inf")).transpose(0, 1).flatten(1)  # (B, S * K)
+    scores, place = scores.topk(beam)
+    ends, slots = place // beam, place % beam  # (B, K): the step that ended a text, and where in the beam
+    parts = numbers[2:].transpose(1, 2).flatten(2).gather(2, place.expand(len(names), -1, -1))  # (P, B, K)
+    # From each end back to the beginning.
+    texts, chosen = torch.empty_like(tokens), torch.empty_like(numbers[1])
+    for step in reversed(range(len(tokens))):
+        texts[step] = tokens[step].gather(1, slots)
+        chosen[step] = numbers[1, step].gather(1, slots)
+        slots = torch.where(step <= ends, parents[step].gather(1, slots), slots)
+    return [
+        [
+            Hypothesis(
+                tuple(text[:length]),
+                score,
+                **dict(zip(names, of_text, strict=True)),
+                reward=reward * length,
+                chosen=tuple(sure[: length + 1]),
+            )
+            for length, score, of_text, text, sure in zip(*rows, strict=True)
+            if score > float("-inf")
+        ]
+        for rows in zip(
+            ends.tolist(),
+            scores.tolist(),
+            parts.permute(1, 2, 0).tolist(),
+            texts.permute(1, 2, 0).tolist(),
+            chosen.permute(1, 2, 0).tolist(),
+            strict=True,
         )
-    return results
+    ]

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from asr_seq2seq.features import length_mask
 from asr_seq2seq.model.language_model import LanguageModel, LanguageModelState
@@ -43,14 +44,13 @@ class TextScorer(Scorer, Protocol):
 
 @dataclass(frozen=True)
 class CtcState:
-    """Per hypothesis: log-probability of all alignments of its text that end at each frame.
+    """Per hypothesis: log-probability that the first t frames are an alignment of its text, t = 0 .. T.
 
-    `label` (B, K, T) ends in the last character, `blank` (B, K, T) in a blank; `last` (B, K) is the
-    last character, PADDING where there is none yet.
+    `forward` (2, B, K, T + 1) counts all alignments, and those that end in a blank or hold no character;
+    `last` (B, K) is the last character, PADDING where there is none yet.
     """
 
-    label: Tensor
-    blank: Tensor
+    forward: Tensor
     last: Tensor
 
 
@@ -65,75 +65,53 @@ class CtcPrefixScorer:
     The recursion over frames is linear: with X the running sum of log p(character), the forward
     variable is X_t + logcumsumexp_t(phi_t - X_{t-1}), so no loop over time is needed; and the score
     of every possible next character is one batched matrix product of exp(phi) with the frame
-    probabilities. All in float64 where there is one, so that the running sums keep their precision.
+    probabilities. A character can follow any alignment of the text before it, but one that repeats the last
+    character must come after a blank. All in float64 where there is one, so that the running sums keep
+    their precision.
     """
 
     def __init__(self, log_probabilities: Tensor, lengths: Tensor) -> None:
         """The CTC head's log-probabilities (B, T, V) and true lengths (B,)."""
         self.log_p = log_probabilities.to(precise(log_probabilities.device))
-        self.mask = length_mask(lengths, self.log_p.shape[1])  # (B, T)
-        self.p = self.log_p.exp() * self.mask[..., None]
-        self.sums = self.log_p.cumsum(1)  # (B, T, V)
-        self.ends = lengths - 1
+        mask = length_mask(lengths, self.log_p.shape[1])  # (B, T)
+        self.p = self.log_p.exp() * mask[..., None]
+        self.padding = torch.where(mask, 0.0, IMPOSSIBLE).to(self.log_p.dtype)[:, None]  # (B, 1, T)
+        sums = functional.pad(self.log_p, (0, 0, 1, 0)).cumsum(1)  # (B, T + 1, V)
+        self.sums = sums.transpose(1, 2).flatten(0, 1).contiguous()  # (B * V, T + 1)
+        batch, _, self.vocabulary = sums.shape
+        self.first_rows = self.vocabulary * torch.arange(batch, device=sums.device)[:, None]  # (B, 1)
+        self.blanks = self.sums[self.first_rows + PADDING]  # (B, 1, T + 1)
+        self.lengths = lengths
 
     def start(self) -> CtcState:
         """The empty text, K = 1."""
-        blank = self.sums[:, None, :, PADDING]  # (B, 1, T)
-        last = torch.full_like(blank[..., 0], PADDING, dtype=torch.long)
-        return CtcState(torch.full_like(blank, IMPOSSIBLE), blank, last)
+        return CtcState(self.blanks.expand(2, -1, -1, -1), torch.full_like(self.first_rows, PADDING))
 
     def scores(self, state: CtcState) -> Tensor:
         """(B, K, V): the prefix score of each continuation; at END, the score of the text as it is."""
-        psi = self._sum_over_frames(self._arrivals(state, repeated=False), self.p)  # (B, K, V)
-        own = self.p.gather(2, state.last[:, None].expand(-1, self.p.shape[1], -1))  # (B, T, K)
-        again = self._sum_over_frames(
-            self._arrivals(state, repeated=True)[:, :, None], own.transpose(1, 2)[..., None]
-        )  # (B, K, 1, 1)
-        psi = psi.scatter(2, state.last[..., None], again[..., 0])
-        psi[..., END] = self._whole(state)
-        return psi
+        count = state.last.shape[1]
+        arrivals = state.forward.transpose(0, 1).flatten(1, 2)[..., :-1] + self.padding  # (B, 2 K, T)
+        top = arrivals.amax(-1, keepdim=True)
+        psi = ((arrivals - top).exp_() @ self.p).log_().add_(top).clamp_min_(IMPOSSIBLE)  # (B, 2 K, V)
+        last, whole = state.last[..., None], self.lengths[:, None, None].expand(-1, count, 1)
+        scores = psi[:, :count].scatter(2, last, psi[:, count:].gather(2, last))
+        scores[..., END] = state.forward[0].gather(2, whole)[..., 0]
+        return scores
 
     def advance(self, state: CtcState, parents: Tensor, tokens: Tensor) -> CtcState:
         """The states of hypotheses (B, K'): parent row within the utterance, and the character added."""
-        rows = parents[..., None].expand(-1, -1, state.label.shape[2])
-        parent = CtcState(
-            state.label.gather(1, rows), state.blank.gather(1, rows), state.last.gather(1, parents)
-        )
-        fresh = self._arrivals(parent, repeated=False)
-        arrivals = torch.where(
-            (tokens == parent.last)[..., None], self._arrivals(parent, repeated=True), fresh
-        )
-        columns = tokens[:, None].expand(-1, self.sums.shape[1], -1)
-        label = self._recur(arrivals, self.sums.gather(2, columns).transpose(1, 2))
-        before = torch.cat((torch.full_like(label[..., :1], IMPOSSIBLE), label[..., :-1]), dim=2)
-        blank = self._recur(before, self.sums[:, None, :, PADDING])
-        return CtcState(label, blank, tokens)
-
-    def _arrivals(self, state: CtcState, repeated: bool) -> Tensor:
-        """phi (B, K, T): log-probability of being at the end of the prefix just before each frame.
-
-        A character that repeats the last one must come after a blank.
-        """
-        at = state.blank if repeated else torch.logaddexp(state.blank, state.label)
-        first = torch.where(state.last == PADDING, 0.0, IMPOSSIBLE).to(at.dtype)
-        return torch.cat((first[..., None], at[..., :-1]), dim=2)
-
-    def _sum_over_frames(self, arrivals: Tensor, p: Tensor) -> Tensor:
-        """log sum_t exp(arrivals[..., t]) p[..., t, :], never below IMPOSSIBLE."""
-        mask = self.mask.view(len(self.mask), *[1] * (arrivals.dim() - 2), -1)
-        arrivals = arrivals.masked_fill(~mask, IMPOSSIBLE)
-        top = arrivals.amax(-1, keepdim=True)
-        return ((arrivals - top).exp() @ p).log().add(top).clamp_min(IMPOSSIBLE)
+        count = state.last.shape[1]
+        rows = parents + count * torch.arange(len(parents), device=parents.device)[:, None]  # (B, K')
+        # Whether after any alignment or after a blank: the place of its row in `forward`.
+        place = rows + (tokens == state.last.gather(1, parents)) * (count * len(parents))
+        label = self._recur(state.forward.flatten(0, 2)[place], self.sums[self.first_rows + tokens])
+        blank = self._recur(label, self.blanks)
+        return CtcState(torch.stack((torch.logaddexp(label, blank), blank)), tokens)
 
     def _recur(self, arrivals: Tensor, sums: Tensor) -> Tensor:
-        """a_t = logaddexp(a_{t-1}, arrivals_t) + log p_t for all t at once; sums are those of log p."""
-        before = torch.cat((torch.zeros_like(sums[..., :1]), sums[..., :-1]), dim=-1)
-        return (sums + torch.logcumsumexp(arrivals - before, dim=-1)).clamp_min(IMPOSSIBLE)
-
-    def _whole(self, state: CtcState) -> Tensor:
-        """log p(text | x), all alignments to the last real frame: (B, K)."""
-        index = self.ends[:, None, None].expand(-1, state.label.shape[1], 1)
-        return torch.logaddexp(state.label.gather(2, index), state.blank.gather(2, index))[..., 0]
+        """log a, a_0 = 0 and a_{t+1} = (a_t + arrivals_t) p_{t+1} for all t; sums are those of log p."""
+        after = sums[..., 1:] + torch.logcumsumexp(arrivals[..., :-1] - sums[..., :-1], dim=-1)
+        return functional.pad(after, (1, 0), value=IMPOSSIBLE).clamp_min_(IMPOSSIBLE)
 
 
 @dataclass(frozen=True)

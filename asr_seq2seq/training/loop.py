@@ -23,14 +23,21 @@ from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
 from asr_seq2seq.evaluation import calibrate, decode
 from asr_seq2seq.model.seq2seq import Loss, Seq2Seq
-from asr_seq2seq.model_file import ModelFile, load_model, save_model
+from asr_seq2seq.model_file import ModelFile, average_models, load_model, save_model
 from asr_seq2seq.progress import console, sound_progress
 from asr_seq2seq.scoring.wer import score
 from asr_seq2seq.text import Alphabet, Normalizer
 from asr_seq2seq.training.checkpoint import Position, restore, save_state
 from asr_seq2seq.training.distributed import Team, join_team
 from asr_seq2seq.training.optim import Schedule, build_optimizer
-from asr_seq2seq.training.run_folder import MODEL, Resume, append_metrics, keep_checkpoint, open_run
+from asr_seq2seq.training.run_folder import (
+    MODEL,
+    Resume,
+    append_metrics,
+    checkpoints,
+    keep_checkpoint,
+    open_run,
+)
 from asr_seq2seq.training.stopping import StopRequest
 
 _LIMIT_MARGIN = 1.2  # a text may be so much denser than the densest of training
@@ -123,13 +130,21 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
     del state, texts  # large, and of no more use
     bfloat16 = settings.precision == "bfloat16" or (settings.precision == "auto" and device.type == "cuda")
 
-    def learn(batch: Batch) -> tuple[Tensor, int]:
-        """Add the gradient of a batch's loss, summed over characters; [loss, decoder, ctc], characters."""
+    def learn(batch: Batch, progress: float) -> tuple[Tensor, int]:
+        """Add the gradient of a batch's loss, summed over characters; [loss, decoder, ctc], characters.
+
+        `progress` is the part of the run that is done, 0 to 1.
+        """
         moved = batch.to(device)
         characters = int(batch.token_lengths.sum()) + len(batch.ids)
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             loss: Loss = model(
-                moved.inputs, moved.lengths, moved.tokens, moved.token_lengths, settings.label_smoothing
+                moved.inputs,
+                moved.lengths,
+                moved.tokens,
+                moved.token_lengths,
+                settings.label_smoothing,
+                settings.scheduled_sampling * progress,
             )
         (loss.total * characters).backward()  # type: ignore[no-untyped-call]
         return torch.stack((loss.total, loss.decoder, loss.ctc)).detach() * characters, characters
@@ -148,7 +163,7 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
     try:
         model.train()
         if longest.ids:
-            learn(longest)  # what does not fit into memory should show now
+            learn(longest, 1.0)  # what does not fit into memory should show now
     except torch.OutOfMemoryError:
         raise AsrError(
             f"{run}: the longest batch does not fit into the memory of {device}; lower data.batch_seconds "
@@ -164,8 +179,8 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
     unreadable: set[str] = set()
     search = config.search.model_copy(update={"beam_size": 1})
     stopped = 0
-    with StopRequest() as stop, sound_progress() as progress:
-        bar = progress.add_task("", total=total_seconds, note="", visible=team.leads)
+    with StopRequest() as stop, sound_progress() as bars:
+        bar = bars.add_task("", total=total_seconds, note="", visible=team.leads)
         while position.epoch <= settings.epochs and not stopped:
             model.train()
             epoch, sums = position.epoch, defaultdict(float, position.sums)
@@ -178,13 +193,14 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
                     if problem not in unreadable:
                         unreadable.add(problem)
                         console.print(f"left out: {problem}")
+                progress = (epoch - 1 + min(sums["seconds"] / train_batches.seconds, 1.0)) / settings.epochs
                 optimizer.zero_grad(set_to_none=True)
                 shares = torch.zeros(len(_SHARES), device=device)
                 for number, batch in enumerate(mine):
                     if batch.ids:
                         place = position.batches + number * team.size + team.rank
                         torch.manual_seed(seed_from(config.seed, epoch, place))
-                        losses, characters = learn(batch)
+                        losses, characters = learn(batch, progress)
                         shares[:3] += losses
                         shares[3] += characters
                 shares[4:] = torch.tensor([sum(b.seconds for b in mine), len(mine), bool(stop.signal)])
@@ -192,10 +208,9 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
                 if not share["batches"]:
                     break
                 position.batches += group
-                done = min(sums["seconds"] / train_batches.seconds, 1.0)
                 sums["seconds"] += share["seconds"]
                 if share["characters"]:
-                    schedule.before_step((epoch - 1 + done) / settings.epochs)
+                    schedule.before_step(progress)
                     team.sum_gradients(model.parameters(), share["characters"])
                     norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip))
                     if math.isfinite(norm) and math.isfinite(share["loss"]):
@@ -215,7 +230,7 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
                                 f"{run}: {skipped} batches in a row had no finite loss; lower "
                                 "training.learning_rate or training.gradient_clip, or mend the data"
                             )
-                    progress.update(
+                    bars.update(
                         bar,
                         completed=min((epoch - 1) * train_batches.seconds + sums["seconds"], total_seconds),
                         description=f"epoch {epoch}",
@@ -273,8 +288,28 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
         board.close()
     if team.leads and not stopped and position.best_epoch:
         dev_batches.plan.rank, dev_batches.plan.size = 0, 1
+        if settings.keep_epochs > 1:
+            say(_try_mean(run, position, dev_batches, search, device))
         say(_calibrate(run / MODEL, dev_batches, device))
     return Result(run / MODEL, position.best_epoch, position.best[0], position.best[1], stopped)
+
+
+def _try_mean(
+    run: Path, position: Position, batches: Batches, search: SearchConfig, device: torch.device
+) -> str:
+    """Let the mean of the kept epochs be the model of the run if it is better on dev; what to say of it."""
+    mean = average_models(checkpoints(run))
+    mean.model.to(device)
+    dev = _dev_figures(mean, batches, search, device, Team())
+    rank = [dev["dev_wer"], dev["dev_cer"], dev["dev_loss"]]
+    better = rank < position.best
+    if better:
+        position.best = rank
+        save_model(run / MODEL, mean)
+    return (
+        f"mean of {len(checkpoints(run))} epochs  dev loss {dev['dev_loss']:.4f}  WER {dev['dev_wer']:7.2%}  "
+        f"CER {dev['dev_cer']:7.2%}{'  best' if better else ''}"
+    )
 
 
 def _calibrate(path: Path, batches: Batches, device: torch.device) -> str:

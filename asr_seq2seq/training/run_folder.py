@@ -71,6 +71,17 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted((run / CHECKPOINTS).glob("epoch_*.safetensors"))
 
 
+def best_checkpoints(run: Path, count: int) -> list[Path]:
+    """Of the kept model files those of the `count` best epochs by dev WER, CER and loss, in order."""
+    kept = {int(path.stem.split("_")[1]): path for path in checkpoints(run)}
+    metrics = run / METRICS
+    lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
+    epochs = [figures for line in lines if (figures := json.loads(line))["epoch"] in kept]
+    ranks = ("dev_wer", "dev_cer", "dev_loss")
+    epochs.sort(key=lambda epoch: [math.inf if epoch[rank] is None else epoch[rank] for rank in ranks])
+    return sorted(kept[int(epoch["epoch"])] for epoch in epochs[:count])
+
+
 def keep_checkpoint(run: Path, recogniser: ModelFile, epoch: int, count: int) -> None:
     """Keep the model of an epoch; only the last `count` stay."""
     if not count:

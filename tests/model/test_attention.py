@@ -111,3 +111,29 @@ def test_many_hypotheses_at_once_are_as_one_after_another(
         separate = [attention(queries[:, k, None], memory) for k in range(4)]
     torch.testing.assert_close(together[0], torch.cat([a for a, _ in separate], dim=1), atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(together[1], torch.cat([w for _, w in separate], dim=-2), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("width", [1, 3, 70, 200])
+@pytest.mark.parametrize("time", [1, 6, 64, 65, 150])
+def test_blocks_of_the_location_filters_are_the_convolution(width: int, time: int) -> None:
+    """More and fewer frames than a block holds, wider and narrower filters."""
+    torch.manual_seed(0)
+    config = DecoderConfig(units=UNITS, attention_size=6, location_channels=3, location_width=width)
+    attention = LocationAttention(config, ENCODED)
+    memory = attention.remember(torch.randn(2, time, ENCODED), torch.tensor([time, 1]))
+    previous = torch.rand(2, 4, time)
+    expected = attention.convolution(previous.view(8, 1, time)).view(2, 4, 3, time).transpose(2, 3)
+    torch.testing.assert_close(attention._convolve(previous, memory), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_energies_taken_piece_by_piece_are_those_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    attention = LocationAttention(config_of(), ENCODED)
+    queries, encoded = inputs(count=4)
+    memory, previous = attention.remember(encoded, LENGTHS), earlier_weights(attention, queries, encoded)
+    at_once = attention.look(queries, memory, previous)
+    for cached in (1, 2 * 4 * 6 * 6):  # one utterance at a time, two and then one
+        monkeypatch.setattr("asr_seq2seq.model.attention._CACHED", cached)
+        torch.testing.assert_close(attention.look(queries, memory, previous), at_once)
+        with torch.no_grad():
+            torch.testing.assert_close(attention.look(queries, memory, previous), at_once)

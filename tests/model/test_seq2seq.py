@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from asr_seq2seq.batching import pad
 from asr_seq2seq.model.seq2seq import Loss, Seq2Seq
-from asr_seq2seq.text import END, START
+from asr_seq2seq.text import END, FIRST_CHARACTER, START
 
 ATTENTIONS = ["none", "dot", "location"]
 TEXTS = [[4, 5, 5, 6], [8], [], [4, 7, 3]]
@@ -147,3 +147,30 @@ def test_a_fixed_vector_has_no_attention(
 ) -> None:
     model = make_model({"model.decoder.attention": "none"})
     assert model.attention(model.encode(*pad(make_sounds(900))), [(4,)]) is None
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_the_decoder_reads_a_share_of_its_own_characters(
+    attention: str, make_model: Make, make_sounds: Make
+) -> None:
+    model = make_model({"model.decoder.attention": attention}, scale=5.0)
+    encoded = model.encode(*pad(make_sounds(4000, 4000)))
+    inputs = torch.tensor([[START, *[4, 5, 6, 7] * 500]] * 2)
+    torch.manual_seed(0)
+    changed = model._with_own_characters(inputs, encoded, 0.25)
+    assert (changed[:, 0] == START).all() and (changed[:, 1:] >= FIRST_CHARACTER).all()
+    # Where it is drawn for, a place still gets its true character as often as the decoder thinks it right.
+    logits = model.decoder(inputs, encoded.encoded, encoded.lengths, encoded.context)[:, :-1]
+    right = logits[..., FIRST_CHARACTER:].softmax(-1).gather(2, inputs[:, 1:, None] - FIRST_CHARACTER)
+    expected = 0.25 * (1 - right).mean()
+    assert (changed != inputs)[:, 1:].float().mean() == pytest.approx(float(expected.detach()), abs=0.02)
+
+
+def test_sampling_changes_the_decoders_loss_alone(make_model: Make, make_sounds: Make) -> None:
+    model = make_model({"model.decoder.attention": "location"}, scale=5.0)
+    tokens, token_lengths = pad([torch.tensor(text, dtype=torch.long) for text in TEXTS])
+    batch = (*pad(make_sounds(*LENGTHS)), tokens.long(), token_lengths, 0.0)
+    plain, sampled = model(*batch), model(*batch, 1.0)
+    torch.testing.assert_close(sampled.ctc, plain.ctc)
+    assert sampled.decoder != plain.decoder
+    assert model(*batch, 0.0).decoder == plain.decoder

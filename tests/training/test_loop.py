@@ -131,9 +131,10 @@ def test_a_loss_that_is_never_finite_stops_the_run(
 ) -> None:
     monkeypatch.setattr(loop, "_MOST_SKIPPED", 2)
     monkeypatch.setattr(
-        "asr_seq2seq.model.decoder.FixedVectorDecoder.forward",
+        "asr_seq2seq.model.decoder.FixedVectorDecoder.forced",
         lambda self, tokens, encoded, lengths, context: (
-            self.output(context)[:, None].expand(-1, tokens.shape[1], -1) / 0
+            self.output(context)[:, None].expand(-1, tokens.shape[1], -1) / 0,
+            None,
         ),
     )
     with pytest.raises(AsrError, match="2 batches in a row"):

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from asr_seq2seq.config import Config, to_yaml
-from asr_seq2seq.errors import AsrError
+from asr_seq2seq.errors import AsrError, ConfigError
 from asr_seq2seq.training import checkpoint, loop
 from asr_seq2seq.training.distributed import Team
 
@@ -115,14 +115,19 @@ def test_killed_three_times_and_the_weights_are_those_of_one_run(recipe: Path, t
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_the_state_and_ends_with_its_code(number: int, recipe: Path, tmp_path: Path) -> None:
+    """Sent to every process of the job, as terminals, `timeout` and Slurm do."""
     never = ["--set", "training.save_steps=100000", "--set", "training.epochs=400"]
     process = subprocess.Popen(
-        command(recipe, tmp_path / "run", *never), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+        command(recipe, tmp_path / "run", *never),
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 60
     while not (tmp_path / "run" / "metrics.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(number)
+    os.killpg(process.pid, number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert "interrupted" in err and "Traceback" not in err
@@ -179,10 +184,47 @@ def test_the_last_epochs_are_kept_and_averaged(
     loop.train(config, tmp_path / "run", "cpu")
     kept = sorted((tmp_path / "run" / "checkpoints").iterdir())
     assert [path.name for path in kept] == ["epoch_0002.safetensors", "epoch_0003.safetensors"]
+    capsys.readouterr()
     app(["average", str(tmp_path / "run"), "--last", "2"], standalone_mode=False)
     averaged = load_file(capsys.readouterr().out.strip())
     one, two = map(load_file, kept)
     for name, tensor in averaged.items():
         torch.testing.assert_close(tensor, (one[name] + two[name]) / 2)
+    figures = metrics(tmp_path / "run")[1:]
+    best = min(figures, key=lambda epoch: [epoch["dev_wer"], epoch["dev_cer"], epoch["dev_loss"]])["epoch"]
+    app(["average", str(tmp_path / "run"), "--best", "1"], standalone_mode=False)
+    chosen = load_file(capsys.readouterr().out.strip())
+    expected = load_file(kept[int(best) - 2])
+    assert all(torch.equal(chosen[name], expected[name]) for name in expected)
+    with pytest.raises(ConfigError, match="exclude each other"):
+        app(["average", str(tmp_path / "run"), "--best", "1", "--last", "1"], standalone_mode=False)
     with pytest.raises(AsrError, match="no models to average"):
         app(["average", str(tmp_path), "--last", "2"], standalone_mode=False)
+
+
+def test_the_mean_of_the_last_epochs_is_the_model_where_it_is_better(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from asr_seq2seq.config import load_config
+
+    config = load_config(recipe, ["training.keep_epochs=2", "data.workers=0"])
+    true = loop._dev_figures
+    for found, said in ((0.0, "best"), (9.0, "")):
+        figures = {"mean": {"dev_wer": found}, "epoch": {"dev_wer": 5.0}}
+        monkeypatch.setattr(
+            loop,
+            "_dev_figures",
+            lambda model, *rest, figures=figures: (
+                true(model, *rest) | figures["mean" if "averaged" in model.provenance else "epoch"]
+            ),
+        )
+        run = tmp_path / f"run_{found}"
+        result = loop.train(config, run, "cpu")
+        kept = [load_file(path) for path in sorted((run / "checkpoints").iterdir())]
+        model = load_file(result.model)
+        is_mean = all(torch.allclose(w, (kept[0][name] + kept[1][name]) / 2) for name, w in model.items())
+        assert is_mean == bool(said)
+        assert result.dev_wer == min(found, 5.0)
+        lines = capsys.readouterr().err.splitlines()
+        (line,) = (line for line in lines if line.startswith("mean of 2 epochs"))
+        assert line.endswith("best") == bool(said)
