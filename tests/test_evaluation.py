@@ -1,3 +1,5 @@
+import base64
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +11,9 @@ import soundfile
 import torch
 
 from asr_seq2seq.corpora import load_corpora
-from asr_seq2seq.evaluation import batches_for, calibrate, evaluate, judged_words
+from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.evaluation import batches_for, calibrate, evaluate, judged_words, open_journal
+from asr_seq2seq.exhibits import write_report
 from asr_seq2seq.model_file import ModelFile
 from asr_seq2seq.recognizer import Recognizer
 from asr_seq2seq.scoring.hypotheses import HypothesisLine, read, write
@@ -61,3 +65,37 @@ def test_calibration_uses_the_temperature_that_it_finds(tiny_model: ModelFile, c
     changed = tiny_model.with_search(confidence_temperature=3.0)
     assert changed.config.search.confidence_temperature == 3.0
     assert tiny_model.config.search.confidence_temperature == 1.0
+
+
+def test_an_interrupted_evaluation_goes_on(tiny_model: ModelFile, corpus: Path, tmp_path: Path) -> None:
+    data = tiny_model.config.data.model_copy(update={"batch_seconds": 1.0})
+    model = replace(tiny_model, config=tiny_model.config.model_copy(update={"data": data}))
+    cuts, search = load_corpora([corpus]), model.config.search
+    whole = evaluate(model, cuts, search)
+
+    def stop(seconds: float, note: str) -> None:
+        assert note.startswith("WER ")
+        raise KeyboardInterrupt
+
+    arguments = tmp_path / "h.jsonl", [corpus], cuts, search, 0
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(model, cuts, search, stop, journal=open_journal(*arguments))
+    journal = open_journal(*arguments)
+    assert journal.utterances == 1
+    assert evaluate(model, cuts, search, journal=journal).lines == whole.lines
+    assert journal.utterances == 2
+    with pytest.raises(ConfigError, match="--by gendre"):
+        evaluate(model, cuts, search, by=["gendre"])
+
+
+def test_a_report_has_the_sound_and_the_attention_of_the_worst(
+    tiny_model: ModelFile, corpus: Path, tmp_path: Path
+) -> None:
+    cuts = load_corpora([corpus])
+    result = evaluate(tiny_model, cuts, tiny_model.config.search)
+    write_report(tmp_path / "r.html", tiny_model, cuts, result, {"Model": "tiny"}, 1)
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    [shown] = json.loads(page.split('id="exhibits">')[1].split("</script>")[0])
+    assert {"sound", "features", "attention"} <= set(shown)
+    assert base64.b64decode(shown["attention"]).startswith(b"\x89PNG")
+    assert soundfile.info(io.BytesIO(base64.b64decode(shown["sound"]))).samplerate == 8000

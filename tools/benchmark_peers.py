@@ -258,34 +258,36 @@ def features_work(sizes: Sizes, device: torch.device, speechbrain: bool) -> Iter
 SECTIONS = {"search": search_work, "train": training_work, "features": features_work}
 
 
-def measure(work: Work, rounds: int, device: torch.device) -> Measured:
+def measure(
+    work: Work, rounds: int, device: torch.device, clock: Callable[[], float] = time.perf_counter
+) -> Measured:
     """Run all of a task's contestants in turns, a round at a time."""
     runs = [*work.ours.values(), *work.peers.values()]
     repeats = []
     for run in runs:
-        timed(run, 1, device)  # the first call is slower: memory is taken, kernels are chosen
-        repeats.append(math.ceil(LONG_ENOUGH / timed(run, 1, device)))
+        timed(run, 1, device, clock)  # the first call is slower: memory is taken, kernels are chosen
+        repeats.append(math.ceil(LONG_ENOUGH / timed(run, 1, device, clock)))
     seconds: list[list[float]] = [[] for _ in runs]
     quiet = 0
     for number in corpus_folder.progress(range(rounds), rounds, work.name):
         quiet += becomes_quiet()
         for turn in range(number, number + len(runs)):
             index = turn % len(runs)
-            seconds[index].append(timed(runs[index], repeats[index], device))
+            seconds[index].append(timed(runs[index], repeats[index], device, clock))
     found = iter(seconds)
     ours = {name: next(found) for name in work.ours}
     return Measured(work.name, ours, {name: next(found) for name in work.peers}, quiet)
 
 
-def timed(run: Run, repeats: int, device: torch.device) -> float:
+def timed(run: Run, repeats: int, device: torch.device, clock: Callable[[], float]) -> float:
     """Seconds of one call, the mean of several."""
     synchronize = torch.get_device_module(device).synchronize
     synchronize()
-    start = time.perf_counter()
+    start = clock()
     for _ in range(repeats):
         run()
     synchronize()
-    return (time.perf_counter() - start) / repeats
+    return (clock() - start) / repeats
 
 
 def becomes_quiet() -> bool:
@@ -327,6 +329,9 @@ def main(
         str, typer.Option(help=f"Some of the sections {', '.join(SECTIONS)}, joined by commas.")
     ] = ",".join(SECTIONS),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "cpu",
+    processor_time: Annotated[
+        bool, typer.Option("--processor-time", help="Count time on processors: others then disturb little.")
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="File for every round's seconds.")] = None,
 ) -> None:
     """Measure the project and SpeechBrain at the same tensors and sizes; print medians and their ratio.
@@ -341,13 +346,14 @@ def main(
     if not speechbrain:
         print(MISSING, file=sys.stderr)
     where, sizes = pick_device(device), Sizes()
+    clock = time.process_time if processor_time else time.perf_counter
     torch.set_num_threads(threads)
     torch.manual_seed(1)
     print("| section | work | ours | ms | peer | ms | peer / ours (single rounds) |\n|" + "---|" * 7)
     results: dict[str, list[dict[str, Any]]] = {section: [] for section in sections}
     for section in sections:
         for work in SECTIONS[section](sizes, where, speechbrain):
-            measured = measure(work, rounds, where)
+            measured = measure(work, rounds, where, clock)
             print(*table(section, measured), sep="\n", flush=True)
             if busy := rounds - measured.quiet_rounds:
                 print(f"{work.name}: {busy} of {rounds} rounds on a busy machine", file=sys.stderr)
@@ -355,7 +361,12 @@ def main(
     if json_file is not None:
         packages = ["torch", *(["speechbrain"] if speechbrain else [])]
         report: dict[str, Any] = {"threads": threads, "rounds": rounds, "device": str(where)}
-        report |= {"machine": platform.platform(), "sizes": asdict(sizes), "seconds": results}
+        report |= {
+            "processor_time": processor_time,
+            "machine": platform.platform(),
+            "sizes": asdict(sizes),
+            "seconds": results,
+        }
         versions = {"asr_seq2seq": __version__} | {package: version(package) for package in packages}
         report |= {"versions": versions}
         with atomic_write(json_file) as file:

@@ -19,7 +19,7 @@ class Confusion:
     count: int
 
 
-def word_confusions(judged: Iterable[Judged], most: int = 20) -> list[Confusion]:
+def word_confusions(judged: Iterable[Judged], most: int) -> list[Confusion]:
     """Return the ``most`` frequent errors of words, the most frequent first."""
     found = Counter(
         (edit.reference, edit.hypothesis) for one in judged for edit in one.edits if edit.kind != EQUAL
@@ -27,7 +27,7 @@ def word_confusions(judged: Iterable[Judged], most: int = 20) -> list[Confusion]
     return _most_common(found, most)
 
 
-def character_confusions(judged: Iterable[Judged], most: int = 20) -> list[Confusion]:
+def character_confusions(judged: Iterable[Judged], most: int) -> list[Confusion]:
     """Return the ``most`` frequent errors of characters, along the least number of edits."""
     wrong = [one for one in judged if one.score.character_edits]
     if not wrong:

@@ -102,28 +102,32 @@ def _studentised(errors: Numbers, totals: Numbers, resamples: int, seed: int) ->
     """The rate, its standard error, and (rate* - rate) / error* of each draw that has an error*."""
     count = len(errors)
     estimate = float(errors.sum() / totals.sum())
-    deviation = float(_deviation(errors, totals, np.array(estimate)))
+    # Of a draw only these five sums are needed: a product with how often each unit was drawn.
+    parts = np.stack([errors, totals, errors**2, errors * totals, totals**2], 1)  # (G, 5)
+    deviation = float(_deviation(parts.sum(0), count))
     chance = np.random.default_rng(seed)
-    parts = []
+    drawn = []
     block = max(1, _CELLS // count)
     for start in range(0, resamples, block):
-        rows = chance.integers(0, count, (min(block, resamples - start), count))
-        drawn_errors, drawn_totals = errors[rows], totals[rows]
-        counted = drawn_totals.sum(1) > 0
-        drawn_errors, drawn_totals = drawn_errors[counted], drawn_totals[counted]
-        rates = drawn_errors.sum(1) / drawn_totals.sum(1)
-        deviations = _deviation(drawn_errors, drawn_totals, rates)
-        usable = deviations > 1e-12
-        parts.append((rates[usable] - estimate) / deviations[usable])
-    return estimate, deviation, np.concatenate(parts)
+        size = min(block, resamples - start)
+        rows = chance.integers(0, count, (size, count), dtype=np.int32) + count * np.arange(size)[:, None]
+        times = np.bincount(rows.ravel(), minlength=size * count).reshape(size, count)
+        sums = times.astype(float) @ parts
+        sums = sums[sums[:, 1] > 0]
+        deviations = _deviation(sums, count)
+        usable = deviations > 1e-9 * deviation
+        rates = sums[usable, 0] / sums[usable, 1]
+        drawn.append((rates - estimate) / deviations[usable])
+    return estimate, deviation, np.concatenate(drawn)
 
 
-def _deviation(errors: Numbers, totals: Numbers, rates: Numbers) -> Numbers:
-    """Standard error of the ratio of sums over the last axis, by its linearisation."""
-    count = errors.shape[-1]
-    residuals = errors - rates[..., None] * totals
-    squares = np.square(residuals).sum(-1) * count / (count - 1)
-    deviation: Numbers = np.sqrt(squares) / totals.sum(-1)
+def _deviation(sums: Numbers, count: int) -> Numbers:
+    """Standard errors of the ratio of sums by its linearisation, from the five sums (..., 5) of each draw."""
+    errors, totals, squares, products, squared_totals = np.moveaxis(sums, -1, 0)
+    rates = errors / totals
+    residuals = squares - 2 * rates * products + rates**2 * squared_totals
+    residuals = np.where(residuals > 1e-9 * squares, residuals, 0.0)  # what rounding leaves of nothing
+    deviation: Numbers = np.sqrt(residuals * count / (count - 1)) / totals
     return deviation
 
 

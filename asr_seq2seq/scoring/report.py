@@ -26,6 +26,7 @@ from asr_seq2seq.scoring.intervals import Interval
 from asr_seq2seq.scoring.wer import Judged
 
 MOST_BARS = 24  # groups in a plot
+MOST_CONFUSIONS = 12
 _KINDS = {EQUAL: "E", SUBSTITUTE: "S", DELETE: "D", INSERT: "I"}
 
 
@@ -71,7 +72,7 @@ def write(
     )
     page = Template(_asset("report.html")).substitute(
         policy=policy,
-        title=_text(title),
+        title=html.escape(printable(title)),
         style=style,
         script=script,
         about="".join(
@@ -80,10 +81,11 @@ def write(
         tiles=_tiles(assessment),
         note=_note(assessment),
         plots="".join(_plot(key, groups, assessment.score.wer) for key, groups in assessment.groups.items()),
-        confusions=_confusions("Words", word_confusions(assessment.judged))
-        + _confusions("Characters", character_confusions(assessment.judged)),
+        confusions=_confusions("Words", word_confusions(assessment.judged, MOST_CONFUSIONS))
+        + _confusions("Characters", character_confusions(assessment.judged, MOST_CONFUSIONS)),
         footer=f"Texts normalised by {_text(assessment.normalizer)}; words aligned as by NIST's sclite.",
-        data=_data(assessment, shown),
+        data=_json(_rows(assessment, shown)),
+        exhibits=_json([_exhibit(exhibit) for exhibit in shown.values()]),
     )
     # The one thing that UTF-8 cannot hold is half of a surrogate pair.
     with atomic_write(path, "wb") as file:
@@ -103,20 +105,25 @@ def _text(text: str) -> str:
     return f"<bdi>{html.escape(printable(text))}</bdi>" if text else ""
 
 
-def _data(assessment: Assessment, exhibits: Mapping[str, Exhibit]) -> str:
+def _rows(assessment: Assessment, exhibits: Mapping[str, Exhibit]) -> list[dict[str, Any]]:
     numbers = {name: number for number, name in enumerate(exhibits)}
-    rows = [
-        _row(line, one, numbers.get(line.id))
-        for line, one in zip(assessment.lines, assessment.judged, strict=True)
-    ]
-    data = to_json({"rows": rows, "exhibits": [_exhibit(exhibit) for exhibit in exhibits.values()]})
-    # Inside of a script element only these could end it or begin something else.
-    return data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    rows = []
+    for line, one in zip(assessment.lines, assessment.judged, strict=True):
+        row = _row(line, one)
+        if line.id in numbers:
+            row |= {"exhibit": numbers[line.id], "audible": exhibits[line.id].sound is not None}
+        rows.append(row)
+    return rows
 
 
-def _row(line: HypothesisLine, one: Judged, exhibit: int | None) -> dict[str, Any]:
+def _json(value: Any) -> str:
+    """JSON for a script element, which only these could end or change."""
+    return to_json(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _row(line: HypothesisLine, one: Judged) -> dict[str, Any]:
     sure = line.confidences
-    row = {
+    return {
         "name": line.id,
         "speaker": line.speaker,
         "reference": line.reference,
@@ -131,7 +138,6 @@ def _row(line: HypothesisLine, one: Judged, exhibit: int | None) -> dict[str, An
         "seconds": None if line.duration is None else round(line.duration, 2),
         "keys": dict(line.keys),
     }
-    return row if exhibit is None else row | {"exhibit": exhibit}
 
 
 def _exhibit(exhibit: Exhibit) -> dict[str, str]:
@@ -285,8 +291,8 @@ def _side(text: str) -> str:
 
 
 def _bounds(interval: Interval | None) -> str:
-    return "" if interval is None else f"{_percent(interval.low)} to {_percent(interval.high)}"
+    return "" if interval is None else f"{100 * interval.low:.2f} to {_percent(interval.high)}"
 
 
 def _percent(rate: float) -> str:
-    return f"{100 * rate:.2f} %" if math.isfinite(rate) else "endless"
+    return f"{100 * rate:.2f}\N{NO-BREAK SPACE}%" if math.isfinite(rate) else "endless"

@@ -1,9 +1,11 @@
 "use strict";
 // The table of utterances. Texts reach the page as textContent only, and only the rows of one page exist.
-const data = JSON.parse(document.getElementById("data").textContent);
+const rows = JSON.parse(document.getElementById("data").textContent);
+let exhibits = null; // sound and pictures are large: they are read when first asked for
+const exhibitOf = (row) => (exhibits ??= JSON.parse($("exhibits").textContent))[row.exhibit];
 const ROWS = 50;
 const $ = (id) => document.getElementById(id);
-const state = {key: "errors", down: true, page: 0, found: data.rows};
+const state = {key: "errors", down: true, page: 0, found: rows};
 
 // What cannot be seen is shown as such; \p{Cc} are control characters.
 const visible = (text) => text.replace(/\p{Cc}/gu, "\uFFFD");
@@ -21,8 +23,12 @@ const image = (base64, alt) => element("img", {src: "data:image/png;base64," + b
 const KINDS = {S: "substitute", D: "delete", I: "insert", E: "equal"};
 const SPOKEN = {S: "substituted: ", D: "deleted: ", I: "inserted: ", E: ""};
 
+// Words are isolated from each other, so that the browser cannot see in which direction the whole runs.
+const LEFTWARD = /^[^\p{L}]*[\u0590-\u08FF\uFB1D-\uFDFF\uFE70-\uFEFC\u{10800}-\u{10FFF}\u{1E800}-\u{1EFFF}]/u;
+
 function aligned(row) {
-  const cell = element("td", {class: "aligned", dir: "auto"});
+  const direction = LEFTWARD.test(row.reference || row.hypothesis) ? "rtl" : "ltr";
+  const cell = element("td", {class: "aligned", dir: direction});
   for (const [kind, said, heard] of row.edits) {
     const pair = element("span", {class: "pair " + KINDS[kind]});
     if (kind !== "E") pair.append(element("span", {class: "hidden"}, SPOKEN[kind]));
@@ -40,7 +46,7 @@ function play(button, row) {
   const mine = playing && playing.button === button;
   if (playing) { playing.audio.pause(); playing.button.textContent = "▶"; playing = null; }
   if (mine) return;
-  const audio = new Audio(sound(data.exhibits[row.exhibit]));
+  const audio = new Audio(sound(exhibitOf(row)));
   const stop = () => { button.textContent = "▶"; if (playing && playing.audio === audio) playing = null; };
   audio.addEventListener("ended", stop);
   audio.play().catch(stop);
@@ -50,7 +56,7 @@ function play(button, row) {
 
 function exhibit(row) {
   const left = element("div"), right = element("div");
-  const shown = row.exhibit === undefined ? {} : data.exhibits[row.exhibit];
+  const shown = row.exhibit === undefined ? {} : exhibitOf(row);
   if (shown.sound) left.append(element("audio", {controls: "", preload: "metadata", src: sound(shown), "aria-label": "Sound of " + row.name}));
   const facts = element("dl");
   const fact = (name, ...value) => facts.append(element("dt", {}, name), element("dd", {dir: "auto"}, ...value));
@@ -90,7 +96,7 @@ function exhibit(row) {
 
 function line(row) {
   const acts = element("td", {class: "act"});
-  const more = element("button", {type: "button", "aria-expanded": "false", "aria-label": "More of " + row.name}, "＋");
+  const more = element("button", {type: "button", "aria-expanded": "false", "aria-label": "More of " + row.name}, "+");
   acts.append(more);
   const made = element("tr", {}, acts,
     element("th", {scope: "row", class: "name"}, element("bdi", {}, row.name)),
@@ -106,9 +112,9 @@ function line(row) {
     const open = more.getAttribute("aria-expanded") === "true";
     if (open) made.nextSibling.remove(); else made.after(exhibit(row));
     more.setAttribute("aria-expanded", String(!open));
-    more.textContent = open ? "＋" : "－";
+    more.textContent = open ? "+" : "−";
   });
-  if (row.exhibit !== undefined && data.exhibits[row.exhibit].sound) {
+  if (row.audible) {
     const button = element("button", {type: "button", class: "play", "aria-label": "Play " + row.name}, "▶");
     button.addEventListener("click", () => play(button, row));
     acts.append(" ", button);
@@ -119,12 +125,17 @@ function line(row) {
 function show() {
   const pages = Math.max(1, Math.ceil(state.found.length / ROWS));
   state.page = Math.min(Math.max(state.page, 0), pages - 1);
-  const rows = state.found.slice(state.page * ROWS, (state.page + 1) * ROWS);
-  $("rows").replaceChildren(...rows.map(line));
-  $("count").textContent = `${state.found.length.toLocaleString("en")} of ${data.rows.length.toLocaleString("en")} utterances`;
+  const shown = state.found.slice(state.page * ROWS, (state.page + 1) * ROWS);
+  $("rows").replaceChildren(...shown.map(line));
+  $("count").textContent = `${state.found.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} utterances`;
   $("page").textContent = `Page ${state.page + 1} of ${pages}`;
   $("previous").disabled = state.page === 0;
   $("next").disabled = state.page === pages - 1;
+}
+
+function searched(row) {
+  const texts = [row.name, row.speaker || "", row.reference, row.hypothesis, ...row.edits.flatMap((edit) => edit.slice(1))];
+  return (row.searched ??= texts.join(" ").normalize("NFC").toLowerCase());
 }
 
 const order = new Intl.Collator(undefined, {numeric: true});
@@ -132,8 +143,8 @@ const order = new Intl.Collator(undefined, {numeric: true});
 function arrange() {
   const wanted = $("search").value.normalize("NFC").toLowerCase();
   const {key, down} = state;
-  state.found = data.rows.filter((row) =>
-    (!wanted || row.searched.includes(wanted))
+  state.found = rows.filter((row) =>
+    (!wanted || searched(row).includes(wanted))
     && (!$("wrong").checked || row.errors > 0)
     && (!$("heard").checked || row.exhibit !== undefined));
   const sign = down ? -1 : 1;
@@ -150,11 +161,7 @@ function arrange() {
   show();
 }
 
-data.rows.forEach((row, place) => {
-  row.place = place;
-  row.searched = [row.name, row.speaker || "", row.reference, row.hypothesis, ...row.edits.flatMap((edit) => edit.slice(1))]
-    .join(" ").normalize("NFC").toLowerCase();
-});
+rows.forEach((row, place) => { row.place = place; });
 for (const head of document.querySelectorAll("th[data-key]")) {
   head.firstChild.addEventListener("click", () => {
     const texts = ["name", "speaker"].includes(head.dataset.key);
