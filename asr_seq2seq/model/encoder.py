@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from asr_seq2seq.config import EncoderConfig
 from asr_seq2seq.features import length_mask
-from asr_seq2seq.model.recurrent import recurrent, run
+from asr_seq2seq.model.recurrent import recurrent, run, run_side_by_side
 
 
 def reverse_by_length(sequence: Tensor, lengths: Tensor) -> Tensor:
@@ -45,10 +45,12 @@ class PyramidLayer(nn.Module):
             sequence = functional.pad(sequence, (0, 0, 0, 0, 0, -time % self.reduction))
             sequence = sequence.view(-1, self.reduction, batch, size).transpose(1, 2).flatten(2)
             lengths = (lengths + self.reduction - 1) // self.reduction
-        outputs = run(self.forward_layer, sequence, None)[0]
-        if self.backward_layer is not None:
-            backward = run(self.backward_layer, reverse_by_length(sequence, lengths), None)[0]
-            outputs = torch.cat((outputs, reverse_by_length(backward, lengths)), dim=2)
+        if self.backward_layer is None:
+            outputs = run(self.forward_layer, sequence, None)[0]
+        else:
+            layers = (self.forward_layer, self.backward_layer)
+            ahead, back = run_side_by_side(layers, (sequence, reverse_by_length(sequence, lengths)))
+            outputs = torch.cat((ahead, reverse_by_length(back, lengths)), dim=2)
         return outputs * length_mask(lengths, len(outputs)).T[..., None], lengths
 
 

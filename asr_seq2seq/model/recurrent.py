@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from threading import Barrier
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from asr_seq2seq.config import Cell
@@ -41,6 +47,77 @@ def run(stack: nn.RNNBase, sequence: Tensor, state: Tensor | None) -> tuple[Tens
             return outputs, torch.stack((h, c))
         outputs, h = stack(sequence, parts and parts[0])
         return outputs, h[None]
+
+
+def run_side_by_side(stacks: tuple[nn.RNNBase, ...], sequences: tuple[Tensor, ...]) -> list[Tensor]:
+    """Run each stack over its own (T, B, inputs) from zeros; returns their outputs (T, B, units).
+
+    On a processor they share the threads out among them, forward and backward: the products of single
+    steps are too small to be worth sharing.
+    """
+    threads = torch.get_num_threads() // len(stacks)
+    if sequences[0].device.type != "cpu" or not threads:
+        return [run(stack, sequence, None)[0] for stack, sequence in zip(stacks, sequences, strict=True)]
+    if torch.is_grad_enabled():
+        parameters = (parameter for stack in stacks for parameter in stack.parameters())
+        return list(_SideBySide.apply(stacks, threads, *sequences, *parameters))  # type: ignore[no-untyped-call]
+
+    @torch.no_grad()
+    def infer(stack: nn.RNNBase, sequence: Tensor) -> Tensor:
+        return run(stack, sequence, None)[0]
+
+    return list(_threads(len(stacks), threads).map(infer, stacks, sequences))
+
+
+class _SideBySide(torch.autograd.Function):
+    """Each stack's graph is recorded, and later gone back through, in a thread of its own."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, stacks: tuple[nn.RNNBase, ...], threads: int, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        """The sequences, then all parameters of the stacks -> outputs (T, B, units)."""
+        ctx.count, ctx.threads = len(stacks), threads
+
+        def record(stack: nn.RNNBase, sequence: Tensor, needed: bool) -> tuple[list[Tensor], Tensor]:
+            source = sequence.detach().requires_grad_(needed)
+            with torch.enable_grad():
+                return [*([source] if needed else []), *stack.parameters()], run(stack, source, None)[0]
+
+        needed = ctx.needs_input_grad[2 : 2 + len(stacks)]
+        ctx.recorded = list(_threads(len(stacks), threads).map(record, stacks, tensors, needed))
+        return tuple(output.detach() for _, output in ctx.recorded)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of the sequences that need one, and of the parameters."""
+
+        def go_back(recorded: tuple[list[Tensor], Tensor], gradient: Tensor) -> tuple[Tensor, ...]:
+            sources, output = recorded
+            return torch.autograd.grad(output, sources, gradient)
+
+        found = list(_threads(ctx.count, ctx.threads).map(go_back, ctx.recorded, gradients))
+        needed = ctx.needs_input_grad[2 : 2 + ctx.count]
+        of_sequences = [row[0] if need else None for row, need in zip(found, needed, strict=True)]
+        of_parameters = [part for row, need in zip(found, needed, strict=True) for part in row[need:]]
+        return None, None, *of_sequences, *of_parameters
+
+
+@cache
+def _threads(count: int, each: int) -> ThreadPoolExecutor:
+    """So many threads, each of which computes with `each` of the processor's."""
+    usual = torch.get_num_threads()
+    pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(each,))
+    all_here = Barrier(count + 1)
+    for _ in range(count):
+        pool.submit(all_here.wait)
+    all_here.wait()
+    torch.set_num_threads(usual)  # of threads to come, for which the pool's have set it
+    return pool
+
+
+os.register_at_fork(after_in_child=_threads.cache_clear)  # threads stay behind in the parent
 
 
 def initial_state(stack: nn.RNNBase, context: Tensor) -> Tensor:

@@ -1,9 +1,12 @@
+import os
+from collections.abc import Iterator
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from asr_seq2seq.config import Cell
-from asr_seq2seq.model.recurrent import Stepper, recurrent, run
+from asr_seq2seq.model.recurrent import Stepper, recurrent, run, run_side_by_side
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
@@ -33,3 +36,45 @@ def test_a_stepper_learns_as_its_stack_does() -> None:
     found = torch.autograd.grad(output.square().sum(), list(stack.parameters()))
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.fixture(params=[1, 2, 5])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    usual = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(usual)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_side_by_side_changes_nothing(cell: Cell, threads: int) -> None:
+    torch.manual_seed(0)
+    stacks = (recurrent(cell, 5, 4), recurrent(cell, 6, 3))
+    sequences = (
+        torch.randn(7, 2, 5),
+        torch.randn(7, 2, 6, requires_grad=True),
+    )  # as the first layer, and others
+
+    def loss(outputs: list[Tensor]) -> Tensor:
+        return (outputs[0].square().sum() + outputs[1].sin().sum()) * 2
+
+    sources = [sequences[1], *stacks[0].parameters(), *stacks[1].parameters()]
+    alone = [run(stack, sequence, None)[0] for stack, sequence in zip(stacks, sequences, strict=True)]
+    together = run_side_by_side(stacks, sequences)
+    torch.testing.assert_close(together, alone)
+    torch.testing.assert_close(
+        torch.autograd.grad(loss(together), sources), torch.autograd.grad(loss(alone), sources)
+    )
+    with torch.inference_mode():
+        torch.testing.assert_close(run_side_by_side(stacks, sequences), alone)
+    assert torch.get_num_threads() == threads
+
+
+def test_side_by_side_in_a_forked_process() -> None:
+    stacks = (nn.RNN(1, 1), nn.RNN(1, 1))
+    sequences = (torch.ones(2, 1, 1), torch.ones(2, 1, 1))
+    run_side_by_side(stacks, sequences)
+    if not (child := os.fork()):
+        run_side_by_side(stacks, sequences)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
