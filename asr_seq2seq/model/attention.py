@@ -25,7 +25,8 @@ _BLOCK = 64  # frames that one product of the location filters gives
 class Memory:
     """Per utterance: keys (B, T', A), values (B, T', E), mask (B, T') true at real frames.
 
-    `filters` (_BLOCK + 2 width, _BLOCK * channels) are those of location attention, as a matrix.
+    `filters` (_BLOCK + 2 width, _BLOCK * channels) are those of location attention, as a matrix. Its keys are
+    held doubled.
     """
 
     keys: Tensor
@@ -65,7 +66,11 @@ class DotAttention(nn.Module):
 
 
 class LocationAttention(nn.Module):
-    """Additive attention that also sees where it looked before (Chorowski et al. 2015, section 2.1)."""
+    """Additive attention that also sees where it looked before (Chorowski et al. 2015, section 2.1).
+
+    v tanh(x) is computed as 2 v sigmoid(2 x), which is larger by the sum of v at every frame: the same to the
+    softmax, and on a processor many times faster.
+    """
 
     def __init__(self, config: DecoderConfig, encoded_size: int) -> None:
         super().__init__()
@@ -82,7 +87,7 @@ class LocationAttention(nn.Module):
     def remember(self, encoded: Tensor, lengths: Tensor) -> Memory:
         """Encoded (B, T', E), lengths (B,) -> what `forward` looks things up in."""
         mask = length_mask(lengths, encoded.shape[1])
-        return Memory(self.key(encoded), encoded, mask, self._filters())
+        return Memory(2 * self.key(encoded), encoded, mask, self._filters())
 
     def start(self, memory: Memory) -> Tensor:
         """The weights before the first step, even over the real frames: (B, T')."""
@@ -112,10 +117,10 @@ class LocationAttention(nn.Module):
             some = slice(first, first + together)
             keys, query, where = memory.keys[some], asked[some], seen[some]
             out = None if space is None else space[: len(keys)]
-            energy = torch.add(keys[:, None], query[:, :, None], out=out)
-            energy.flatten(0, 2).addmm_(where.flatten(0, 2), self.location.weight.t())
-            scores.append(energy.tanh_() @ self.score.weight[0])
-        joined = torch.cat(scores).float()  # (B, K, T')
+            energy = torch.add(keys[:, None], query[:, :, None], alpha=2, out=out)
+            energy.flatten(0, 2).addmm_(where.flatten(0, 2), self.location.weight.t(), alpha=2)
+            scores.append(energy.sigmoid_() @ self.score.weight[0])
+        joined = 2 * torch.cat(scores).float()  # (B, K, T')
         return joined.masked_fill(~memory.mask[:, None], float("-inf")).softmax(-1)
 
     def _filters(self) -> Tensor:
