@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from asr_seq2seq.config import Config, LogMelConfig
 from asr_seq2seq.errors import ModelFileError
+from asr_seq2seq.model.decoder import hypotheses_of
 from asr_seq2seq.model.seq2seq import Encoded
 from asr_seq2seq.onnx_file import missing_extra
 from asr_seq2seq.text import START
@@ -51,6 +52,12 @@ class OnnxState:
             for name, part in self.carried.items()
         }
         return replace(self, carried=carried)
+
+    def keep(self, utterances: Tensor) -> OnnxState:
+        """These utterances, (B',), alone, with all their hypotheses."""
+        batch, rows = len(self.fixed["context"]), self.carried["recurrent_0"].shape[2]
+        kept = self.select(hypotheses_of(utterances, rows // batch))
+        return replace(kept, fixed={name: part[utterances] for name, part in self.fixed.items()})
 
 
 class _Session:

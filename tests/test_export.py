@@ -287,3 +287,17 @@ def test_a_search_with_other_settings(tiny_model: ModelFile, tmp_path: Path, mak
     ]
     assert replace(onnx_form, model=tiny_model.model) == tiny_model
     save_model(tmp_path / "model.safetensors", tiny_model)
+
+
+@pytest.mark.parametrize("attention", ["none", "dot", "location"])
+def test_some_utterances_alone(both: Callable[..., Any], make_sounds: Any, attention: str) -> None:
+    _, onnx_form = both({"model.decoder.attention": attention})
+    sounds, lengths = torch.stack(make_sounds(3000, 3000, 3000)), torch.tensor([3000, 2500, 3000])
+    encoded = onnx_form.model.encode(sounds, lengths)
+    decoder = onnx_form.model.decoder
+    state = decoder.start(encoded.encoded, encoded.lengths, encoded.context)
+    two_each = state.select(torch.arange(3).repeat_interleave(2))
+    tokens = torch.arange(FIRST_CHARACTER, FIRST_CHARACTER + 6)
+    logits, _ = decoder.step(tokens, two_each)
+    kept, _ = decoder.step(tokens[[2, 3, 4, 5]], two_each.keep(torch.tensor([1, 2])))
+    torch.testing.assert_close(kept, logits[2:], rtol=0, atol=1e-5)

@@ -34,6 +34,10 @@ class Memory:
     mask: Tensor
     filters: Tensor | None = None
 
+    def keep(self, utterances: Tensor) -> Memory:
+        """That of these utterances, (B',), alone."""
+        return Memory(self.keys[utterances], self.values[utterances], self.mask[utterances], self.filters)
+
 
 class DotAttention(nn.Module):
     """Multi-head scaled dot-product attention (Vaswani et al. 2017, section 3.2), all steps at once."""

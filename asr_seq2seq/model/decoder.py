@@ -62,6 +62,17 @@ class State:
             weights=None if self.weights is None else self.weights.index_select(0, rows),
         )
 
+    def keep(self, utterances: Tensor) -> State:
+        """These utterances, (B',), alone, with all their hypotheses."""
+        rows = hypotheses_of(utterances, self.recurrent[0].shape[2] // len(self.context))
+        memory = None if self.memory is None else self.memory.keep(utterances)
+        return replace(self.select(rows), context=self.context[utterances], memory=memory)
+
+
+def hypotheses_of(utterances: Tensor, count: int) -> Tensor:
+    """The row numbers (B' * count,) of the hypotheses of utterances (B',), each of which has `count`."""
+    return (utterances[:, None] * count + torch.arange(count, device=utterances.device)).flatten()
+
 
 class Decoder(nn.Module, ABC):
     """tokens (B, U) with the encoded sequence and the context -> logits (B, U, V)."""

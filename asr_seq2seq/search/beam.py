@@ -3,7 +3,7 @@
 No loop runs over utterances or hypotheses. Every hypothesis ends: at the length limit, which
 derives from the number of encoded frames, only the end symbol is left to choose. An utterance
 stops when nothing still open can beat its best finished text, so neither the batch it is in nor
-the steps others need can change its result.
+the steps others need can change its result. Those that have stopped leave the batch when they are half of it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def search(
     pay for its length; the reward that is not set pays back what it takes on average.
     """
     beam = config.beam_size
-    device, batch = encoded.encoded.device, len(encoded.lengths)
+    device, batch, lengths = encoded.encoded.device, len(encoded.lengths), encoded.lengths
     dtype = precise(device)
     shares = {"decoder": 1.0}
     scorers: list[Scorer] = []
@@ -80,6 +80,7 @@ def search(
     choices = torch.zeros(2, longest + 1, batch, beam, dtype=torch.long, device=device)
     numbers = torch.full((2 + len(shares), *choices.shape[1:]), float("-inf"), dtype=dtype, device=device)
 
+    rows: slice | Tensor = slice(None)  # those of `choices` and `numbers` that are still in the batch
     for step in range(longest + 1):
         logits, state = model.decoder.step(tokens.flatten(), state)
         log_p = (logits.to(dtype) / config.temperature).log_softmax(-1)
@@ -101,8 +102,8 @@ def search(
         scores, choice = total.flatten(1).topk(candidates)  # (B, K)
         parents, tokens = choice // len(symbols), choice % len(symbols)
         sure, *parts = (part.flatten(1).gather(1, choice) for part in (sure, grown, *joined))
-        choices[:, step, :, :candidates] = torch.stack((parents, tokens))
-        numbers[:, step, :, :candidates] = torch.stack((scores, sure, *parts))
+        choices[:, step][:, rows, :candidates] = torch.stack((parents, tokens))
+        numbers[:, step][:, rows, :candidates] = torch.stack((scores, sure, *parts))
 
         ended = tokens == END
         best = torch.maximum(best, scores.masked_fill(~ended, float("-inf")).amax(1))
@@ -112,15 +113,24 @@ def search(
         if reward > 0:
             hopes = hopes + reward * (limits - step - 1).clamp_min(0)[:, None]
         if covers:
-            hopes = hopes + config.coverage_weight * (encoded.lengths[:, None] - parts[-1])
+            hopes = hopes + config.coverage_weight * (lengths[:, None] - parts[-1])
         done = hopes.amax(1) <= best  # (B,)
-        if step == longest or ((step + 1) % _CHECK_EVERY == 0 and done.all()):
+        checked = (step + 1) % _CHECK_EVERY == 0
+        if step == longest or (checked and done.all()):
             break
         decoder = decoder.masked_fill(done[:, None], float("-inf"))
         state = state.select((parents + utterances * total.shape[1]).flatten())
         if covers:
             looked = looked.gather(1, parents[..., None].expand(-1, -1, looked.shape[2]))
         states = [scorer.advance(old, parents, tokens) for scorer, old in zip(scorers, states, strict=True)]
+        if checked and 2 * int(done.sum()) >= batch:
+            kept = (~done).nonzero()[:, 0]  # (B',)
+            rows, batch = kept if isinstance(rows, slice) else rows[kept], len(kept)
+            decoder, tokens, best, looked = decoder[kept], tokens[kept], best[kept], looked[kept]
+            limits, lengths, utterances = limits[kept], lengths[kept], utterances[:batch]
+            state = state.keep(kept)
+            pairs = [scorer.keep(old, kept) for scorer, old in zip(scorers, states, strict=True)]
+            scorers, states = [scorer for scorer, _ in pairs], [old for _, old in pairs]
     return _collect(choices[:, : step + 1], numbers[:, : step + 1], list(shares), reward)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from asr_seq2seq.features import length_mask
+from asr_seq2seq.model.decoder import hypotheses_of
 from asr_seq2seq.model.language_model import LanguageModel, LanguageModelState
 from asr_seq2seq.text import END, FIRST_CHARACTER, PADDING, START, Alphabet
 
@@ -26,6 +28,10 @@ class Scorer(Protocol):
 
     def advance(self, state: Any, parents: Tensor, tokens: Tensor) -> Any:
         """The state of hypotheses (B, K'): parent row within the utterance, and the character added."""
+        ...
+
+    def keep(self, state: Any, utterances: Tensor) -> tuple[Scorer, Any]:
+        """A scorer, and the state, of these utterances, (B',), alone."""
         ...
 
 
@@ -108,6 +114,15 @@ class CtcPrefixScorer:
         blank = self._recur(label, self.blanks)
         return CtcState(torch.stack((torch.logaddexp(label, blank), blank)), tokens)
 
+    def keep(self, state: CtcState, utterances: Tensor) -> tuple[CtcPrefixScorer, CtcState]:
+        """A scorer, and the state, of these utterances, (B',), alone."""
+        rest = copy(self)
+        for name in ("log_p", "p", "padding", "blanks", "lengths"):
+            setattr(rest, name, getattr(self, name)[utterances])
+        rest.sums = self.sums[hypotheses_of(utterances, self.vocabulary)]
+        rest.first_rows = self.first_rows[: len(utterances)]
+        return rest, CtcState(state.forward[:, utterances], state.last[utterances])
+
     def _recur(self, arrivals: Tensor, sums: Tensor) -> Tensor:
         """log a, a_0 = 0 and a_{t+1} = (a_t + arrivals_t) p_{t+1} for all t; sums are those of log p."""
         after = sums[..., 1:] + torch.logcumsumexp(arrivals[..., :-1] - sums[..., :-1], dim=-1)
@@ -153,6 +168,14 @@ class LanguageModelScorer:
         text = self.scores(state).flatten(1).gather(1, parents * vocabulary + tokens)
         rows = parents + count * torch.arange(batch, device=parents.device)[:, None]
         return self._after(tokens, text, state.model.select(rows.flatten()))
+
+    def keep(
+        self, state: LanguageModelScores, utterances: Tensor
+    ) -> tuple[LanguageModelScorer, LanguageModelScores]:
+        """The scorer itself, and the state of these utterances, (B',), alone."""
+        rows = hypotheses_of(utterances, state.text.shape[1])
+        kept = state.text[utterances], state.following[utterances], state.model.select(rows)
+        return self, LanguageModelScores(*kept)
 
     def _after(self, tokens: Tensor, text: Tensor, before: LanguageModelState) -> LanguageModelScores:
         log_p, after = self.model.step(self.ids[tokens].flatten(), before)

@@ -72,6 +72,11 @@ class WordNgramScorer:
         ]
         return self._score(words, text.tolist())
 
+    def keep(self, state: WordNgramState, utterances: Tensor) -> tuple[WordNgramScorer, WordNgramState]:
+        """The scorer itself, and the state of these utterances, (B',), alone."""
+        words = [state.words[utterance] for utterance in utterances.tolist()]
+        return self, WordNgramState(words, state.scores[utterances])
+
     def _add(self, hypothesis: tuple[Any, str], token: int) -> tuple[Any, str]:
         before, word = hypothesis
         if token == self.space:

@@ -336,6 +336,36 @@ def test_a_batch_with_a_language_model_gives_what_each_utterance_gives_alone(
             assert [h.score for h in hypotheses] == pytest.approx([h.score for h in alone], abs=1e-4)
 
 
+@every_attention
+def test_what_leaves_the_batch_changes_nothing(
+    attention: str,
+    make_model: Make,
+    make_sounds: Make,
+    make_language_model: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = []
+
+    class Watched(LanguageModelScorer):
+        def keep(self, state: Any, utterances: Tensor) -> Any:
+            kept.append(utterances.tolist())
+            return super().keep(state, utterances)
+
+    monkeypatch.setattr(beam, "_CHECK_EVERY", 1)
+    lm = make_language_model(LM_CHARACTERS, scale=3.0)
+    scorer = Watched(lm.model, lm.alphabet, SPELLED)
+    sounds = make_sounds(700, 2400, 1, 3300, 900, 300, 1800)
+    model = make_model({"model.decoder.attention": attention}, scale=3.0)
+    config = SearchConfig(beam_size=3, ctc_weight=0.4, coverage_weight=0.2, length_reward=0.5)
+    together = search(model, encode(model, sounds), config, scorer)
+    assert kept and len(kept[0]) <= 3 and kept[0] != list(range(len(kept[0])))
+    for sound, hypotheses in zip(sounds, together, strict=True):
+        [alone] = search(model, encode(model, [sound]), config, scorer)
+        assert [h.tokens for h in hypotheses] == [h.tokens for h in alone]
+        assert [h.score for h in hypotheses] == pytest.approx([h.score for h in alone], abs=1e-4)
+        assert [h.chosen for h in hypotheses] == [pytest.approx(h.chosen, abs=1e-4) for h in alone]
+
+
 def test_a_language_model_without_weight_has_no_effect(
     make_model: Make, make_sounds: Make, make_language_model: Make
 ) -> None:

@@ -76,6 +76,16 @@ def test_hypotheses_advance_from_the_parents_they_name(arpa: Path) -> None:
     torch.testing.assert_close(ends, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-5)
 
 
+def test_some_utterances_alone(arpa: Path) -> None:
+    scorer = WordNgramScorer(arpa, SPELLED)
+    state = scorer.advance(
+        scorer.start(3), torch.zeros(3, 1, dtype=torch.long), torch.tensor([[4], [5], [6]])
+    )
+    same, kept = scorer.keep(state, torch.tensor([0, 2]))
+    assert same is scorer and kept.words == [state.words[0], state.words[2]]
+    assert torch.equal(kept.scores, state.scores[[0, 2]])
+
+
 def test_a_search_with_word_ngrams_sums_its_parts(arpa: Path, make_model: Make, make_sounds: Make) -> None:
     scorer, sounds = WordNgramScorer(arpa, SPELLED), make_sounds(2400, 900, 1)
     config = SearchConfig(ctc_weight=0.4, lm_weight=0.6, length_reward=2.5)
