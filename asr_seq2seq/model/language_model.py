@@ -6,25 +6,32 @@ Both give the same probabilities.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from asr_seq2seq.config import LanguageModelConfig
-from asr_seq2seq.model.recurrent import recurrent, run
+from asr_seq2seq.model.recurrent import Stepper, recurrent, run
 from asr_seq2seq.text import END, PADDING, START
 
 
 @dataclass(frozen=True)
 class LanguageModelState:
-    """What the model carries from step to step: (2, layers, N, D), one row a hypothesis."""
+    """What the model carries from step to step: (2, layers, N, D), one row a hypothesis.
+
+    `symbols` (V, 4 D), what each symbol adds to the gates of the first layer, and the stepper are laid out
+    once for all steps.
+    """
 
     recurrent: Tensor
+    symbols: Tensor
+    stepper: Stepper
 
     def select(self, rows: Tensor) -> LanguageModelState:
         """The hypotheses with these row numbers, (N',)."""
-        return LanguageModelState(self.recurrent[:, :, rows])
+        return replace(self, recurrent=self.recurrent.index_select(2, rows))
 
 
 class LanguageModel(nn.Module):
@@ -41,16 +48,21 @@ class LanguageModel(nn.Module):
     def start(self, batch: int) -> LanguageModelState:
         """The state of `batch` empty texts, before the start symbol."""
         size = (2, self.layers.num_layers, batch, self.layers.hidden_size)
-        return LanguageModelState(self.output.weight.new_zeros(size))
+        stepper = Stepper(self.layers)
+        symbols = torch.addmm(stepper.biases[0], self.embedding.weight, stepper.of_columns(0))
+        return LanguageModelState(self.output.weight.new_zeros(size), symbols, stepper)
 
     def step(self, tokens: Tensor, state: LanguageModelState) -> tuple[Tensor, LanguageModelState]:
         """The last tokens (N,) -> log-probabilities (N, V) of the next ones, and the state after them."""
-        logits, after = self._logits(tokens[None], state)
-        return logits[0].float().log_softmax(-1), after
+        hidden, after = state.stepper(state.symbols.index_select(0, tokens), state.recurrent)
+        logits: Tensor = self.output(self.dropout(hidden))
+        return logits.float().log_softmax(-1), replace(state, recurrent=after)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """One fused call over whole sentences."""
-        return self._logits(tokens.T, self.start(len(tokens)))[0].transpose(0, 1)
+        hidden, _ = run(self.layers, self.dropout(self.embedding(tokens.T)), None)  # (U, B, D)
+        logits: Tensor = self.output(self.dropout(hidden))
+        return logits.transpose(0, 1)
 
     def loss(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """-log p per character, end symbols included, of sentences (B, U) zero-padded without symbols."""
@@ -58,8 +70,3 @@ class LanguageModel(nn.Module):
         targets = functional.pad(tokens, (0, 1)).scatter(1, lengths[:, None], END)
         logits = self(inputs).flatten(0, 1).float()
         return functional.cross_entropy(logits, targets.flatten(), ignore_index=PADDING)
-
-    def _logits(self, tokens: Tensor, state: LanguageModelState) -> tuple[Tensor, LanguageModelState]:
-        """Tokens (U, N) -> logits (U, N, V) and the state after the last of them."""
-        hidden, after = run(self.layers, self.dropout(self.embedding(tokens)), state.recurrent)
-        return self.output(self.dropout(hidden)), LanguageModelState(after)
