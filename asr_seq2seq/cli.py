@@ -191,12 +191,14 @@ def train(
     from asr_seq2seq.config import load_config
 
     recipe = load_config(config, settings or [])
+    from asr_seq2seq.device import keep_freed_memory
     from asr_seq2seq.training.loop import train as train_model
 
     if resume not in ("auto", "never"):
         if run is not None or not (Path(resume) / "state").is_dir():
             raise ConfigError(f"--resume {resume}: must be auto, never, or the folder of a run without --run")
         run, resume = Path(resume), "auto"
+    keep_freed_memory()
     result = train_model(
         recipe, run or Path("runs") / config.stem, device, "never" if resume == "never" else "auto"
     )

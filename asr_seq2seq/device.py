@@ -1,6 +1,9 @@
-"""Which processor does the work."""
+"""Which processor does the work, and with what memory."""
 
 from __future__ import annotations
+
+import ctypes
+import platform
 
 import torch
 
@@ -21,3 +24,16 @@ def pick_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError):
         raise ConfigError(f"device {name}: is not on this machine; use auto, cpu, cuda or mps") from None
     return device
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what is freed, where it is glibc; for processes that do nothing but train.
+
+    It otherwise gives large tensors back at once, and each new one comes as pages that the system first fills
+    with zeros. One arena serves all threads, so that all find what is kept.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    # From malloc.h: M_ARENA_MAX, M_MMAP_MAX, M_TRIM_THRESHOLD.
+    for option, value in ((-8, 1), (-4, 0), (-1, 2**31 - 1)):
+        ctypes.CDLL(None).mallopt(option, value)
