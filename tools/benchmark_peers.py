@@ -83,7 +83,7 @@ def search_work(sizes: Sizes, device: torch.device, installed: frozenset[str]) -
         speechbrain = peers_speechbrain.SpeechBrainNetwork(sizes, peers_speechbrain.Pyramid(sizes))
         endless.append((speechbrain.to(device).eval().output.w, END))
     if "espnet" in installed:
-        espnet = peers_espnet.network(sizes).to(device).eval()
+        espnet = peers_espnet.network(sizes, sizes.ctc_weight).to(device).eval()
         endless.append((espnet.decoder.output, espnet.eos))
     with torch.no_grad():
         for output, end in endless:
@@ -140,7 +140,7 @@ def recipes_work(sizes: Sizes, device: torch.device, installed: frozenset[str]) 
             encoder = peers_speechbrain.Crdnn(sizes, pooled=pooled)
             peers[name] = speechbrain_step(sizes, encoder, features, tokens)
     if "espnet" in installed:
-        model = peers_espnet.network(sizes).to(device).train()
+        model = peers_espnet.network(sizes, 0.0).to(device).train()
         peers["ESPnet, RNN"] = training_step(model, partial(peers_espnet.loss, model, features, tokens))
     ours = {"dot": our_step(sizes, "dot", features, tokens)}
     yield Work(f"step of {sizes.batch} x {sizes.frames} frames, recipes", ours, peers, RECIPE_ROUNDS)
