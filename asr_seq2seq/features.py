@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torchaudio.functional import melscale_fbanks
 from torchaudio.transforms import SpecAugment
 
@@ -21,6 +22,7 @@ from asr_seq2seq.errors import CorpusError
 
 EPSILON = 1e-5
 _ANGLES = 64  # at which the envelope behind cepstra is read
+_BLOCK = 500  # windows whose spectra are computed at a time: these stay in the cache
 LEVEL = 0.1  # root mean square of a speaker close to the microphone
 
 
@@ -173,18 +175,16 @@ class LogMel(Features):
 
     def log_mel(self, sound: Tensor) -> Tensor:
         """(B, N) -> (B, T, F), natural logarithm of mel energies, not normalised."""
-        spectrum = torch.stft(
-            sound,
-            self.fft_size,
-            self.hop,
-            len(self.window),
-            self.window,
-            pad_mode="constant",
-            return_complex=True,
-        ).transpose(1, 2)  # (B, T, bins)
-        # Less than half the time of abs().square(), which takes a root first.
-        power = spectrum.real.square() + spectrum.imag.square()
-        return (power @ self.filters).clamp_min_(self.config.floor).log_()
+        width = len(self.window)
+        before = self.fft_size // 2 - (self.fft_size - width) // 2
+        pieces = functional.pad(sound, (before, width - before)).unfold(1, width, self.hop)  # (B, T, width)
+        energies = []
+        for block in torch.split(pieces, max(1, _BLOCK // len(sound)), dim=1):
+            spectrum = torch.fft.rfft(block * self.window, self.fft_size)
+            # Less than half the time of abs().square(), which takes a root first.
+            power = spectrum.real.square() + spectrum.imag.square()
+            energies.append(power @ self.filters)
+        return torch.cat(energies, dim=1).clamp_min_(self.config.floor).log_()
 
     def raw(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Sound (B, N), lengths in samples (B,) -> log-mel frames (B, T, F) and their numbers (B,)."""
