@@ -257,9 +257,8 @@ def _log_mel(g: _Graph, features: LogMel, sound: str, lengths: str) -> tuple[str
         power = g("Div", g("ReduceSum", g("Mul", sound, sound), g.integers(1)), count)
         root = g("Sqrt", g("Max", power, g.constant(EPSILON**2)))
         sound = g("Mul", sound, g("Div", g.constant(LEVEL), root))
-    spectrogram = features.mel.spectrogram
-    window = spectrogram.window.double().cpu().numpy()
-    size, width = spectrogram.n_fft, len(window)
+    window = features.window.double().cpu().numpy()
+    size, width = features.fft_size, len(window)
     # Of a real window the power does not depend on where time begins: it begins at the window.
     angles = 2 * math.pi / size * np.outer(np.arange(size // 2 + 1), np.arange(width))
     waves = np.concatenate((np.cos(angles), np.sin(angles))) * window  # (2 * bins, width)
@@ -272,7 +271,7 @@ def _log_mel(g: _Graph, features: LogMel, sound: str, lengths: str) -> tuple[str
         pads=[before, width - before],
     )  # (B, 2 * bins, T)
     real, imaginary = g("Split", g("Mul", parts, parts), outputs=2, axis=1)
-    energies = g("MatMul", g.constant(features.mel.mel_scale.fb.T), g("Add", real, imaginary))  # (B, F, T)
+    energies = g("MatMul", g.constant(features.filters.T), g("Add", real, imaginary))  # (B, F, T)
     logarithm = g("Log", g("Max", energies, g.constant(config.floor)))
     frames = g("Add", g("Div", lengths, g.integers(features.hop)), g.integers(1))
     return g("Transpose", logarithm, perm=[0, 2, 1]), frames

@@ -1,6 +1,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
 import benchmark_peers
-from benchmark_peers import SECTIONS, Measured, Sizes, measure, table
+import benchmarking
+import peers_speechbrain
+from benchmark_peers import SECTIONS, Sizes, table
+from benchmarking import Measured, Work, measure
 
 from asr_seq2seq.errors import ConfigError
 
@@ -30,29 +34,33 @@ TINY = Sizes(
     beam=3,
     seconds=0.2,
 )
+OURS = frozenset[str]()
 CASES = {"search": ["beam 3, batch 2", "beam 3, batch 2, CTC 0.3"], "train": ["step of 2 x 40 frames"]}
+CASES["recipes"] = ["step of 2 x 40 frames, recipes"]
 CASES["features"] = ["log-mel of 0.2 s"]
+CASES["onnx"] = []
 
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark_peers, "LONG_ENOUGH", 1e-6)
-    monkeypatch.setattr(benchmark_peers, "PATIENCE", 0.0)
+    monkeypatch.setattr(benchmarking, "LONG_ENOUGH", 1e-6)
+    monkeypatch.setattr(benchmarking, "PATIENCE", 0.0)
 
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_our_side_does_the_work(section: str) -> None:
-    works = list(SECTIONS[section](TINY, CPU, False))
+    works = list(SECTIONS[section](TINY, CPU, OURS))
     assert [work.name for work in works] == CASES[section]
     for work in works:
         measured = measure(work, 2, CPU)
-        assert list(measured.ours) == (["log-mel"] if section == "features" else ["dot", "location"])
+        contestants = {"features": ["log-mel"], "recipes": ["dot"]}.get(section, ["dot", "location"])
+        assert list(measured.ours) == contestants
         assert all(len(rounds) == 2 and min(rounds) > 0 for rounds in measured.ours.values())
         assert measured.peers == {}
 
 
 def test_texts_have_the_length_asked_for() -> None:
-    for work in SECTIONS["search"](TINY, CPU, False):
+    for work in SECTIONS["search"](TINY, CPU, OURS):
         for run in work.ours.values():
             texts: Any = run()
             assert [[len(text) for text in row] for row in texts] == [[10] * 3] * 2
@@ -68,13 +76,56 @@ def test_a_training_step_changes_every_weight(kind: str) -> None:
     assert all((old != new).any() for old, new in zip(before, model.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("section", ["search", "train", "recipes", "features"])
 def test_speechbrain_does_the_same_work(section: str) -> None:
     pytest.importorskip("speechbrain", reason="the extra `bench` is not installed")
-    for work in SECTIONS[section](TINY, CPU, True):
-        ctc = ["SpeechBrain, full", "SpeechBrain, partial"]
-        assert list(work.peers) == (ctc if "CTC" in work.name else ["SpeechBrain"])
+    for work in SECTIONS[section](TINY, CPU, frozenset({"speechbrain"})):
+        peers = ["SpeechBrain, full", "SpeechBrain, partial"] if "CTC" in work.name else ["SpeechBrain"]
+        if section == "recipes":
+            peers = ["SpeechBrain, CRDNN", "SpeechBrain, CRDNN pooled"]
+        assert list(work.peers) == peers
         assert all(len(rounds) == 1 for rounds in measure(work, 1, CPU).peers.values())
+
+
+@pytest.mark.parametrize("section", ["search", "recipes"])
+def test_espnet_does_the_same_work(section: str) -> None:
+    pytest.importorskip("espnet2", reason="ESPnet is not installed")
+    sizes = replace(TINY, search_batches=(2, 1))
+    works = list(SECTIONS[section](sizes, CPU, frozenset({"espnet"})))
+    found = [list(work.peers) for work in works]
+    assert found == ([[], [], ["ESPnet"], ["ESPnet"]] if section == "search" else [["ESPnet, RNN"]])
+    for work in works:
+        assert all(len(rounds) == 1 for rounds in measure(work, 1, CPU).peers.values())
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_the_encoder_of_the_recipe_makes_time_shorter_by_8(pooled: bool) -> None:
+    pytest.importorskip("speechbrain", reason="the extra `bench` is not installed")
+    encoder = peers_speechbrain.Crdnn(TINY, pooled=pooled)
+    assert encoder(torch.randn(2, 40, 8)).shape == (2, 5, encoder.size)
+
+
+def test_the_onnx_form_hears_what_torch_hears() -> None:
+    pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+    (work,) = SECTIONS["onnx"](TINY, CPU, frozenset({"onnxruntime"}))
+    assert work.name == "encoder, batch 1, 1.6 s"
+    assert list(work.ours) == ["ONNX, fp32", "ONNX, int8"]
+    assert list(work.peers) == ["torch"]
+    encoded: dict[str, Any] = {name: run() for name, run in (work.ours | work.peers).items()}
+    for name, far in {"ONNX, fp32": 1e-5, "ONNX, int8": 0.05}.items():
+        torch.testing.assert_close(encoded[name].encoded, encoded["torch"].encoded, atol=far, rtol=0)
+
+
+def test_slow_work_is_done_less_often() -> None:
+    calls: list[int] = []
+    work = Work("slow", {"dot": lambda: calls.append(1)}, {}, most_rounds=2)
+    assert len(measure(work, 5, CPU).ours["dot"]) == 2
+    # A call that takes long counts once in each round, and is not tried twice before.
+    calls.clear()
+    seconds = iter(range(0, 10_000, 100))
+    measure(work, 5, CPU, lambda: float(next(seconds)))
+    assert len(calls) == 1 + 2
 
 
 def test_table_compares_medians_and_rounds() -> None:
@@ -85,20 +136,34 @@ def test_table_compares_medians_and_rounds() -> None:
     assert line == "| train | step | dot | 20.0 | | | |"
 
 
-def test_without_speechbrain_one_sentence_says_so(
+def test_one_sentence_says_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(benchmark_peers, "Sizes", lambda: TINY)
     monkeypatch.setattr(benchmark_peers.importlib.util, "find_spec", lambda name: None)
     out = tmp_path / "out.json"
     threads = torch.get_num_threads()
-    benchmark_peers.main(threads=threads, rounds=1, only="features,train", device="cpu", json_file=out)
+    benchmark_peers.main(
+        threads=threads, rounds=1, only="features,train,recipes,onnx", device="cpu", json_file=out
+    )
     shown = capsys.readouterr()
     assert shown.err.count("pip install 'asr_seq2seq[bench]'") == 1
-    assert [line.count("|") for line in shown.out.splitlines()] == [8] * 5
+    assert shown.err.count("pip install 'asr_seq2seq[onnx]'") == 1
+    assert shown.err.count("pip install --no-deps espnet") == 1
+    assert [line.count("|") for line in shown.out.splitlines()] == [8] * 6
     report = json.loads(out.read_text())
     assert set(report["versions"]) == {"asr_seq2seq", "torch"}
     assert [work["name"] for work in report["seconds"]["train"]] == CASES["train"]
+    assert report["seconds"]["onnx"] == []
+
+
+def test_what_no_section_uses_is_not_missed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(benchmark_peers, "Sizes", lambda: TINY)
+    monkeypatch.setattr(benchmark_peers.importlib.util, "find_spec", lambda name: None)
+    benchmark_peers.main(threads=torch.get_num_threads(), rounds=1, only="features", device="cpu")
+    assert "ESPnet" not in capsys.readouterr().err
 
 
 def test_unknown_section_is_an_error() -> None:
@@ -109,7 +174,7 @@ def test_unknown_section_is_an_error() -> None:
 def test_own_work_is_not_taken_for_that_of_others() -> None:
     if not Path("/proc/stat").exists():
         pytest.skip("no /proc/stat on this system")
-    before, mine = benchmark_peers.others_seconds(), sum(os.times()[:2])
+    before, mine = benchmarking.others_seconds(), sum(os.times()[:2])
     while sum(os.times()[:2]) < mine + 0.2:
         pass
-    assert benchmark_peers.others_seconds() - before >= -0.05
+    assert benchmarking.others_seconds() - before >= -0.05

@@ -1,0 +1,133 @@
+"""What the benchmarks share: sizes, tasks, and how these are timed in turns and shown.
+
+Each round runs all that is compared once, beginning with another of them each time, and waits for the
+machine to be quiet first.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import corpus_folder
+import torch
+
+Run = Callable[[], object]
+LONG_ENOUGH = 0.2  # seconds: shorter work is repeated within a round
+QUIET = 0.1  # share of the processors that others may use
+PATIENCE = 5.0  # seconds to wait for that before each round
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The networks, and how much they are given."""
+
+    mels: int = 80
+    units: int = 320  # also of the embedding and of attention; in each direction of the encoder
+    layers: int = 3  # of the encoder, 2 frames joined before each
+    symbols: int = 32
+    channels: int = 10
+    width: int = 100
+    batch: int = 16  # of training
+    frames: int = 500
+    characters: int = 60
+    search_batches: tuple[int, ...] = (16, 1)
+    encoded_frames: int = 125  # 10 s
+    tokens: int = 70
+    beam: int = 8
+    ctc_weight: float = 0.3
+    sample_rate: int = 16000
+    seconds: float = 60.0  # of sound for the features
+
+
+@dataclass(frozen=True)
+class Work:
+    """One task: by name, how the project does it and how its peers do."""
+
+    name: str
+    ours: dict[str, Run]
+    peers: dict[str, Run]
+    most_rounds: int = sys.maxsize
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds of one call in each round, by the names of `Work`; rounds that began on a quiet machine."""
+
+    name: str
+    ours: dict[str, list[float]]
+    peers: dict[str, list[float]]
+    quiet_rounds: int
+
+
+def measure(
+    work: Work, rounds: int, device: torch.device, clock: Callable[[], float] = time.perf_counter
+) -> Measured:
+    """Run all of a task's contestants in turns, a round at a time."""
+    rounds = min(rounds, work.most_rounds)
+    runs = [*work.ours.values(), *work.peers.values()]
+    repeats = []
+    for run in runs:
+        # The first call is slower: memory is taken, kernels are chosen. Very long ones need no second.
+        first = timed(run, 1, device, clock)
+        once = first if first > 10 * LONG_ENOUGH else timed(run, 1, device, clock)
+        repeats.append(math.ceil(LONG_ENOUGH / once))
+    seconds: list[list[float]] = [[] for _ in runs]
+    quiet = 0
+    for number in corpus_folder.progress(range(rounds), rounds, work.name):
+        quiet += becomes_quiet()
+        for turn in range(number, number + len(runs)):
+            index = turn % len(runs)
+            seconds[index].append(timed(runs[index], repeats[index], device, clock))
+    found = iter(seconds)
+    ours = {name: next(found) for name in work.ours}
+    return Measured(work.name, ours, {name: next(found) for name in work.peers}, quiet)
+
+
+def timed(run: Run, repeats: int, device: torch.device, clock: Callable[[], float]) -> float:
+    """Seconds of one call, the mean of several."""
+    synchronize = torch.get_device_module(device).synchronize
+    synchronize()
+    start = clock()
+    for _ in range(repeats):
+        run()
+    synchronize()
+    return (clock() - start) / repeats
+
+
+def becomes_quiet() -> bool:
+    """Wait until other processes use few of the processors; false if they do not in time."""
+    deadline = time.monotonic() + PATIENCE
+    share = 1.0
+    while share > QUIET and time.monotonic() < deadline:
+        before = others_seconds()
+        time.sleep(0.25)
+        share = (others_seconds() - before) / 0.25 / (os.cpu_count() or 1)
+    return share <= QUIET
+
+
+def others_seconds() -> float:
+    """Processor time that other processes have used since the machine was started."""
+    if not (path := Path("/proc/stat")).exists():
+        return 0.0  # nobody knows: the machine counts as quiet
+    ticks = [int(field) for field in path.read_text().split(maxsplit=9)[1:9]]
+    busy = sum(ticks) - ticks[3] - ticks[4]  # all but idle and waiting for a disk
+    return busy / os.sysconf("SC_CLK_TCK") - sum(os.times()[:2])
+
+
+def table(section: str, work: Measured) -> Iterator[str]:
+    """The lines of a Markdown table: medians, their ratio, and the ratios of single rounds."""
+    for ours, mine in work.ours.items():
+        left = f"| {section} | {work.name} | {ours} | {1000 * median(mine):.1f} |"
+        if not work.peers:
+            yield f"{left} | | |"
+        for peer, theirs in work.peers.items():
+            ratios = [their / my for their, my in zip(theirs, mine, strict=True)]
+            ratio = f"{median(theirs) / median(mine):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+            yield f"{left} {peer} | {1000 * median(theirs):.1f} | {ratio} |"
