@@ -16,7 +16,7 @@ import typer
 
 from asr_seq2seq import __version__, cli_scoring
 from asr_seq2seq.errors import AsrError, ConfigError, OutputError
-from asr_seq2seq.garbage import end_without_collection, without_collection
+from asr_seq2seq.garbage import importing
 
 if TYPE_CHECKING:
     from asr_seq2seq.transcript import Segment
@@ -121,7 +121,7 @@ def transcribe(
         inputs = [(name, stem) for name, stem in inputs if not are_written(output, stem, wanted)]
         print(f"{len(sounds) - len(inputs)} of {total} files skipped: already in {output}", file=sys.stderr)
 
-    with without_collection():
+    with importing():
         from asr_seq2seq.audio import expected_seconds
         from asr_seq2seq.progress import sound_progress
         from asr_seq2seq.recognizer import Recognizer
@@ -193,7 +193,7 @@ def train(
     from asr_seq2seq.config import load_config
 
     recipe = load_config(config, settings or [])
-    with without_collection():
+    with importing():
         from asr_seq2seq.training.loop import train as train_model
 
     if resume not in ("auto", "never"):
@@ -224,7 +224,7 @@ def average(
     ] = None,
 ) -> None:
     """Make one model of the last or the best epochs of a run: the mean of their weights."""
-    with without_collection():
+    with importing():
         from asr_seq2seq.model_file import average_models, save_model
         from asr_seq2seq.training.run_folder import best_checkpoints, checkpoints
 
@@ -249,7 +249,7 @@ def train_lm(
     from asr_seq2seq.config import load_language_model_config
 
     recipe = load_language_model_config(config, settings or [])
-    with without_collection():
+    with importing():
         from asr_seq2seq.training.language_model import train_language_model
 
     result = train_language_model(recipe, run or Path("runs") / config.stem, device)
@@ -299,7 +299,7 @@ def evaluate(
     for path in (hypotheses, report):
         if path is not None and not path.parent.is_dir():
             raise OutputError(f"cannot write {path}: its folder does not exist; create it first")
-    with without_collection():
+    with importing():
         from asr_seq2seq.corpora import load_corpora
         from asr_seq2seq.device import pick_device
         from asr_seq2seq.evaluation import evaluate as evaluate_model
@@ -380,7 +380,7 @@ def prepare(
     as_json: AsJson = False,
 ) -> None:
     """Write manifests for a known corpus, one for each of its parts."""
-    with without_collection():
+    with importing():
         from asr_seq2seq.corpora.prepare import prepare as prepare_corpus
 
     parts = prepare_corpus(corpus, source, out)
@@ -424,7 +424,7 @@ def export(
     int8: Annotated[bool, typer.Option("--int8", help="Weights in 8 bits: smaller and faster.")] = False,
 ) -> None:
     """Write a model for onnxruntime; transcribe, evaluate and inspect take it like any other."""
-    with without_collection():
+    with importing():
         from asr_seq2seq.export import export_model
         from asr_seq2seq.model_file import load_model
 
@@ -455,7 +455,6 @@ def _print_json(value: Any) -> None:
 
 def main() -> None:
     """Run the command line; a user's mistake becomes one line and exit code 2."""
-    end_without_collection()
     try:
         try:
             app()

@@ -1,12 +1,11 @@
 """Python's search for garbage, kept away from where there is none.
 
 It walks the objects in memory again and again as these become more, and once more when Python ends. Of
-imported modules nothing ever becomes garbage, and of a corpus that is being read nothing either.
+imported modules nothing becomes garbage before that, and of a corpus that is being read nothing either.
 """
 
 from __future__ import annotations
 
-import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,9 @@ def without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def end_without_collection() -> None:
-    """No search when Python ends; files are closed and handlers of `atexit` run as ever."""
-    atexit.register(gc.freeze)
+@contextmanager
+def importing() -> Iterator[None]:
+    """No search while modules are imported, and none through them afterwards: they stay to the end."""
+    with without_collection():
+        yield
+        gc.freeze()
