@@ -73,7 +73,7 @@ class Growth:
 
     batch: int = 4
     frames: tuple[int, ...] = (500, 1000, 2000, 4000, 8000)
-    encoded_frames: tuple[int, ...] = (62, 125, 250, 500, 1000)
+    encoded_frames: tuple[int, ...] = (125, 250, 500, 1000, 2000)  # CTC needs more than `tokens`
     batches: tuple[int, ...] = (2, 4, 8, 16, 32)
     beams: tuple[int, ...] = (1, 2, 4, 8, 16)
     minutes: tuple[float, ...] = (1.0, 4.0, 16.0)  # of sound, for memory
