@@ -145,8 +145,8 @@ def by_part(
         quiet += becomes_quiet()
         stopwatch = Stopwatch(job)
         with ExitStack() as stack:
-            for part in watched:
-                stack.enter_context(stopwatch.watching(*part))
+            for function in watched:
+                stack.enter_context(stopwatch.watching(*function))
             whole = Stopwatch(job)
             with whole.part("whole"):
                 run(stopwatch)
@@ -306,21 +306,21 @@ def measured_memory(job: Job) -> Iterator[Row]:
 
 def measured_growth(job: Job) -> Iterator[Row]:
     """Training step and search against the length of sound, the batch, and the beam."""
+    growth = job.growth
     for kind in ATTENTIONS:
-        for work, axis, size_of, aim in (
-            ("training step", "frames", training_of, LINEAR),
-            ("training step", "batch", training_of, LINEAR),
-            ("search", "encoded_frames", search_of, LINEAR),
-            ("search", "batch", search_of, LINEAR),
-            ("search", "beam", search_of, LINEAR),
+        for work, axis, doubled, size_of in (
+            ("training step", "frames", growth.frames, training_of),
+            ("training step", "batch", growth.batches, training_of),
+            ("search", "encoded_frames", growth.encoded_frames, search_of),
+            ("search", "batch", growth.batches, search_of),
+            ("search", "beam", growth.beams, search_of),
         ):
-            doubled = getattr(job.growth, {"batch": "batches", "beam": "beams"}.get(axis, axis))
-            start = replace(job.sizes, batch=job.growth.batch)
-            runs = {str(size): size_of(job, kind, replace(start, **{axis: size})) for size in doubled}
+            changed: list[dict[str, Any]] = [{"batch": growth.batch} | {axis: size} for size in doubled]
+            runs = {str(at[axis]): size_of(job, kind, replace(job.sizes, **at)) for at in changed}
             seconds = list(measured(job, Work(f"{work}, {axis}, {kind}", runs, {})).values())
             power = exponent(doubled, list(map(median, seconds)))
             times = " ".join(f"{1000 * median(found):.0f}" for found in seconds)
-            kept = "yes" if power <= aim else "**no**"
+            kept = "yes" if power <= LINEAR else "**no**"
             cells = (work, kind, axis.replace("_", " "), " ".join(runs), times, f"{power:.2f}", kept)
             facts = {"work": work, "kind": kind, "axis": axis, "sizes": doubled, "seconds": seconds}
             yield Row(cells, facts | {"exponent": power})
