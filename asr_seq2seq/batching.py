@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,6 @@ from lhotse import CutSet
 from lhotse.cut import Cut, MixedCut
 from lhotse.dataset.sampling import DynamicBucketingSampler, DynamicCutSampler
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from asr_seq2seq import audio
@@ -26,6 +25,7 @@ from asr_seq2seq.config import AugmentationConfig, DataConfig, FeaturesConfig, J
 from asr_seq2seq.corpora.embedded import is_embedded, read_embedded
 from asr_seq2seq.corpora.manifest import FEATURES
 from asr_seq2seq.errors import AudioError, CorpusError
+from asr_seq2seq.features import pad
 from asr_seq2seq.text import Alphabet, Normalizer
 
 
@@ -70,13 +70,6 @@ class Draw:
     epoch: int
     number: int
     cuts: CutSet
-
-
-def pad(sequences: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Sequences (N_i,) or (N_i, F) -> (B, N) or (B, N, F) with zeros behind, and lengths (B,)."""
-    lengths = torch.tensor([len(sequence) for sequence in sequences], dtype=torch.long)
-    padded = pad_sequence(list(sequences) or [torch.zeros(0)], batch_first=True)
-    return padded[: len(sequences)], lengths
 
 
 def sound_of(cut: Cut) -> str | bytes | None:

@@ -16,6 +16,7 @@ import typer
 
 from asr_seq2seq import __version__, cli_scoring
 from asr_seq2seq.errors import AsrError, ConfigError, OutputError
+from asr_seq2seq.garbage import importing
 
 if TYPE_CHECKING:
     from asr_seq2seq.transcript import Segment
@@ -120,9 +121,10 @@ def transcribe(
         inputs = [(name, stem) for name, stem in inputs if not are_written(output, stem, wanted)]
         print(f"{len(sounds) - len(inputs)} of {total} files skipped: already in {output}", file=sys.stderr)
 
-    from asr_seq2seq.audio import expected_seconds
-    from asr_seq2seq.progress import sound_progress
-    from asr_seq2seq.recognizer import Recognizer
+    with importing():
+        from asr_seq2seq.audio import expected_seconds
+        from asr_seq2seq.progress import sound_progress
+        from asr_seq2seq.recognizer import Recognizer
 
     recognizer = Recognizer.load(
         model,
@@ -191,8 +193,9 @@ def train(
     from asr_seq2seq.config import load_config
 
     recipe = load_config(config, settings or [])
-    from asr_seq2seq.device import keep_freed_memory
-    from asr_seq2seq.training.loop import train as train_model
+    with importing():
+        from asr_seq2seq.device import keep_freed_memory
+        from asr_seq2seq.training.loop import train as train_model
 
     if resume not in ("auto", "never"):
         if run is not None or not (Path(resume) / "state").is_dir():
@@ -223,8 +226,9 @@ def average(
     ] = None,
 ) -> None:
     """Make one model of the last or the best epochs of a run: the mean of their weights."""
-    from asr_seq2seq.model_file import average_models, save_model
-    from asr_seq2seq.training.run_folder import best_checkpoints, checkpoints
+    with importing():
+        from asr_seq2seq.model_file import average_models, save_model
+        from asr_seq2seq.training.run_folder import best_checkpoints, checkpoints
 
     if last and best:
         raise ConfigError("--last and --best exclude each other: give one of them")
@@ -247,7 +251,8 @@ def train_lm(
     from asr_seq2seq.config import load_language_model_config
 
     recipe = load_language_model_config(config, settings or [])
-    from asr_seq2seq.training.language_model import train_language_model
+    with importing():
+        from asr_seq2seq.training.language_model import train_language_model
 
     result = train_language_model(recipe, run or Path("runs") / config.stem, device)
     if result.interrupted:
@@ -296,14 +301,15 @@ def evaluate(
     for path in (hypotheses, report):
         if path is not None and not path.parent.is_dir():
             raise OutputError(f"cannot write {path}: its folder does not exist; create it first")
-    from asr_seq2seq.corpora import load_corpora
-    from asr_seq2seq.device import pick_device
-    from asr_seq2seq.evaluation import evaluate as evaluate_model
-    from asr_seq2seq.evaluation import open_journal
-    from asr_seq2seq.model_file import load_model
-    from asr_seq2seq.progress import sound_progress
-    from asr_seq2seq.scoring.hypotheses import write
-    from asr_seq2seq.scoring.normalizers import scoring_normalizer
+    with importing():
+        from asr_seq2seq.corpora import load_corpora
+        from asr_seq2seq.device import pick_device
+        from asr_seq2seq.evaluation import evaluate as evaluate_model
+        from asr_seq2seq.evaluation import open_journal
+        from asr_seq2seq.model_file import load_model
+        from asr_seq2seq.progress import sound_progress
+        from asr_seq2seq.scoring.hypotheses import write
+        from asr_seq2seq.scoring.normalizers import scoring_normalizer
 
     wanted = None if normalizer is None else scoring_normalizer(normalizer)
 
@@ -376,7 +382,8 @@ def prepare(
     as_json: AsJson = False,
 ) -> None:
     """Write manifests for a known corpus, one for each of its parts."""
-    from asr_seq2seq.corpora.prepare import prepare as prepare_corpus
+    with importing():
+        from asr_seq2seq.corpora.prepare import prepare as prepare_corpus
 
     parts = prepare_corpus(corpus, source, out)
     if as_json:
@@ -419,8 +426,9 @@ def export(
     int8: Annotated[bool, typer.Option("--int8", help="Weights in 8 bits: smaller and faster.")] = False,
 ) -> None:
     """Write a model for onnxruntime; transcribe, evaluate and inspect take it like any other."""
-    from asr_seq2seq.export import export_model
-    from asr_seq2seq.model_file import load_model
+    with importing():
+        from asr_seq2seq.export import export_model
+        from asr_seq2seq.model_file import load_model
 
     export_model(out, load_model(model), int8=int8)
     print(out)

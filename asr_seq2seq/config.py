@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -413,6 +412,8 @@ def load_language_model_config(path: Path | str, overrides: Iterable[str] = ()) 
 
 
 def _read_tree(path: Path, overrides: Iterable[str]) -> dict[str, Any]:
+    import yaml
+
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -448,10 +449,14 @@ def _validate(recipe: type[_Recipe], tree: dict[str, Any], place: str) -> _Recip
 
 def to_yaml(config: Config | LanguageModelConfig) -> str:
     """The whole recipe, defaults included, as YAML that `load_config` reads back."""
+    import yaml
+
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
+    import yaml
+
     key, equals, value = override.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):

@@ -16,11 +16,12 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 from torch import Tensor
 
-from asr_seq2seq.batching import Batch, Batches, pad
+from asr_seq2seq.batching import Batch, Batches
 from asr_seq2seq.calibration import expected_calibration_error, fit_temperature, soften, word_confidences
 from asr_seq2seq.config import LogMelConfig, SearchConfig
 from asr_seq2seq.corpora.manifest import FEATURES
 from asr_seq2seq.errors import ConfigError, CorpusError
+from asr_seq2seq.features import pad
 from asr_seq2seq.model_file import ModelFile
 from asr_seq2seq.progress import console
 from asr_seq2seq.scoring.assessment import Assessment, assess, check_keys

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 from torchaudio.functional import melscale_fbanks
 from torchaudio.transforms import SpecAugment
 
@@ -24,6 +25,13 @@ EPSILON = 1e-5
 _ANGLES = 64  # at which the envelope behind cepstra is read
 _BLOCK = 500  # windows whose spectra are computed at a time: these stay in the cache
 LEVEL = 0.1  # root mean square of a speaker close to the microphone
+
+
+def pad(sequences: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Sequences (N_i,) or (N_i, F) -> (B, N) or (B, N, F) with zeros behind, and lengths (B,)."""
+    lengths = torch.tensor([len(sequence) for sequence in sequences], dtype=torch.long)
+    padded = pad_sequence(list(sequences) or [torch.zeros(0)], batch_first=True)
+    return padded[: len(sequences)], lengths
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:
@@ -125,7 +133,7 @@ class Features(nn.Module, ABC):
             self.mask_frequency(self.mask_time(row[:length].T)).T
             for row, length in zip(features, lengths.tolist(), strict=True)
         ]
-        return nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        return pad_sequence(rows, batch_first=True)
 
     @torch.no_grad()
     def set_statistics(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:

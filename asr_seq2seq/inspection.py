@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_seq2seq.errors import AsrError
+from asr_seq2seq.garbage import importing
 from asr_seq2seq.onnx_file import is_onnx_form, read_archive
 
 
@@ -27,14 +28,16 @@ def inspect(*paths: Path, quick: bool = False) -> dict[str, Any]:
             raise AsrError(f"{path}: is not a corpus, and only corpora are compared; inspect it alone")
         if model or run:
             return inspect_model(path) if model else inspect_run(path)
-    from asr_seq2seq.corpora.check import inspect_corpora
+    with importing():
+        from asr_seq2seq.corpora.check import inspect_corpora
 
     return inspect_corpora(paths, quick=quick)
 
 
 def inspect_model(path: Path) -> dict[str, Any]:
     """Size, shape, alphabet, normaliser and provenance of a model file."""
-    from asr_seq2seq.model_file import load_model
+    with importing():
+        from asr_seq2seq.model_file import load_model
 
     recogniser = load_model(path)
     model = recogniser.config.model

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from asr_seq2seq import audio
 from asr_seq2seq.alignment import peak_frames, word_times
-from asr_seq2seq.batching import pad
 from asr_seq2seq.calibration import word_confidences, word_places
 from asr_seq2seq.config import Config, LogMelConfig, SearchConfig
 from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import AsrError, ConfigError, ModelFileError
+from asr_seq2seq.features import pad
 from asr_seq2seq.language_model_file import load_text_scorer
 from asr_seq2seq.model.ctc import character_frames
 from asr_seq2seq.model.seq2seq import Encoded

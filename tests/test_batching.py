@@ -8,9 +8,10 @@ import torch
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 
-from asr_seq2seq.batching import Batch, Batches, hold_out, pad, read_features, read_sound, within_limits
+from asr_seq2seq.batching import Batch, Batches, hold_out, read_features, read_sound, within_limits
 from asr_seq2seq.config import AugmentationConfig, DataConfig, LogMelConfig, PrecomputedConfig
 from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.features import pad
 from asr_seq2seq.text import Alphabet, Normalizer
 
 TEXTS = ["One two", "three", "four-five six", "seven", "oh oh oh"]

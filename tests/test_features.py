@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from asr_seq2seq.batching import pad
 from asr_seq2seq.config import LogMelConfig, PrecomputedConfig
-from asr_seq2seq.features import LogMel, Precomputed, length_mask, warp_cepstra, warp_mels, warped
+from asr_seq2seq.features import LogMel, Precomputed, length_mask, pad, warp_cepstra, warp_mels, warped
 
 SMALL: dict[str, Any] = {"sample_rate": 8000, "mels": 10}
 HOP = 80

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 from lhotse import CutSet, MonoCut
@@ -16,6 +14,7 @@ from asr_seq2seq.corpora.kaldi import read_kaldi
 from asr_seq2seq.corpora.manifest import read_manifest
 from asr_seq2seq.corpora.table import read_table
 from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.garbage import without_collection
 
 
 def load_corpus(path: str | Path) -> CutSet:
@@ -36,7 +35,7 @@ def load_corpus(path: str | Path) -> CutSet:
 
 def load_corpora(paths: Iterable[str | Path]) -> CutSet:
     """Several corpora as one; utterances of the same name are told apart by a number."""
-    with _without_collection():
+    with without_collection():
         cuts = [cut for path in paths for cut in load_corpus(path)]
     taken = {cut.id for cut in cuts}
     seen: dict[str, int] = {}
@@ -48,18 +47,6 @@ def load_corpora(paths: Iterable[str | Path]) -> CutSet:
             taken.add(name)
             cuts[number] = cut.with_id(name)
     return CutSet.from_cuts(cuts)
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """No search for garbage while there is none: it would walk all utterances again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _read_file(path: Path) -> Iterable[MonoCut]:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from asr_seq2seq.config import LanguageModelConfig
-from asr_seq2seq.corpora import load_corpus
 from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
 from asr_seq2seq.language_model_file import LanguageModelFile, save_language_model
@@ -155,6 +154,8 @@ def read_sentences(paths: Iterable[str], normalizer: Normalizer) -> list[str]:
     sentences = []
     for path in map(Path, paths):
         if path.is_dir() or path.name.endswith((".jsonl", ".json", ".jsonl.gz", ".csv", ".tsv")):
+            from asr_seq2seq.corpora import load_corpus
+
             found = [cut.supervisions[0].text for cut in load_corpus(path)]
         else:
             found = _read_lines(path)

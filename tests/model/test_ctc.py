@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from asr_seq2seq.batching import pad
 from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.features import pad
 from asr_seq2seq.model.ctc import character_frames, guidance
 
 Make = Callable[..., Any]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from asr_seq2seq.batching import pad
+from asr_seq2seq.features import pad
 from asr_seq2seq.model.seq2seq import Loss, Seq2Seq
 from asr_seq2seq.text import END, FIRST_CHARACTER, START
 

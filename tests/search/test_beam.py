@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import ctc_loss
 
-from asr_seq2seq.batching import pad
 from asr_seq2seq.config import SearchConfig
+from asr_seq2seq.features import pad
 from asr_seq2seq.language_model_file import LanguageModelFile
 from asr_seq2seq.model.seq2seq import Encoded, Seq2Seq
 from asr_seq2seq.search import beam

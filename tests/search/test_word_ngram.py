@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from asr_seq2seq.batching import pad
 from asr_seq2seq.config import SearchConfig
 from asr_seq2seq.errors import ModelFileError
+from asr_seq2seq.features import pad
 from asr_seq2seq.search import search
 from asr_seq2seq.search.word_ngram import WordNgramScorer
 from asr_seq2seq.text import END, Alphabet

@@ -1,0 +1,92 @@
+"""What each verb imports: what it does not need makes its user wait."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asr_seq2seq.cli import app
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = ROOT / "data" / "samples" / "digits_03.flac"
+BUNDLED = ROOT / "asr_seq2seq" / "pretrained" / "digits.safetensors"
+COMPILERS = {"torch._dynamo", "torch._inductor", "torch.onnx", "sympy"}
+SCIENCE = {"scipy", "librosa", "pandas", "sklearn", "matplotlib", "numba"}
+CORPORA = {"lhotse", "datasets", "tensorboard"}
+LIGHT = {"torch", "torchaudio", "onnxruntime", "soundfile", "rich", "yaml"} | CORPORA | COMPILERS
+NO_MODEL = LIGHT | (SCIENCE - {"scipy"}) | {"scipy.stats", "scipy.optimize"}
+RECOGNISES = COMPILERS | SCIENCE | CORPORA | {"jiwer", "yaml", "onnx"}
+
+# Runs the commands in a list, and prints the names of all modules that this took.
+RUN = """
+import json, sys
+from asr_seq2seq import cli
+output, sys.stdout = sys.stdout, sys.stderr
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["asr-seq2seq", *arguments]
+    try:
+        cli.main()
+    except SystemExit as stop:
+        assert not stop.code, stop.code
+print(json.dumps(list(sys.modules)), file=output)
+"""
+
+
+def imported(*commands: list[str]) -> set[str]:
+    """The modules that commands have imported, one after another in a process of their own."""
+    command = [sys.executable, "-c", RUN, json.dumps(commands)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return set(json.loads(result.stdout))
+
+
+def test_help_needs_nothing() -> None:
+    verbs = [
+        command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands
+    ]
+    assert {"transcribe", "train-lm", "score"} <= set(verbs)
+    needless = LIGHT | SCIENCE | {"numpy", "jiwer"}
+    found = imported(["--version"], ["--help"], *([verb, "--help"] for verb in verbs))
+    assert not needless & found
+
+
+def test_texts_are_compared_without_torch(tmp_path: Path) -> None:
+    reference, wrong = tmp_path / "reference.txt", tmp_path / "wrong.txt"
+    reference.write_text("one two\nthree\n")
+    wrong.write_text("one\nthree\n")
+    texts = [str(reference), str(wrong)]
+    assert not NO_MODEL & imported(["score", *texts], ["compare", *texts, str(reference)])
+
+
+def test_transcription_needs_no_corpora() -> None:
+    found = imported(["transcribe", str(SAMPLE)])
+    assert "torch" in found
+    assert not (RECOGNISES | {"onnxruntime"}) & found
+
+
+def test_transcription_in_onnx_form_needs_no_more_than_onnxruntime(tmp_path: Path) -> None:
+    if not all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
+        pytest.skip("needs the onnx extra")
+    model = tmp_path / "digits.onnx.zip"
+    assert not (CORPORA | {"soundfile", "yaml"}) & imported(["export", str(BUNDLED), str(model)])
+    found = imported(["transcribe", str(SAMPLE), "--model", str(model)])
+    assert "onnxruntime" in found
+    assert not RECOGNISES & found
+
+
+def test_inspection_of_a_model_needs_no_corpora() -> None:
+    found = imported(["inspect", str(BUNDLED)])
+    assert not (RECOGNISES - {"yaml"} | {"onnxruntime", "soundfile", "rich"}) & found
+
+
+def test_language_model_of_plain_text_needs_no_corpora(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("one two\nthree four\n" * 10)
+    values = (f"data.train={text}", "data.dev_fraction=0.2", "training.epochs=1", "model.units=4")
+    settings = [word for value in values for word in ("--set", value)]
+    recipe = str(ROOT / "configs" / "lm_chars.yaml")
+    found = imported(["train-lm", recipe, "--run", str(tmp_path / "run"), "--device", "cpu", *settings])
+    assert not (CORPORA | SCIENCE | {"soundfile", "jiwer"}) & found
