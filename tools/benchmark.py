@@ -34,17 +34,8 @@ from unittest.mock import patch
 import corpus_folder
 import torch
 import typer
-from benchmark_peers import (
-    ATTENTIONS,
-    NEVER,
-    Run,
-    Sizes,
-    Work,
-    becomes_quiet,
-    measure,
-    our_network,
-    our_texts,
-)
+from benchmark_peers import ATTENTIONS, NEVER, our_config, our_network, our_texts
+from benchmarking import Run, Sizes, Work, becomes_quiet, measure
 from command_costs import BUDGETS, long_sounds, prepare_commands, run_anew, run_command
 from torch import Tensor, nn
 from torch.nn import functional
@@ -178,8 +169,9 @@ def training_by_part(job: Job) -> Iterator[Row]:
     """A whole step from sound: forward, loss with CTC, backward, clipping and the optimizer."""
     sizes, device = job.sizes, job.device
     for kind in ATTENTIONS:
-        model = our_network(sizes, kind, sizes.ctc_weight, device).train()
-        del model.features.forward  # the network's own: it hears sound
+        hears = LogMelConfig(sample_rate=sizes.sample_rate, mels=sizes.mels)
+        config = our_config(sizes, kind, sizes.ctc_weight).model_copy(update={"features": hears})
+        model = Seq2Seq(config, sizes.symbols).to(device).train()
         hop = round(sizes.sample_rate * model.features.frame_seconds)
         sound = 0.1 * torch.randn(sizes.batch, sizes.frames * hop - 1, device=device)
         watched: Watched = [

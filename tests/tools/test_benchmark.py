@@ -12,10 +12,10 @@ from torch.nn import functional
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
 import benchmark
-import benchmark_peers
+import benchmarking
 import command_costs
 from benchmark import SECTIONS, Growth, Job, Stopwatch, exponent
-from benchmark_peers import Sizes
+from benchmarking import Sizes
 from command_costs import BUDGETS, NEW, Cost, prepare_commands, run_anew, run_command
 
 from asr_seq2seq.cli import app
@@ -42,8 +42,8 @@ JOB = Job(TINY, DOUBLED, torch.device("cpu"), 2)
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark_peers, "LONG_ENOUGH", 1e-6)
-    monkeypatch.setattr(benchmark_peers, "PATIENCE", 0.0)
+    monkeypatch.setattr(benchmarking, "LONG_ENOUGH", 1e-6)
+    monkeypatch.setattr(benchmarking, "PATIENCE", 0.0)
 
 
 @pytest.mark.parametrize(
