@@ -70,7 +70,9 @@ def _quantized(graph: bytes) -> bytes:
     quant_utils.add_pre_process_metadata(model)  # else it warns; its preparations change nothing here
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "graph.onnx"
-        quantize_dynamic(model, path, weight_type=QuantType.QInt8, op_types_to_quantize=_QUANTIZED)
+        quantize_dynamic(
+            model, path, per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=_QUANTIZED
+        )
         return path.read_bytes()
 
 
