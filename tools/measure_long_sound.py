@@ -30,10 +30,12 @@ from asr_seq2seq.errors import AsrError
 NOISE = 1e-4  # root mean square in the pauses, of full scale: a quiet room
 Place = tuple[str, float, float]
 
-# What the other process runs: the command itself, and then how much memory that has taken at most.
+# What the other process runs: the command itself, and then how much memory that has taken at most. Linux
+# tells; `ru_maxrss` would begin with the size of the process that started it.
 COMMAND = (
-    "import resource, sys; from asr_seq2seq.cli import app; app(sys.argv[1:], standalone_mode=False); "
-    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    "import sys; from asr_seq2seq.cli import app; app(sys.argv[1:], standalone_mode=False); "
+    "status = dict(line.split(':', 1) for line in open('/proc/self/status')); "
+    "print(status['VmHWM'].split()[0], file=sys.stderr)"
 )
 
 
