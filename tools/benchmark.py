@@ -15,11 +15,8 @@ Weights are random, and texts of the search forced to one length. Each round wai
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import platform
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -34,23 +31,36 @@ from unittest.mock import patch
 import corpus_folder
 import torch
 import typer
-from benchmark_peers import ATTENTIONS, NEVER, our_config, our_network, our_texts
-from benchmarking import Run, Sizes, Work, becomes_quiet, measure
+from benchmarking import (
+    Run,
+    Sizes,
+    Work,
+    becomes_quiet,
+    chosen,
+    measure,
+    tell_busy,
+    write_report,
+)
 from command_costs import BUDGETS, long_sounds, prepare_commands, run_anew, run_command
+from our_side import (
+    ATTENTIONS,
+    never_ends,
+    our_config,
+    our_log_mel,
+    our_network,
+    our_texts,
+    searched,
+    some_sound,
+)
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asr_seq2seq import __version__
-from asr_seq2seq.config import LogMelConfig, OptimizationConfig, SearchConfig
+from asr_seq2seq.config import LogMelConfig, OptimizationConfig
 from asr_seq2seq.device import pick_device
-from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.features import LogMel
-from asr_seq2seq.files import atomic_write
 from asr_seq2seq.model.decoder import State
 from asr_seq2seq.model.seq2seq import Seq2Seq
-from asr_seq2seq.search import search
 from asr_seq2seq.search.scorers import CtcPrefixScorer
-from asr_seq2seq.text import END, FIRST_CHARACTER
+from asr_seq2seq.text import FIRST_CHARACTER
 from asr_seq2seq.training.optim import build_optimizer
 
 LINEAR = 1.05  # the largest exponent that counts as linear growth
@@ -143,7 +153,7 @@ def by_part(
                 run(stopwatch)
         rest = whole.seconds["whole"] - sum(stopwatch.seconds.values())
         rounds.append(stopwatch.seconds | {"the rest": rest} | whole.seconds)
-    tell_busy(f"{work}, {kind}", job.rounds - quiet)
+    tell_busy(f"{work}, {kind}", job.rounds, quiet)
     total = median(found["whole"] for found in rounds)
     for part in rounds[0]:
         seconds = [found[part] for found in rounds]
@@ -155,14 +165,8 @@ def by_part(
 def measured(job: Job, work: Work) -> dict[str, list[float]]:
     """Seconds of each of our runs in each round."""
     found = measure(work, job.rounds, job.device, job.clock)
-    tell_busy(work.name, job.rounds - found.quiet_rounds)
+    tell_busy(work.name, job.rounds, found.quiet_rounds)
     return found.ours
-
-
-def tell_busy(work: str, rounds: int) -> None:
-    """Say how many rounds others disturbed."""
-    if rounds:
-        print(f"{work}: {rounds} rounds on a busy machine", file=sys.stderr)
 
 
 def training_by_part(job: Job) -> Iterator[Row]:
@@ -210,8 +214,7 @@ def training_step(model: Seq2Seq, inputs: Tensor, characters: int) -> Callable[[
 def search_network(job: Job, kind: str) -> Seq2Seq:
     """A network for `our_texts`, which never ends a text by itself."""
     model = our_network(job.sizes, kind, job.sizes.ctc_weight, job.device).eval()
-    with torch.no_grad():
-        model.decoder.output.get_parameter("bias")[END] = NEVER
+    never_ends(model.decoder.output)
     return model
 
 
@@ -244,19 +247,14 @@ def recognised(
 ) -> list[Any]:
     """Features (B, T, F) -> the texts of the search, all of `sizes.tokens` characters."""
     lengths = torch.full((len(features),), features.shape[1], device=features.device)
-    encoded = model.encode(features, lengths)
-    limit = (sizes.tokens - 0.5) / encoded.encoded.shape[1]  # is rounded up
-    config = SearchConfig(beam_size=beam, ctc_weight=sizes.ctc_weight, tokens_per_frame=limit)
-    return search(model, encoded, config)
+    return searched(model, model.encode(features, lengths), beam, sizes.ctc_weight, sizes)
 
 
 def measured_features(job: Job) -> Iterator[Row]:
     """Log-mel frames from sound, not normalised."""
     sizes = job.sizes
-    sound = 0.1 * torch.randn(1, round(sizes.seconds * sizes.sample_rate), device=job.device)
-    config = LogMelConfig(sample_rate=sizes.sample_rate, mels=sizes.mels)
-    log_mel = LogMel(config).to(job.device).log_mel
-    work = Work(f"log-mel of {sizes.seconds:g} s", {"": torch.inference_mode()(partial(log_mel, sound))}, {})
+    log_mel = our_log_mel(sizes, some_sound(sizes, job.device))
+    work = Work(f"log-mel of {sizes.seconds:g} s", {"": log_mel}, {})
     seconds = measured(job, work)[""]
     yield Row((work.name, f"{1000 * median(seconds):.1f}"), {"work": work.name, "seconds": seconds})
 
@@ -273,7 +271,7 @@ def measured_startup(job: Job) -> Iterator[Row]:
                 cost = run_anew(command)
                 if number:
                     costs[name].append(cost.processor_seconds if job.processor_time else cost.seconds)
-    tell_busy("start-up", rounds - quiet)
+    tell_busy("start-up", rounds, quiet)
     for name, seconds in costs.items():
         budget = BUDGETS[name]
         kept = "yes" if median(seconds) <= budget else "**no**"
@@ -365,10 +363,7 @@ def main(
 
     Example: python tools/benchmark.py --threads 2 --only startup,memory --json alone.json
     """
-    sections = only.split(",")
-    for section in sections:
-        if section not in SECTIONS:
-            raise ConfigError(f"--only {section}: no such section; the sections are {', '.join(SECTIONS)}")
+    sections = chosen(only, SECTIONS)
     job = Job(Sizes(), Growth(), pick_device(device), rounds, processor_time)
     torch.set_num_threads(threads)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # of the commands that are started
@@ -383,11 +378,8 @@ def main(
             results[section].append(row.facts)
     if json_file is not None:
         report = {"threads": threads, "rounds": rounds, "device": str(job.device)}
-        report |= {"processor_time": processor_time, "machine": platform.platform()}
-        report |= {"sizes": asdict(job.sizes), "growth": asdict(job.growth), "results": results}
-        report |= {"versions": {"asr_seq2seq": __version__, "torch": torch.__version__}}
-        with atomic_write(json_file) as file:
-            json.dump(report, file, indent=1)
+        report |= {"processor_time": processor_time, "sizes": asdict(job.sizes)}
+        write_report(json_file, report | {"growth": asdict(job.growth), "results": results}, ("torch",))
 
 
 def line(cells: tuple[str, ...]) -> str:

@@ -7,15 +7,12 @@ peers are SpeechBrain and ESPnet, each where it is installed; the ONNX form is h
 from __future__ import annotations
 
 import importlib.util
-import json
-import platform
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,24 +21,24 @@ import peers_espnet
 import peers_speechbrain
 import torch
 import typer
-from benchmarking import Run, Sizes, Work, becomes_quiet, measure, table, timed
+from benchmarking import (
+    Run,
+    Sizes,
+    Work,
+    chosen,
+    measure,
+    table,
+    tell_busy,
+    write_report,
+)
+from our_side import ATTENTIONS, never_ends, our_config, our_log_mel, our_network, our_texts, some_sound
 from torch import Tensor, nn
 
-from asr_seq2seq import __version__
-from asr_seq2seq.config import Config, LogMelConfig, SearchConfig, validate
 from asr_seq2seq.device import pick_device
-from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.features import LogMel
-from asr_seq2seq.files import atomic_write
-from asr_seq2seq.model.seq2seq import Encoded, Seq2Seq
+from asr_seq2seq.model.seq2seq import Seq2Seq
 from asr_seq2seq.model_file import ModelFile, load_model
-from asr_seq2seq.search import search
-from asr_seq2seq.text import END, FIRST_CHARACTER, Alphabet, Normalizer
+from asr_seq2seq.text import FIRST_CHARACTER, Alphabet, Normalizer
 
-__all__ = ["Sizes", "becomes_quiet", "our_network", "table", "timed"]
-
-NEVER = -1e4  # bias of the end symbol, so that no text ends by itself
-ATTENTIONS = ("dot", "location")
 RECIPE_ROUNDS = 3  # of steps that take up to half a minute
 EXTRA = "is not installed and is left out: pip install 'asr_seq2seq[{}]' brings it"
 MISSING = {
@@ -58,36 +55,18 @@ USED = {  # by section
 }
 
 
-def our_config(sizes: Sizes, attention: str, ctc_weight: float) -> Config:
-    """The settings of the project's network, which is given features, not sound."""
-    units = sizes.units
-    decoder = {"attention": attention, "units": units, "embedding": units, "attention_size": units}
-    decoder |= {"location_channels": sizes.channels, "location_width": sizes.width}
-    encoder = {"layers": [{"units": units, "reduction": 2}] * sizes.layers}
-    model = {"encoder": encoder, "context": {"size": units}, "decoder": decoder, "ctc_weight": ctc_weight}
-    features = {"kind": "precomputed", "size": sizes.mels, "normalization": "none"}
-    return validate({"features": features, "model": model}, "the benchmark")
-
-
-def our_network(sizes: Sizes, attention: str, ctc_weight: float, device: torch.device) -> Seq2Seq:
-    """The project's network with random weights, which is given features, not sound."""
-    return Seq2Seq(our_config(sizes, attention, ctc_weight), sizes.symbols).to(device)
-
-
 def search_work(sizes: Sizes, device: torch.device, installed: frozenset[str]) -> Iterator[Work]:
     """From encoded frames to texts of a fixed length; the CTC head is part of the work on all sides."""
     ours = {kind: our_network(sizes, kind, sizes.ctc_weight, device).eval() for kind in ATTENTIONS}
-    endless: list[tuple[nn.Module, int]] = [(model.decoder.output, END) for model in ours.values()]
+    for model in ours.values():
+        never_ends(model.decoder.output)
     speechbrain = espnet = None
     if "speechbrain" in installed:
         speechbrain = peers_speechbrain.SpeechBrainNetwork(sizes, peers_speechbrain.Pyramid(sizes))
-        endless.append((speechbrain.to(device).eval().output.w, END))
+        never_ends(speechbrain.to(device).eval().output.w)
     if "espnet" in installed:
         espnet = peers_espnet.network(sizes, sizes.ctc_weight).to(device).eval()
-        endless.append((espnet.decoder.output, espnet.eos))
-    with torch.no_grad():
-        for output, end in endless:
-            output.get_parameter("bias")[end] = NEVER
+        never_ends(espnet.decoder.output, espnet.eos)
     for batch in sizes.search_batches:
         # Between -1 and 1, as an LSTM's outputs are.
         encoded = torch.rand(batch, sizes.encoded_frames, 2 * sizes.units, device=device) * 2 - 1
@@ -102,19 +81,6 @@ def search_work(sizes: Sizes, device: torch.device, installed: frozenset[str]) -
                 {kind: partial(our_texts, model, encoded, weight, sizes) for kind, model in ours.items()},
                 peers,
             )
-
-
-@torch.inference_mode()
-def our_texts(model: Seq2Seq, frames: Tensor, ctc_weight: float, sizes: Sizes) -> list[list[tuple[int, ...]]]:
-    """Encoded frames (B, T', E) -> the texts that the project finds for each utterance, best first."""
-    lengths = torch.full((len(frames),), frames.shape[1], device=frames.device)
-    ctc = model.ctc_head(frames).float().log_softmax(-1) if ctc_weight and model.ctc_head else None
-    limit = (sizes.tokens - 0.5) / frames.shape[1]  # is rounded up
-    config = SearchConfig(beam_size=sizes.beam, ctc_weight=ctc_weight, tokens_per_frame=limit)
-    encoded = Encoded(frames, lengths, model.context(frames, lengths), ctc)
-    texts = [[found.tokens for found in row] for row in search(model, encoded, config)]
-    assert {len(text) for row in texts for text in row} == {sizes.tokens}
-    return texts
 
 
 def training_work(sizes: Sizes, device: torch.device, installed: frozenset[str]) -> Iterator[Work]:
@@ -186,15 +152,12 @@ def training_step(model: nn.Module, loss: Callable[[], Any]) -> Run:
 
 def features_work(sizes: Sizes, device: torch.device, installed: frozenset[str]) -> Iterator[Work]:
     """Log-mel frames from sound, not normalised."""
-    sound = 0.1 * torch.randn(1, round(sizes.seconds * sizes.sample_rate), device=device)
-    config = LogMelConfig(sample_rate=sizes.sample_rate, mels=sizes.mels)
-    without_gradient = torch.inference_mode()
-    ours = {"log-mel": without_gradient(partial(LogMel(config).to(device).log_mel, sound))}
+    sound = some_sound(sizes, device)
     peers: dict[str, Run] = {}
     if "speechbrain" in installed:
         fbank = peers_speechbrain.log_mel(sizes, device)
-        peers["SpeechBrain"] = without_gradient(partial(fbank, sound))
-    yield Work(f"log-mel of {sizes.seconds:g} s", ours, peers)
+        peers["SpeechBrain"] = torch.inference_mode()(partial(fbank, sound))
+    yield Work(f"log-mel of {sizes.seconds:g} s", {"log-mel": our_log_mel(sizes, sound)}, peers)
 
 
 def onnx_work(sizes: Sizes, device: torch.device, installed: frozenset[str]) -> Iterator[Work]:
@@ -247,10 +210,7 @@ def main(
 
     Example: python tools/benchmark_peers.py --threads 2 --only search,train --json peers.json
     """
-    sections = only.split(",")
-    for section in sections:
-        if section not in SECTIONS:
-            raise ConfigError(f"--only {section}: no such section; the sections are {', '.join(SECTIONS)}")
+    sections = chosen(only, SECTIONS)
     used = sorted({package for section in sections for package in USED[section]})
     installed = frozenset(package for package in used if importlib.util.find_spec(package) is not None)
     for package in used:
@@ -266,24 +226,12 @@ def main(
         for work in SECTIONS[section](sizes, where, installed):
             measured = measure(work, rounds, where, clock)
             print(*table(section, measured), sep="\n", flush=True)
-            turns = min(rounds, work.most_rounds)
-            if busy := turns - measured.quiet_rounds:
-                print(f"{work.name}: {busy} of {turns} rounds on a busy machine", file=sys.stderr)
+            tell_busy(work.name, min(rounds, work.most_rounds), measured.quiet_rounds)
             results[section].append(asdict(measured))
     if json_file is not None:
-        report: dict[str, Any] = {"threads": threads, "rounds": rounds, "device": str(where)}
-        report |= {
-            "processor_time": processor_time,
-            "machine": platform.platform(),
-            "sizes": asdict(sizes),
-            "seconds": results,
-        }
-        versions = {"asr_seq2seq": __version__} | {
-            package: version(package) for package in ("torch", *sorted(installed))
-        }
-        report |= {"versions": versions}
-        with atomic_write(json_file) as file:
-            json.dump(report, file, indent=1)
+        report = {"threads": threads, "rounds": rounds, "device": str(where)}
+        report |= {"processor_time": processor_time, "sizes": asdict(sizes), "seconds": results}
+        write_report(json_file, report, ("torch", *sorted(installed)))
 
 
 if __name__ == "__main__":

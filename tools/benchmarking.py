@@ -6,17 +6,25 @@ machine to be quiet first.
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import corpus_folder
 import torch
+
+from asr_seq2seq import __version__
+from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.files import atomic_write
 
 Run = Callable[[], object]
 LONG_ENOUGH = 0.2  # seconds: shorter work is repeated within a round
@@ -131,3 +139,25 @@ def table(section: str, work: Measured) -> Iterator[str]:
             ratios = [their / my for their, my in zip(theirs, mine, strict=True)]
             ratio = f"{median(theirs) / median(mine):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
             yield f"{left} {peer} | {1000 * median(theirs):.1f} | {ratio} |"
+
+
+def chosen(only: str, sections: Iterable[str]) -> list[str]:
+    """The sections that `--only` names, joined by commas; ConfigError where there is no such one."""
+    names = only.split(",")
+    for name in names:
+        if name not in sections:
+            raise ConfigError(f"--only {name}: no such section; the sections are {', '.join(sections)}")
+    return names
+
+
+def tell_busy(work: str, rounds: int, quiet: int) -> None:
+    """Say in how many rounds others disturbed."""
+    if busy := rounds - quiet:
+        print(f"{work}: {busy} of {rounds} rounds on a busy machine", file=sys.stderr)
+
+
+def write_report(path: Path, report: dict[str, Any], packages: Iterable[str]) -> None:
+    """Write what was measured, with the machine and the versions of these packages and ours, as JSON."""
+    versions = {"asr_seq2seq": __version__} | {package: version(package) for package in packages}
+    with atomic_write(path) as file:
+        json.dump(report | {"machine": platform.platform(), "versions": versions}, file, indent=1)

@@ -13,8 +13,9 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 import benchmark_peers
 import benchmarking
 import peers_speechbrain
-from benchmark_peers import SECTIONS, Sizes, table
-from benchmarking import Measured, Work, measure
+from benchmark_peers import SECTIONS
+from benchmarking import Measured, Sizes, Work, measure, table
+from our_side import ATTENTIONS, our_network
 
 from asr_seq2seq.errors import ConfigError
 
@@ -66,9 +67,9 @@ def test_texts_have_the_length_asked_for() -> None:
             assert [[len(text) for text in row] for row in texts] == [[10] * 3] * 2
 
 
-@pytest.mark.parametrize("kind", benchmark_peers.ATTENTIONS)
+@pytest.mark.parametrize("kind", ATTENTIONS)
 def test_a_training_step_changes_every_weight(kind: str) -> None:
-    model = benchmark_peers.our_network(TINY, kind, 0.0, CPU)
+    model = our_network(TINY, kind, 0.0, CPU)
     before = [parameter.clone() for parameter in model.parameters()]
     lengths, token_lengths = torch.tensor([40, 40]), torch.tensor([5, 5])
     inputs = (torch.randn(2, 40, 8), lengths, torch.randint(4, 12, (2, 5)), token_lengths, 0.0)
