@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from asr_seq2seq.config import load_config as load_config
     from asr_seq2seq.corpora import load_corpus as load_corpus
     from asr_seq2seq.errors import AsrError as AsrError
     from asr_seq2seq.evaluation import evaluate as evaluate
     from asr_seq2seq.model_file import ModelFile as ModelFile
     from asr_seq2seq.model_file import load_model as load_model
+    from asr_seq2seq.recipes import load_config as load_config
     from asr_seq2seq.recognizer import Recognizer as Recognizer
     from asr_seq2seq.training.loop import train as train
     from asr_seq2seq.transcript import Segment as Segment
@@ -31,7 +31,7 @@ _HOME = {
     "Transcript": "transcript",
     "Word": "transcript",
     "evaluate": "evaluation",
-    "load_config": "config",
+    "load_config": "recipes",
     "load_corpus": "corpora",
     "load_model": "model_file",
     "train": "training.loop",

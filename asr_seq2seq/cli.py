@@ -190,7 +190,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a model by a recipe; the best one by dev WER is RUN/model.safetensors."""
-    from asr_seq2seq.config import load_config
+    from asr_seq2seq.recipes import load_config
 
     recipe = load_config(config, settings or [])
     with importing():
@@ -248,7 +248,7 @@ def train_lm(
     as_json: AsJson = False,
 ) -> None:
     """Train a character language model on text; the best one by dev loss is RUN/model.safetensors."""
-    from asr_seq2seq.config import load_language_model_config
+    from asr_seq2seq.recipes import load_language_model_config
 
     recipe = load_language_model_config(config, settings or [])
     with importing():

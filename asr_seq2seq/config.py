@@ -1,4 +1,4 @@
-"""Settings: one pydantic model per room, read from YAML, with dotted overrides, frozen once read.
+"""Settings: one pydantic model per room, frozen once read; `recipes` reads them from YAML.
 
 Unknown keys are errors that name the nearest valid key. The same classes are stored as JSON in the
 model file, so a model always carries the settings it was made with.
@@ -7,8 +7,6 @@ model file, so a model always carries the settings it was made with.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
@@ -398,38 +396,6 @@ class LanguageModelConfig(_Settings):
 _Recipe = TypeVar("_Recipe", Config, LanguageModelConfig)
 
 
-def load_config(path: Path | str, overrides: Iterable[str] = ()) -> Config:
-    """Read a recipe and apply overrides such as ``training.epochs=10`` (values are YAML).
-
-    Raises ConfigError that names the file, the key and the nearest valid key.
-    """
-    return validate(_read_tree(Path(path), overrides), str(path))
-
-
-def load_language_model_config(path: Path | str, overrides: Iterable[str] = ()) -> LanguageModelConfig:
-    """The same for a language model's recipe."""
-    return validate_language_model(_read_tree(Path(path), overrides), str(path))
-
-
-def _read_tree(path: Path, overrides: Iterable[str]) -> dict[str, Any]:
-    import yaml
-
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such configuration file; the recipes are in configs/") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as a configuration ({error}); give a YAML file") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: is not valid YAML ({_one_line(error)}); mend it there") from None
-    tree = {} if tree is None else tree
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: must be a table of settings such as `training: {{epochs: 30}}`")
-    for override in overrides:
-        _apply(tree, override)
-    return tree
-
-
 def validate(tree: dict[str, Any], place: str) -> Config:
     """Check a tree of settings; `place` is named in the ConfigError."""
     return _validate(Config, tree, place)
@@ -445,37 +411,6 @@ def _validate(recipe: type[_Recipe], tree: dict[str, Any], place: str) -> _Recip
         return recipe.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(f"{place}: {_first_problem(error, recipe)}") from None
-
-
-def to_yaml(config: Config | LanguageModelConfig) -> str:
-    """The whole recipe, defaults included, as YAML that `load_config` reads back."""
-    import yaml
-
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def _apply(tree: dict[str, Any], override: str) -> None:
-    import yaml
-
-    key, equals, value = override.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
-        raise ConfigError(f"--set {override}: must look like path.to.key=value, e.g. training.epochs=10")
-    node = tree
-    for part in parts[:-1]:
-        if isinstance(node.get(part), list):
-            raise ConfigError(f"--set {override}: {part} is a list; give the whole of it, {part}=[...]")
-        if not isinstance(node.get(part), dict):
-            node[part] = {}
-        node = node[part]
-    try:
-        node[parts[-1]] = yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"--set {override}: the value is not valid YAML ({_one_line(error)})") from None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _first_problem(error: ValidationError, recipe: type[BaseModel]) -> str:

@@ -34,6 +34,7 @@ def keep_freed_memory() -> None:
     """
     if platform.libc_ver()[0] != "glibc":
         return
+    library = ctypes.CDLL(None)
     # From malloc.h: M_ARENA_MAX, M_MMAP_MAX, M_TRIM_THRESHOLD.
     for option, value in ((-8, 1), (-4, 0), (-1, 2**31 - 1)):
-        ctypes.CDLL(None).mallopt(option, value)
+        library.mallopt(option, value)

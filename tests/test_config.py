@@ -2,15 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from asr_seq2seq.config import (
-    Config,
-    LanguageModelConfig,
-    load_config,
-    load_language_model_config,
-    to_yaml,
-    validate,
-)
+from asr_seq2seq.config import Config, LanguageModelConfig, validate
 from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.recipes import load_config, load_language_model_config, to_yaml
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 

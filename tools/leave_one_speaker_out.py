@@ -11,10 +11,10 @@ import typer
 from make_digit_strings import choose_records
 from select_utterances import select
 
-from asr_seq2seq.config import load_config
 from asr_seq2seq.corpora import load_corpora
 from asr_seq2seq.evaluation import evaluate
 from asr_seq2seq.model_file import load_model
+from asr_seq2seq.recipes import load_config
 from asr_seq2seq.training.loop import train
 
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from asr_seq2seq.config import Config, LanguageModelConfig, load_config, to_yaml
+from asr_seq2seq.config import Config, LanguageModelConfig
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.files import atomic_write, output_error
 from asr_seq2seq.model_file import ModelFile, save_model
+from asr_seq2seq.recipes import load_config, to_yaml
 from asr_seq2seq.training.checkpoint import load_state
 
 MODEL = "model.safetensors"

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from asr_seq2seq.config import LanguageModelConfig, load_language_model_config, validate_language_model
+from asr_seq2seq.config import LanguageModelConfig, validate_language_model
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
 from asr_seq2seq.language_model_file import load_language_model
+from asr_seq2seq.recipes import load_language_model_config
 from asr_seq2seq.text import Alphabet, Normalizer
 from asr_seq2seq.training.language_model import batches, hold_out, read_sentences, train_language_model
 from asr_seq2seq.training.optim import Schedule

@@ -11,10 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from asr_seq2seq.config import Config, load_config
+from asr_seq2seq.config import Config
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
 from asr_seq2seq.inspection import inspect
 from asr_seq2seq.model_file import load_model
+from asr_seq2seq.recipes import load_config
 from asr_seq2seq.training import loop
 
 MakeConfig = Callable[..., Config]
@@ -179,7 +180,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(
 def test_ctrl_c_ends_with_the_best_model_so_far(
     make_config: MakeConfig, corpus: Path, tmp_path: Path
 ) -> None:
-    from asr_seq2seq.config import to_yaml
+    from asr_seq2seq.recipes import to_yaml
 
     config = _recipe(make_config, corpus, **{"training.epochs": 100000, "data.workers": 1})
     (tmp_path / "endless.yaml").write_text(to_yaml(config))

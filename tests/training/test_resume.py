@@ -15,8 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from asr_seq2seq.config import Config, to_yaml
+from asr_seq2seq.config import Config
 from asr_seq2seq.errors import AsrError, ConfigError
+from asr_seq2seq.recipes import to_yaml
 from asr_seq2seq.training import checkpoint, loop
 from asr_seq2seq.training.distributed import Team
 
@@ -178,7 +179,7 @@ def test_the_last_epochs_are_kept_and_averaged(
     recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from asr_seq2seq.cli import app
-    from asr_seq2seq.config import load_config
+    from asr_seq2seq.recipes import load_config
 
     config = load_config(recipe, ["training.keep_epochs=2", "data.workers=0"])
     loop.train(config, tmp_path / "run", "cpu")
@@ -205,7 +206,7 @@ def test_the_last_epochs_are_kept_and_averaged(
 def test_the_mean_of_the_last_epochs_is_the_model_where_it_is_better(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from asr_seq2seq.config import load_config
+    from asr_seq2seq.recipes import load_config
 
     config = load_config(recipe, ["training.keep_epochs=2", "data.workers=0"])
     true = loop._dev_figures
