@@ -208,12 +208,18 @@ def train(
     if result.stopped:
         print("the state is saved: the same command goes on", file=sys.stderr)
         _stop_interrupted(result.model, result.epoch, result.stopped)
-    if os.environ.get("RANK", "0") != "0":  # of the processes of torchrun only the first reports
-        return
-    if as_json:
-        _print_json({"model": str(result.model), "epoch": result.epoch, "dev_wer": round(result.dev_wer, 6)})
-    else:
-        print(result.model)
+    if os.environ.get("RANK", "0") == "0":  # of the processes of torchrun only the first reports
+        if as_json:
+            figures = {"epoch": result.epoch, "dev_wer": round(result.dev_wer, 6)}
+            _print_json({"model": str(result.model)} | figures)
+        else:
+            print(result.model)
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        # All is saved and said. While Python ends, a thread of the collective library was seen, rarely, to
+        # abort the process, which torchrun takes for a failed training.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 @app.command(epilog="Example:  asr-seq2seq average runs/fsdd --last 5")

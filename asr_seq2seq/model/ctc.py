@@ -46,11 +46,11 @@ def guidance(weights: Tensor, ctc: Tensor, lengths: Tensor, tokens: Tensor, toke
     log-probability per character: an encoder that has learnt nothing yet gives no guidance. The end
     symbol is free, and so are texts that CTC cannot align.
     """
-    near = torch.zeros_like(weights)
-    trust = weights.new_zeros(len(weights))
-    heard = ctc.detach().cpu()
+    # All but the last sums is done on the processor: on a GPU each of these small steps is a call.
+    near, trust, heard = torch.zeros(weights.shape), torch.zeros(len(weights)), ctc.detach().cpu()
+    texts = tokens.tolist()
     for row, (frames, count) in enumerate(zip(lengths.tolist(), token_lengths.tolist(), strict=True)):
-        text = tokens[row, :count].tolist()
+        text = texts[row][:count]
         found = character_frames(heard[row, :frames], text)
         if found is None:
             continue
@@ -58,6 +58,7 @@ def guidance(weights: Tensor, ctc: Tensor, lengths: Tensor, tokens: Tensor, toke
             near[row, place, max(0, first - _SLACK) : last + _SLACK] = 1
         likely = [heard[row, begin, token] for (begin, _), token in zip(found, text, strict=True)]
         trust[row] = torch.stack(likely).mean().exp()
+    near, trust = near.to(weights.device), trust.to(weights.device)
     inside = (weights * near).sum(2)[:, :-1]  # (B, U)
     guided = near[:, :-1].any(2)
     return -(inside.clamp_min(1e-6).log() * guided * trust[:, None]).sum()

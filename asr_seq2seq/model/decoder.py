@@ -252,6 +252,7 @@ class LocationDecoder(Decoder):
     ) -> tuple[Tensor, Tensor | None]:
         """A loop over the target's steps; the output layers run once, after it."""
         with torch.autocast(encoded.device.type, enabled=False):  # as all recurrent layers
+            encoded, context = encoded.float(), context.float()
             weights = self.step_weights()
             memory = self.attention.remember(encoded, lengths)
             memory = replace(memory, values=encoded @ self._of_attended(weights))

@@ -124,7 +124,8 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
     average = None
     if settings.average_decay:
         decay = get_ema_multi_avg_fn(settings.average_decay)  # type: ignore[no-untyped-call]
-        parts["average"] = average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
+        average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
+        parts["average"] = average.to(device)  # of a copy, cuDNN wants the weights laid together anew
     resumed = state is not None
     position = restore(state, parts) if state is not None else Position()
     del state, texts  # large, and of no more use
@@ -261,6 +262,8 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
                 "sound_per_second": (sums["seconds"] - seconds_before) / trained,
                 "elapsed_seconds": time.perf_counter() - started,
             }
+            if device.type == "cuda":
+                figures["gpu_megabytes"] = torch.cuda.max_memory_allocated(device) / 1e6
             rank = [dev["dev_wer"], dev["dev_cer"], dev["dev_loss"]]
             better = rank < position.best
             if better:

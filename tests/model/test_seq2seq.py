@@ -75,6 +75,17 @@ def test_padding_does_not_change_the_loss(attention: str, make_model: Make, make
         torch.testing.assert_close(getattr(padded, name), getattr(plain, name), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_bfloat16_changes_the_loss_little(attention: str, make_model: Make, make_sounds: Make) -> None:
+    model = make_model({"model.decoder.attention": attention}).train()
+    exact = loss_of(model, make_sounds(*LENGTHS), TEXTS)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = loss_of(model, make_sounds(*LENGTHS), TEXTS)
+    rough.total.backward()  # type: ignore[no-untyped-call]
+    assert rough.total.item() == pytest.approx(exact.total.item(), rel=0.02)
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
 def test_gradients_of_the_loss_are_finite(make_model: Make, make_sounds: Make) -> None:
     model = make_model()
     loss_of(model, make_sounds(*LENGTHS), TEXTS).total.backward()
