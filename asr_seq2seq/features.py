@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 from torchaudio.functional import melscale_fbanks
-from torchaudio.transforms import SpecAugment
 
 from asr_seq2seq.config import FeaturesConfig, LogMelConfig, PrecomputedConfig
 from asr_seq2seq.errors import CorpusError
@@ -37,6 +36,19 @@ def pad(sequences: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 def length_mask(lengths: Tensor, size: int) -> Tensor:
     """(B,) lengths -> (B, size), true at the positions that exist."""
     return torch.arange(size, device=lengths.device)[None, :] < lengths[:, None]
+
+
+def random_spans(sizes: Tensor, longest: Tensor, count: int, length: int) -> Tensor:
+    """Sizes (B,) -> (B, length), true inside `count` spans of up to `longest` (B,) places within each size.
+
+    Lengths and then places are drawn evenly (Park et al. 2019, section 2).
+    """
+    drawn, place = torch.rand(2, len(sizes), count, device=sizes.device)
+    spans = (drawn * (longest + 1)[:, None]).long()  # (B, count)
+    first = (place * (sizes[:, None] - spans + 1)).long()
+    at = torch.arange(length, device=sizes.device)[:, None]  # (length, 1)
+    inside: Tensor = (at >= first[:, None]) & (at < (first + spans)[:, None])  # (B, length, count)
+    return inside.any(2)
 
 
 def warped(angles: Tensor, warp: Tensor) -> Tensor:
@@ -86,15 +98,7 @@ class Features(nn.Module, ABC):
         self.frame_seconds = config.hop_seconds
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("deviation", torch.ones(size))
-        augment = config.spec_augment
-        # Two modules: torchaudio's `p` would bound the width of frequency masks as well. What is
-        # hidden becomes the mean, which normalisation has made zero.
-        fill = {"iid_masks": False, "zero_masking": config.normalization != "none"}
-        self.mask_time = SpecAugment(
-            augment.time_masks, augment.time_width, 0, 0, p=augment.time_fraction, **fill
-        )
-        self.mask_frequency = SpecAugment(0, 0, augment.frequency_masks, augment.frequency_width, **fill)
-        self.augments = bool(augment.time_masks or augment.frequency_masks)
+        self.spec_augment = config.spec_augment
 
     @abstractmethod
     def raw(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,8 +117,8 @@ class Features(nn.Module, ABC):
                 warp = (2 * torch.rand(len(features), device=features.device) - 1) * self.warp
                 features = self.warp_frames(features, warp)
             features = self._normalize(features, mask)
-            if self.training and self.augments:
-                features = self._augment(features, feature_lengths)
+            if self.training and (self.spec_augment.time_masks or self.spec_augment.frequency_masks):
+                features = self._augment(features, feature_lengths, mask)
             return features * mask, feature_lengths
 
     def _normalize(self, features: Tensor, mask: Tensor) -> Tensor:
@@ -127,13 +131,20 @@ class Features(nn.Module, ABC):
         variance = ((features - mean).square() * mask).sum(1, keepdim=True) / count
         return (features - mean) / (variance + EPSILON).sqrt()
 
-    def _augment(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """SpecAugment within each utterance's own length."""
-        rows = [
-            self.mask_frequency(self.mask_time(row[:length].T)).T
-            for row, length in zip(features, lengths.tolist(), strict=True)
-        ]
-        return pad_sequence(rows, batch_first=True)
+    def _augment(self, features: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
+        """SpecAugment within each utterance's own length; what is hidden becomes the utterance's mean."""
+        settings = self.spec_augment
+        longest = (lengths * settings.time_fraction).long().clamp_max(settings.time_width)
+        bins = torch.full_like(lengths, self.size)
+        widest = bins.clamp_max(settings.frequency_width)
+        hidden = (
+            random_spans(lengths, longest, settings.time_masks, features.shape[1])[..., None]
+            | random_spans(bins, widest, settings.frequency_masks, self.size)[:, None]
+        )
+        if self.normalization != "none":  # the mean is zero
+            return features.masked_fill(hidden, 0.0)
+        mean = (features * mask).sum((1, 2), keepdim=True) / (mask.sum((1, 2), keepdim=True) * self.size)
+        return torch.where(hidden, mean, features)
 
     @torch.no_grad()
     def set_statistics(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torchaudio.functional import forced_align
 
 from asr_seq2seq.text import PADDING
@@ -14,27 +14,36 @@ from asr_seq2seq.text import PADDING
 _SLACK = 2  # encoded frames beside a character's own that attention may look at
 
 
-def character_frames(log_probabilities: Tensor, tokens: Sequence[int]) -> list[tuple[int, int]] | None:
-    """CTC log-probabilities (T, V), characters (U,) -> (first, last + 1) frame of each character.
+def best_path(log_probabilities: Tensor, tokens: Tensor) -> Tensor | None:
+    """CTC log-probabilities (T, V), characters (U,) -> the symbol (T,) of each frame on the best path.
 
     None where the frames are too few for the characters, which CTC then cannot align.
     """
-    repeats = sum(a == b for a, b in pairwise(tokens))
-    if not tokens or len(tokens) + repeats > len(log_probabilities):
+    repeats = int((tokens[1:] == tokens[:-1]).sum())
+    if not len(tokens) or len(tokens) + repeats > len(log_probabilities):
         return None
-    targets = torch.tensor([tokens], dtype=torch.int32, device=log_probabilities.device)
-    (path,), _ = forced_align(log_probabilities[None].contiguous(), targets, blank=PADDING)
-    spans: list[tuple[int, int]] = []
-    last = PADDING
-    for frame, token in enumerate(path.tolist()):
-        if token == PADDING:
-            last = PADDING
-        elif token == last:
-            spans[-1] = (spans[-1][0], frame + 1)
-        else:
-            spans.append((frame, frame + 1))
-            last = token
-    return spans
+    paths: Tensor = forced_align(log_probabilities[None], tokens[None].int(), blank=PADDING)[0]
+    return paths[0]
+
+
+def beginnings(paths: Tensor) -> Tensor:
+    """Paths (.., T) -> (.., T), true where a character's first frame is."""
+    return (paths != PADDING) & (paths != functional.pad(paths, (1, 0), value=PADDING)[..., :-1])
+
+
+def character_frames(log_probabilities: Tensor, tokens: Sequence[int]) -> list[tuple[int, int]] | None:
+    """CTC log-probabilities (T, V), characters (U,) -> (first, last + 1) frame of each character.
+
+    None where CTC cannot align them.
+    """
+    path = best_path(log_probabilities.contiguous(), torch.tensor(tokens, device=log_probabilities.device))
+    if path is None:
+        return None
+    number = beginnings(path).cumsum(0)[path != PADDING] - 1
+    (frames,) = (path != PADDING).nonzero(as_tuple=True)
+    counts = number.bincount(minlength=len(tokens))
+    last = frames[counts.cumsum(0) - 1]
+    return [(end - count + 1, end + 1) for end, count in zip(last.tolist(), counts.tolist(), strict=True)]
 
 
 def guidance(weights: Tensor, ctc: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor) -> Tensor:
@@ -46,19 +55,20 @@ def guidance(weights: Tensor, ctc: Tensor, lengths: Tensor, tokens: Tensor, toke
     log-probability per character: an encoder that has learnt nothing yet gives no guidance. The end
     symbol is free, and so are texts that CTC cannot align.
     """
-    # All but the last sums is done on the processor: on a GPU each of these small steps is a call.
-    near, trust, heard = torch.zeros(weights.shape), torch.zeros(len(weights)), ctc.detach().cpu()
-    texts = tokens.tolist()
+    # Alignment is many small steps, each of which would be a call on a GPU.
+    heard, texts = ctc.detach().cpu(), tokens.cpu()
+    paths = torch.full(heard.shape[:2], PADDING, dtype=torch.int32)
     for row, (frames, count) in enumerate(zip(lengths.tolist(), token_lengths.tolist(), strict=True)):
-        text = texts[row][:count]
-        found = character_frames(heard[row, :frames], text)
-        if found is None:
-            continue
-        for place, (first, last) in enumerate(found):
-            near[row, place, max(0, first - _SLACK) : last + _SLACK] = 1
-        likely = [heard[row, begin, token] for (begin, _), token in zip(found, text, strict=True)]
-        trust[row] = torch.stack(likely).mean().exp()
-    near, trust = near.to(weights.device), trust.to(weights.device)
+        path = best_path(heard[row, :frames], texts[row, :count])
+        if path is not None:
+            paths[row, :frames] = path
+    paths = paths.to(weights.device).long()
+    spoken, begins = paths != PADDING, beginnings(paths)
+    which = (begins.cumsum(1) - 1).clamp_min(0)  # (B, T'): whose frame it is
+    near = torch.zeros_like(weights).scatter_(1, which[:, None], spoken[:, None].to(weights.dtype))
+    near = functional.max_pool1d(near, 2 * _SLACK + 1, stride=1, padding=_SLACK)  # (B, U + 1, T')
+    likely = ctc.detach().gather(2, paths[..., None])[..., 0] * begins  # (B, T')
+    trust = (likely.sum(1) / begins.sum(1).clamp_min(1)).exp()
     inside = (weights * near).sum(2)[:, :-1]  # (B, U)
     guided = near[:, :-1].any(2)
     return -(inside.clamp_min(1e-6).log() * guided * trust[:, None]).sum()

@@ -9,6 +9,7 @@ length. That is exact, and on a CPU many times faster than packed sequences.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,24 @@ def reverse_by_length(sequence: Tensor, lengths: Tensor) -> Tensor:
     """(T, B, F): the first `lengths[b]` frames of each sequence backwards, its padding left in place."""
     time = torch.arange(sequence.shape[0], device=sequence.device)[:, None]  # (T, 1)
     index = torch.where(time < lengths, lengths - 1 - time, time)  # (T, B)
-    return sequence.gather(0, index[..., None].expand_as(sequence))
+    rows = index * sequence.shape[1] + torch.arange(sequence.shape[1], device=sequence.device)
+    reversed_: Tensor = _Reverse.apply(sequence, rows.flatten())  # type: ignore[no-untyped-call]
+    return reversed_
+
+
+class _Reverse(torch.autograd.Function):
+    """Rows taken in another order that is its own inverse: gradients go back as outputs come."""
+
+    @staticmethod
+    def forward(ctx: Any, sequence: Tensor, rows: Tensor) -> Tensor:
+        """(T, B, F) and which of its T * B rows comes at each place -> (T, B, F)."""
+        ctx.save_for_backward(rows)
+        return sequence.flatten(0, 1).index_select(0, rows).view_as(sequence)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """The same order once more."""
+        return gradient.flatten(0, 1).index_select(0, *ctx.saved_tensors).view_as(gradient), None
 
 
 class PyramidLayer(nn.Module):
