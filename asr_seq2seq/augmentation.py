@@ -1,4 +1,4 @@
-"""Make each utterance sound different in every epoch, reproducibly: speed, room, noise, level.
+"""Make each utterance sound different in every epoch, reproducibly: speed, room, noise, line, level.
 
 All chance comes from a generator that the caller seeds for the utterance, so what an utterance
 becomes depends neither on the order of work nor on the number of worker processes.
@@ -26,6 +26,7 @@ from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.inputs import find_sounds
 
 _POWER_FLOOR = 1e-10
+_TELEPHONE = (300.0, 3400.0)  # Hz, ITU-T G.712
 
 
 class Augmentation:
@@ -44,7 +45,7 @@ class Augmentation:
         }
 
     def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
-        """Speed first, then the room, the noise in it, and last the level of both."""
+        """Speed first, then the room, the noise in it, and last the line and the level of both."""
         inputs = self._change_speed(inputs, generator)
         if self.sample_rate is None:
             return inputs
@@ -55,6 +56,8 @@ class Augmentation:
             noise = self._pick(self.noises, generator)
             start = int(_chance(generator) * len(noise))
             inputs = add_noise(inputs, noise.roll(-start), low + _chance(generator) * (high - low))
+        if self.config.telephone_probability and _chance(generator) < self.config.telephone_probability:
+            inputs = by_telephone(inputs, self.sample_rate)
         if self.config.gain_decibels:
             inputs = inputs * 10 ** ((2 * _chance(generator) - 1) * self.config.gain_decibels / 20)
         return inputs
@@ -92,6 +95,15 @@ def reverberate(sound: Tensor, response: Tensor) -> Tensor:
     changed: Tensor = fftconvolve(sound, response)[: len(sound)]
     power = sound.square().mean() / changed.square().mean().clamp_min(_POWER_FLOOR)
     return changed * power.sqrt()
+
+
+def by_telephone(sound: Tensor, sample_rate: int) -> Tensor:
+    """Sound (N,) without what lies outside `_TELEPHONE`, by 18 dB an octave below and 48 dB above it."""
+    hertz = torch.fft.rfftfreq(len(sound), 1 / sample_rate)
+    low, high = _TELEPHONE
+    gain = 1 / (1 + (low / hertz.clamp_min(1.0)) ** 6).sqrt() / (1 + (hertz / high) ** 16).sqrt()
+    heard: Tensor = torch.fft.irfft(torch.fft.rfft(sound) * gain, len(sound))
+    return heard
 
 
 def join_utterances(cuts: CutSet, config: JoiningConfig, seed: str) -> CutSet:

@@ -297,12 +297,16 @@ class AugmentationConfig(_Settings):
     gain_decibels: float = Field(0.0, ge=0, description="louder or softer by up to this")
     noise: NoiseConfig = NoiseConfig()
     reverberation: ReverberationConfig = ReverberationConfig()
+    telephone_probability: float = Field(
+        0.0, ge=0, le=1, description="part of utterances heard through a telephone, 300 to 3400 Hz"
+    )
     joining: JoiningConfig = JoiningConfig()
 
     @property
     def needs_sound(self) -> bool:
         """Whether something of this cannot be done to features."""
-        return bool(self.gain_decibels or self.noise.folder or self.reverberation.folder)
+        folders = self.noise.folder or self.reverberation.folder
+        return bool(self.gain_decibels or self.telephone_probability or folders)
 
 
 class SearchConfig(_Settings):

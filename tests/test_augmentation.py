@@ -6,7 +6,7 @@ import pytest
 import torch
 from lhotse import CutSet, MonoCut, SupervisionSegment
 
-from asr_seq2seq.augmentation import Augmentation, add_noise, join_utterances, reverberate
+from asr_seq2seq.augmentation import Augmentation, add_noise, by_telephone, join_utterances, reverberate
 from asr_seq2seq.config import AugmentationConfig, JoiningConfig, LogMelConfig, PrecomputedConfig
 from asr_seq2seq.errors import ConfigError
 
@@ -72,6 +72,20 @@ def test_gain_stays_within_its_range() -> None:
     sound = torch.randn(100, generator=seeded(0))
     gains = [decibels(change(sound, seeded(seed))) - decibels(sound) for seed in range(200)]
     assert -6.001 <= min(gains) < -5 and 5 < max(gains) <= 6.001
+
+
+def test_a_telephone_carries_only_its_band() -> None:
+    time = torch.arange(16000) / 16000
+    losses = {}
+    for hertz in (75, 150, 300, 1000, 3400, 6800):
+        tone = torch.sin(2 * torch.pi * hertz * time)
+        losses[hertz] = decibels(tone) - decibels(by_telephone(tone, 16000))
+    assert losses[1000] == pytest.approx(0, abs=0.05)
+    assert losses[300] == pytest.approx(3, abs=0.2) and losses[3400] == pytest.approx(3, abs=0.2)
+    assert losses[75] - losses[150] == pytest.approx(18, abs=0.5)
+    assert losses[6800] == pytest.approx(48, abs=0.5)
+    some = [augmentation(telephone_probability=0.3)(tone, seeded(seed)) for seed in range(200)]
+    assert 40 <= sum(not torch.equal(tone, heard) for heard in some) <= 80
 
 
 def test_features_are_stretched_over_time() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import corpus_folder
 import typer
-from make_synthetic import Utterance, find_espeak, speak
+from make_synthetic import Utterance, find, speak
 
 from asr_seq2seq.files import atomic_write, output_error
 
@@ -33,16 +33,14 @@ def main(
 
     Example: python tools/make_samples.py --out data/samples
     """
-    program = find_espeak()
+    find("espeak-ng")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise output_error(out, error) from None
     for number, (text, voice, rate, pitch) in enumerate(SAMPLES, start=1):
         name = f"digits_{number:02d}"
-        samples = speak(
-            program, Utterance(name, text, voice, rate, pitch, gap=2, seed=(0, number)), SAMPLE_RATE
-        )
+        samples = speak(Utterance(name, text, voice, rate, pitch, gap=2, seed=(0, number)), SAMPLE_RATE)
         with atomic_write(out / f"{name}.flac", "wb") as file:
             file.write(corpus_folder.flac_bytes(samples, SAMPLE_RATE))
         with atomic_write(out / f"{name}.txt") as lines:

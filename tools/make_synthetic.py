@@ -1,4 +1,4 @@
-"""Speak text with espeak-ng in many voices, rates and pitches, as a corpus.
+"""Speak text with espeak-ng, and flite, in many voices, rates and pitches, as a corpus.
 
 The text is a file of one utterance a line, or random digit strings. Synthetic voices are cleaner than any
 recording; ``--augment`` makes them less so with a little room, noise and narrowing of the band.
@@ -6,8 +6,10 @@ recording; ``--augment`` makes them less so with a little room, noise and narrow
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -57,17 +59,21 @@ COMMON_VARIANTS = (
 )
 ODD_VARIANTS = ("croak", "whisper", "whisperf", "grandpa", "grandma", "klatt", "klatt2", "klatt4")
 ODD_SHARE = 0.08
-WORKERS = 2
+FLITE_VOICES = ("awb", "kal", "kal16", "rms", "slt")  # but for one that can only tell the time
+WORDS_A_MINUTE = 160  # of flite's voices as they are
 CHUNK = 64
 
 
-class EspeakError(AsrError):
-    """espeak-ng is missing or does not do as it is told."""
+class SpeakerError(AsrError):
+    """espeak-ng or flite is missing or does not do as it is told."""
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """What is to be said, and how: ``rate`` in words a minute, ``pitch`` 0-99, ``gap`` in 10 ms."""
+    """What is to be said, and how: ``rate`` in words a minute, ``pitch`` 0-99, ``gap`` in 10 ms.
+
+    flite's voices, ``flite+NAME``, keep their own pitch and gaps.
+    """
 
     name: str
     text: str
@@ -86,11 +92,13 @@ def main(
     max_digits: Annotated[int, typer.Option(help="Digits in the longest string.")] = 10,
     language: Annotated[str, typer.Option(help="A language of espeak-ng, with all its accents.")] = "en",
     sample_rate: Annotated[int, typer.Option(help="Rate of the corpus in Hz.")] = 16000,
+    flite_share: Annotated[float, typer.Option(min=0, max=1, help="Part that flite's voices speak.")] = 0.0,
+    workers: Annotated[int, typer.Option(min=1, help="Programs at work at a time.")] = os.cpu_count() or 1,
     augment: Annotated[bool, typer.Option("--augment", help="Add room, noise and band limits.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same corpus.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
-    """Speak a text file or random digit strings with espeak-ng.
+    """Speak a text file or random digit strings with espeak-ng, and a part of it with flite.
 
     Example: python tools/make_synthetic.py --digits 3000 --sample-rate 8000 --augment
     --out corpora/synthetic_digits
@@ -101,10 +109,12 @@ def main(
         lines = read_lines(text)
     else:
         lines = digit_strings(digits or 0, min_digits, max_digits, np.random.default_rng([seed, 0]))
-    program = find_espeak()
-    utterances = plan(lines, voices(program, language), seed)
+    program = find("espeak-ng")
+    if flite_share:
+        find("flite")
+    utterances = plan(lines, voices(program, language), seed, flite_share)
     with CorpusFolder(out, overwrite=overwrite) as corpus:
-        spoken = speak_all(program, utterances, sample_rate, augment)
+        spoken = speak_all(utterances, sample_rate, augment, workers)
         for utterance, samples in corpus_folder.progress(spoken, len(utterances), "speaking"):
             corpus.add(
                 utterance.name,
@@ -136,11 +146,11 @@ def digit_strings(count: int, shortest: int, longest: int, rng: np.random.Genera
     return [" ".join(DIGITS[digit] for digit in rng.integers(0, 10, size=length)) for length in lengths]
 
 
-def find_espeak() -> str:
-    """The path of espeak-ng."""
-    program = shutil.which("espeak-ng")
+def find(name: str) -> str:
+    """The path of a program that speaks."""
+    program = shutil.which(name)
     if program is None:
-        raise EspeakError("espeak-ng is not on PATH: install it (Debian and Ubuntu: apt install espeak-ng)")
+        raise SpeakerError(f"{name} is not on PATH: install it (Debian and Ubuntu: apt install {name})")
     return program
 
 
@@ -152,7 +162,7 @@ def voices(program: str, language: str) -> list[str]:
         if not fields[4].startswith(("mb/", "!v")):
             codes.add(fields[1])
     if not codes:
-        raise EspeakError(f"espeak-ng has no voice for the language {language}: see espeak-ng --voices")
+        raise SpeakerError(f"espeak-ng has no voice for the language {language}: see espeak-ng --voices")
     return sorted(codes)
 
 
@@ -169,22 +179,26 @@ def list_voices(program: str, language: str) -> list[list[str]]:
     try:
         listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        raise EspeakError(f"espeak-ng does not list its voices: {error}") from None
+        raise SpeakerError(f"espeak-ng does not list its voices: {error}") from None
     return [line.split() for line in listing.splitlines()[1:] if len(line.split()) >= 5]
 
 
-def plan(lines: list[str], codes: list[str], seed: int) -> list[Utterance]:
+def plan(lines: list[str], codes: list[str], seed: int, flite_share: float = 0.0) -> list[Utterance]:
     """Give each line a voice, a rate, a pitch and a gap between words, all random."""
-    common, odd = variants(find_espeak())
+    common, odd = variants(find("espeak-ng"))
     utterances = []
     for index, line in enumerate(lines):
         rng = np.random.default_rng([seed, 1, index])
         family = odd if odd and rng.random() < ODD_SHARE else common
+        voice = f"{codes[rng.integers(len(codes))]}+{family[rng.integers(len(family))]}"
+        other = np.random.default_rng([seed, 3, index])
+        if other.random() < flite_share:
+            voice = f"flite+{FLITE_VOICES[other.integers(len(FLITE_VOICES))]}"
         utterances.append(
             Utterance(
                 name=f"synthetic_{index:06d}",
                 text=line,
-                voice=f"{codes[rng.integers(len(codes))]}+{family[rng.integers(len(family))]}",
+                voice=voice,
                 rate=int(rng.integers(90, 221)),
                 pitch=int(rng.integers(10, 91)),
                 gap=int(rng.choice([0, 0, 1, 2, 4, 8, 16, 30])),
@@ -195,35 +209,57 @@ def plan(lines: list[str], codes: list[str], seed: int) -> list[Utterance]:
 
 
 def speak_all(
-    program: str, utterances: list[Utterance], sample_rate: int, augment: bool
+    utterances: list[Utterance], sample_rate: int, augment: bool, workers: int
 ) -> Iterator[tuple[Utterance, Samples]]:
-    """Speak in the order given, with two espeak-ng at work and few results waiting."""
+    """Speak in the order given, with so many programs at work and few results waiting."""
 
     def work(utterance: Utterance) -> Samples:
-        samples = speak(program, utterance, sample_rate)
+        samples = speak(utterance, sample_rate)
         if augment:
             samples = make_less_clean(samples, sample_rate, np.random.default_rng([*utterance.seed, 2]))
         return samples
 
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(utterances), CHUNK):
             chunk = utterances[start : start + CHUNK]
             yield from zip(chunk, pool.map(work, chunk), strict=True)
 
 
-def speak(program: str, utterance: Utterance, sample_rate: int) -> Samples:
+def speak(utterance: Utterance, sample_rate: int) -> Samples:
     """(N,) samples of an utterance, at most 0.9 of full scale."""
-    command = [program, "-v", utterance.voice, "-s", str(utterance.rate), "-p", str(utterance.pitch)]
-    command += ["-g", str(utterance.gap), "--stdin", "--stdout"]  # the text may begin with a dash
+    kind, _, name = utterance.voice.partition("+")
     try:
-        result = subprocess.run(command, input=utterance.text.encode(), capture_output=True, check=True)
-        samples: Samples = audio.load(result.stdout, sample_rate).numpy()
+        if kind == "flite":
+            content = _by_flite(utterance, name)
+        else:
+            command = [
+                "espeak-ng",
+                "-v",
+                utterance.voice,
+                "-s",
+                str(utterance.rate),
+                "-p",
+                str(utterance.pitch),
+            ]
+            command += ["-g", str(utterance.gap), "--stdin", "--stdout"]  # the text may begin with a dash
+            speaking = subprocess.run(command, input=utterance.text.encode(), capture_output=True, check=True)
+            content = speaking.stdout
+        samples: Samples = audio.load(content, sample_rate).numpy()
     except (OSError, subprocess.CalledProcessError, AudioError) as error:
-        raise EspeakError(
-            f"espeak-ng did not speak {utterance.text!r} as {utterance.voice}: {error}"
-        ) from None
+        raise SpeakerError(f"{utterance.text!r} was not spoken as {utterance.voice}: {error}") from None
     peak = float(np.abs(samples).max())
     return samples * np.float32(0.9 / peak) if peak > 0.9 else samples
+
+
+def _by_flite(utterance: Utterance, voice: str) -> bytes:
+    """A sound file; flite writes one and reads its text from one by name alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        text, sound = Path(folder) / "text", Path(folder) / "sound.wav"
+        text.write_text(utterance.text, encoding="utf-8")
+        stretch = f"duration_stretch={WORDS_A_MINUTE / utterance.rate:.3f}"
+        command = ["flite", "-voice", voice, "--setf", stretch, "-f", str(text), "-o", str(sound)]
+        subprocess.run(command, capture_output=True, check=True)
+        return sound.read_bytes()
 
 
 def make_less_clean(samples: Samples, rate: int, rng: np.random.Generator) -> Samples:

@@ -24,6 +24,8 @@ DEFAULTS: dict[str, Any] = {
     "max_digits": 10,
     "language": "en",
     "sample_rate": 16000,
+    "flite_share": 0.0,
+    "workers": 2,
     "augment": False,
     "seed": 1,
     "overwrite": False,
@@ -84,7 +86,7 @@ def test_same_seed_same_corpus(tmp_path: Path) -> None:
 
 @needs_espeak
 def test_every_variant_that_is_used_is_known_to_espeak() -> None:
-    common, odd = make_synthetic.variants(make_synthetic.find_espeak())
+    common, odd = make_synthetic.variants(make_synthetic.find("espeak-ng"))
     assert len(common) > 12
     assert odd
 
@@ -119,7 +121,7 @@ def test_espeak_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     program.write_text(f'#!/bin/sh\ncase "$1" in --voices*) printf "{listing}";; *) exit 3;; esac\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
-    with pytest.raises(AsrError, match="did not speak"):
+    with pytest.raises(AsrError, match="was not spoken"):
         make(tmp_path / "out", digits=3)
     assert [path.name for path in tmp_path.iterdir()] == ["bin"]
 
@@ -150,3 +152,18 @@ def test_making_less_clean_adds_noise_and_keeps_the_speech() -> None:
         peak = np.argmax(power) * rate / len(got)
         assert peak == pytest.approx(600, abs=5)
         assert np.mean(got == 0) < 0.01
+
+
+@needs_espeak
+@pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not on PATH")
+def test_flite_speaks_its_part(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("-f is not an option\n" * 20)
+    alone = make(tmp_path / "alone", text=text)
+    records = make(tmp_path / "out", text=text, flite_share=0.5)
+    both = list(zip(alone, records, strict=True))
+    by_flite = [record for record in records if record["speaker"].startswith("flite+")]
+    assert 4 <= len(by_flite) <= 16
+    assert all(new == old for old, new in both if new not in by_flite)
+    slow, fast = (choose(by_flite, key=lambda record: record["rate"]) for choose in (min, max))
+    assert slow["duration"] > fast["duration"] > 0.5

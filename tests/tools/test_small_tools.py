@@ -1,12 +1,16 @@
 """The tools that select utterances and draw figures."""
 
 import json
+import struct
 import subprocess
 import sys
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from asr_seq2seq.audio import load
 from asr_seq2seq.scoring.hypotheses import HypothesisLine, write
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
@@ -73,3 +77,50 @@ def test_wer_by_length_as_a_table_and_a_picture(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[2:] == ["| 1 | 0.00% |", "| 2 | 25.00% |"]
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert _run("plot_by_length", tmp_path / "h.jsonl").returncode == 2
+
+
+def test_rooms_and_noises_of_a_seed(tmp_path: Path, manifest: Path, write_wav: Callable[..., Path]) -> None:
+    for line in manifest.read_text().splitlines():
+        write_wav(tmp_path / json.loads(line)["audio_filepath"], 0.5)
+    for name in ("a", "b"):
+        done = _run(
+            "make_acoustics", "--out", tmp_path / name, "--rooms", 3, "--noises", 8, "--speech", manifest
+        )
+        assert done.returncode == 0, done.stderr
+    made = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.flac"))
+    assert [str(path.parent) for path in made] == ["noises"] * 8 + ["rooms"] * 3
+    assert all((tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes() for path in made)
+    for path in made:
+        samples = load(tmp_path / "a" / path, 16000)
+        assert 0.5 < float(samples.abs().max()) <= 0.91
+        if path.parent.name == "rooms":
+            assert int(samples.abs().argmax()) == 0
+    again = _run("make_acoustics", "--out", tmp_path / "a")
+    assert again.returncode == 2 and "exists already" in again.stderr
+
+
+def test_text_of_the_three_sources(tmp_path: Path) -> None:
+    wordnet = tmp_path / "usr/share/wordnet"
+    novels = tmp_path / "usr/lib/R/site-library/janeaustenr/data"
+    bible = tmp_path / "usr/share/sword/modules/texts/ztext/engWEB2015eb"
+    for folder in (wordnet, novels, bible):
+        folder.mkdir(parents=True)
+    for part in ("noun", "verb", "adj"):
+        (wordnet / f"data.{part}").write_text("")
+    (wordnet / "data.adv").write_text('00 | at speed; "he ran quickly"; "a well-known 2nd man"\n')
+    lines = (b"EMMA", b"", b'"My dear Mr. Knightley," said', b"she; he bowed.", b"")
+    strings = b"".join(b"\x00\x04\x00\x09" + struct.pack(">i", len(line)) + line for line in lines)
+    (novels / "Rdata.rdb").write_bytes(struct.pack(">I", len(strings)) + zlib.compress(strings))
+    for testament, text in (
+        ("ot", "<w>In</w> the beginning<note>so it says</note>."),
+        ("nt", "<w>He ran</w> quickly!"),
+    ):
+        block = zlib.compress(text.encode())
+        (bible / f"{testament}.bzs").write_bytes(struct.pack("<III", 0, len(block), len(text)))
+        (bible / f"{testament}.bzz").write_bytes(block)
+    done = _run("free_text", "--root", tmp_path, "--out", tmp_path / "text.txt")
+    assert done.returncode == 0, done.stderr
+    found = sorted((tmp_path / "text.txt").read_text().splitlines())
+    assert found == ["he bowed", "he ran quickly", "in the beginning", "my dear mister knightley said she"]
+    missing = _run("free_text", "--root", tmp_path / "usr", "--out", tmp_path / "text.txt")
+    assert missing.returncode == 2 and "install Debian's wordnet-base" in missing.stderr
