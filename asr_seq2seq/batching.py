@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import re
 import signal
 import sys
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -178,6 +180,16 @@ def _be_quiet(worker: int) -> None:
     sys.excepthook = lambda *_: None
 
 
+def _end_workers(loader: weakref.ref[DataLoader[Batch]]) -> None:
+    """Let worker processes go that an error has left behind.
+
+    Python would end them by a SIGTERM, to which they do not answer, and wait for them for ever.
+    """
+    iterator = getattr(loader(), "_iterator", None)
+    if iterator is not None:
+        iterator._shutdown_workers()
+
+
 class Plan(Sampler[Draw]):
     """Which utterances form which batch of an epoch: a function of the corpus, the seed and the epoch.
 
@@ -251,6 +263,8 @@ class Batches:
             pin_memory=torch.cuda.is_available(),
             **loading,
         )
+        if config.workers:
+            atexit.register(_end_workers, weakref.ref(self.loader))
 
     def __iter__(self) -> Iterator[Batch]:
         return iter(self.loader)

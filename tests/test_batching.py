@@ -1,3 +1,6 @@
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -322,3 +325,27 @@ def test_sound_and_features_are_not_taken_for_each_other(cuts: CutSet, tmp_path:
         read_features(cuts[0], 3)
     with pytest.raises(CorpusError, match="no sound"):
         read_sound(feature_cut(tmp_path), 8000)
+
+
+def test_an_error_beside_workers_ends_the_program(tmp_path: Path, write_wav: Callable[..., Path]) -> None:
+    lines = []
+    for number in range(24):
+        write_wav(tmp_path / f"{number}.wav", 0.2, rate=8000)
+        lines.append(json.dumps({"audio_filepath": f"{number}.wav", "duration": 0.2, "text": "one"}))
+    (tmp_path / "all.jsonl").write_text("\n".join(lines))
+    (tmp_path / "program.py").write_text(
+        "from asr_seq2seq.batching import *\n"
+        "from asr_seq2seq.corpora import load_corpora\n"
+        "def read():\n"
+        f"    cuts = load_corpora([{str(tmp_path / 'all.jsonl')!r}])\n"
+        "    batches = Batches(cuts, DataConfig(batch_seconds=1, workers=2), features=LogMelConfig(),\n"
+        "                      alphabet=Alphabet.from_texts(['one']), normalizer=Normalizer.named('english-v1'))\n"
+        "    for batch in batches:\n"
+        "        raise ValueError('as expected')\n"
+        "if __name__ == '__main__':\n"
+        "    read()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, tmp_path / "program.py"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1 and done.stderr.endswith("ValueError: as expected\n"), done.stderr
