@@ -22,7 +22,7 @@ from asr_seq2seq.text import END, PADDING, START, UNKNOWN
 
 _SHORTEST_LIMIT = 8  # characters that even the shortest sound may have
 _LOOKED_AT = 0.5  # attention that a frame must have had, all steps together, to count as covered
-_CHECK_EVERY = 4  # steps between two tests whether all utterances are done: each waits for the device
+_CHECK_EVERY = 4  # steps between two tests which utterances are done: each waits for the device
 
 
 def length_limits(lengths: Tensor, tokens_per_frame: float | None) -> Tensor:
@@ -109,21 +109,25 @@ def search(
         best = torch.maximum(best, scores.masked_fill(~ended, float("-inf")).amax(1))
         hopes = scores.masked_fill(ended, float("-inf"))
         decoder = parts[0].masked_fill(hopes == float("-inf"), float("-inf"))
-        # No text that begins with an open hypothesis can score more than this.
-        if reward > 0:
-            hopes = hopes + reward * (limits - step - 1).clamp_min(0)[:, None]
-        if covers:
-            hopes = hopes + config.coverage_weight * (lengths[:, None] - parts[-1])
-        done = hopes.amax(1) <= best  # (B,)
-        checked = (step + 1) % _CHECK_EVERY == 0
-        if step == longest or (checked and done.all()):
+        if step == longest:
             break
-        decoder = decoder.masked_fill(done[:, None], float("-inf"))
+        checked = (step + 1) % _CHECK_EVERY == 0
+        if checked:
+            # No text that begins with an open hypothesis can score more than this.
+            if reward > 0:
+                hopes = hopes + reward * (limits - step - 1).clamp_min(0)[:, None]
+            if covers:
+                hopes = hopes + config.coverage_weight * (lengths[:, None] - parts[-1])
+            done = hopes.amax(1) <= best  # (B,)
+            stopped = int(done.sum())
+            if stopped == batch:
+                break
+            decoder = decoder.masked_fill(done[:, None], float("-inf"))
         state = state.select((parents + utterances * total.shape[1]).flatten())
         if covers:
             looked = looked.gather(1, parents[..., None].expand(-1, -1, looked.shape[2]))
         states = [scorer.advance(old, parents, tokens) for scorer, old in zip(scorers, states, strict=True)]
-        if checked and 2 * int(done.sum()) >= batch:
+        if checked and 2 * stopped >= batch:
             kept = (~done).nonzero()[:, 0]  # (B',)
             rows, batch = kept if isinstance(rows, slice) else rows[kept], len(kept)
             decoder, tokens, best, looked = decoder[kept], tokens[kept], best[kept], looked[kept]
