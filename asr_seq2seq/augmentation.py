@@ -17,7 +17,6 @@ from lhotse import CutSet
 from lhotse.cut import Cut, MixedCut, MixTrack
 from torch import Tensor
 from torch.nn import functional
-from torchaudio.functional import fftconvolve
 from torchaudio.transforms import Speed
 
 from asr_seq2seq import audio
@@ -92,18 +91,28 @@ def reverberate(sound: Tensor, response: Tensor) -> Tensor:
     The response counts from its loudest sample, the direct path, so that nothing is delayed.
     """
     response = response[int(response.abs().argmax()) :]
-    changed: Tensor = fftconvolve(sound, response)[: len(sound)]
+    size = _fast_length(len(sound) + len(response) - 1)
+    spectrum = torch.fft.rfft(sound, size) * torch.fft.rfft(response, size)
+    changed: Tensor = torch.fft.irfft(spectrum, size)[: len(sound)]
     power = sound.square().mean() / changed.square().mean().clamp_min(_POWER_FLOOR)
     return changed * power.sqrt()
 
 
 def by_telephone(sound: Tensor, sample_rate: int) -> Tensor:
     """Sound (N,) without what lies outside `_TELEPHONE`, by 18 dB an octave below and 48 dB above it."""
-    hertz = torch.fft.rfftfreq(len(sound), 1 / sample_rate)
+    size = _fast_length(len(sound))
+    hertz = torch.fft.rfftfreq(size, 1 / sample_rate)
     low, high = _TELEPHONE
     gain = 1 / (1 + (low / hertz.clamp_min(1.0)) ** 6).sqrt() / (1 + (hertz / high) ** 16).sqrt()
-    heard: Tensor = torch.fft.irfft(torch.fft.rfft(sound) * gain, len(sound))
+    heard: Tensor = torch.fft.irfft(torch.fft.rfft(sound, size) * gain, size)[: len(sound)]
     return heard
+
+
+def _fast_length(length: int) -> int:
+    """The next length of small prime factors: transforming a prime length takes many times longer."""
+    from scipy.fft import next_fast_len
+
+    return int(next_fast_len(length, real=True))
 
 
 def join_utterances(cuts: CutSet, config: JoiningConfig, seed: str) -> CutSet:

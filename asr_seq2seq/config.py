@@ -244,6 +244,9 @@ class OptimizationConfig(_Settings):
 class TrainingConfig(OptimizationConfig):
     """How the network learns."""
 
+    start_from: str | None = Field(
+        None, description="model file whose weights and alphabet the run begins with (fine-tuning)"
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     scheduled_sampling: float = Field(
         0.0,
@@ -251,6 +254,12 @@ class TrainingConfig(OptimizationConfig):
         le=1,
         description="share of the characters before that are the decoder's own and not the reference's; "
         "it grows from 0 at the beginning of the run to this at its end",
+    )
+    consistency: float = Field(
+        0.0,
+        ge=0,
+        description="each utterance is heard twice, differently masked and warped; weight of what the two "
+        "hearings disagree by, which grows from 0 at the beginning of the run to this at its end",
     )
     average_decay: float = Field(
         0.0,

@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from asr_seq2seq.config import Config, DecoderConfig
-from asr_seq2seq.features import build_features
+from asr_seq2seq.features import build_features, length_mask
 from asr_seq2seq.model.context import Context
 from asr_seq2seq.model.ctc import guidance
 from asr_seq2seq.model.decoder import Decoder, DotDecoder, FixedVectorDecoder, LocationDecoder
@@ -96,14 +96,21 @@ class Seq2Seq(nn.Module):
         token_lengths: Tensor,
         smoothing: float,
         sampling: float = 0.0,
+        consistency: float = 0.0,
     ) -> Loss:
         """The loss of characters `tokens` (B, U), zero-padded, without start and end symbols.
 
         Maximum likelihood by teacher forcing with label smoothing, plus CTC (Watanabe et al. 2017,
         section II-C). `sampling` is the share of the characters before that the decoder reads from
-        itself; and in training there is the guidance of attention by CTC, which is in the total alone.
-        Each part is the mean over the batch's characters, end symbols included.
+        itself. With a `consistency` above 0, each utterance is heard twice, masked, warped and dropped out
+        differently, and the total has that much of what the two hearings disagree by. In training there is
+        the guidance of attention by CTC, also in the total alone. Each part is the mean over the batch's
+        characters, end symbols included.
         """
+        if consistency:
+            sound, lengths, tokens, token_lengths = (
+                torch.cat((part, part)) for part in (sound, lengths, tokens, token_lengths)
+            )
         encoded = self.encode(sound, lengths)
         inputs = functional.pad(tokens, (1, 0), value=START)  # (B, U + 1)
         if sampling:
@@ -113,9 +120,12 @@ class Seq2Seq(nn.Module):
         decoder = functional.cross_entropy(
             logits.flatten(0, 1).float(), targets.flatten(), ignore_index=PADDING, label_smoothing=smoothing
         )
-        if encoded.ctc is None:
-            return Loss(decoder, decoder, torch.zeros_like(decoder))
         characters = token_lengths.sum() + len(token_lengths)
+        apart = torch.zeros_like(decoder)
+        if consistency:
+            apart = disagreement(logits.float().log_softmax(-1), targets != PADDING)
+        if encoded.ctc is None:
+            return Loss(decoder + consistency * apart / characters, decoder, torch.zeros_like(decoder))
         ctc = (
             functional.ctc_loss(
                 encoded.ctc.transpose(0, 1),
@@ -129,6 +139,10 @@ class Seq2Seq(nn.Module):
             / characters
         )
         total = (1 - self.ctc_weight) * decoder + self.ctc_weight * ctc
+        if consistency:
+            of_ctc = disagreement(encoded.ctc, length_mask(encoded.lengths, encoded.ctc.shape[1]))
+            apart = (1 - self.ctc_weight) * apart + self.ctc_weight * of_ctc
+            total = total + consistency * apart / characters
         if self.training and self.guidance_weight and looked is not None:
             away = guidance(looked, encoded.ctc, encoded.lengths, tokens, token_lengths)
             total = total + self.guidance_weight * away / characters
@@ -146,3 +160,14 @@ class Seq2Seq(nn.Module):
         drawn = characters.flatten(0, 1).multinomial(1).view_as(inputs[:, 1:]) + FIRST_CHARACTER
         own = torch.rand(drawn.shape, device=drawn.device) < share
         return torch.cat((inputs[:, :1], torch.where(own, drawn, inputs[:, 1:])), dim=1)
+
+
+def disagreement(log_p: Tensor, mask: Tensor) -> Tensor:
+    """How far two hearings of each utterance are apart, summed over both and all true places (0-dim.).
+
+    Log-probabilities (2 B, T, V), the second hearings behind the first, and mask (2 B, T). Each learns
+    from the other, held fixed: KL(other || own) (of CTC, Yao et al. 2025, section 3.2; of a decoder, Wu et
+    al. 2021, R-Drop).
+    """
+    other = log_p.detach().roll(len(log_p) // 2, 0)
+    return (functional.kl_div(log_p, other, reduction="none", log_target=True).sum(-1) * mask).sum()

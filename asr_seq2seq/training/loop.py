@@ -29,6 +29,7 @@ from asr_seq2seq.scoring.wer import score
 from asr_seq2seq.text import Alphabet, Normalizer
 from asr_seq2seq.training.checkpoint import Position, restore, save_state
 from asr_seq2seq.training.distributed import Team, join_team
+from asr_seq2seq.training.fine_tuning import model_to_start_from, take_weights
 from asr_seq2seq.training.optim import Schedule, build_optimizer
 from asr_seq2seq.training.run_folder import (
     MODEL,
@@ -91,7 +92,8 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
         raise ConfigError("data.dev names no corpus; give one, or hold some out with data.dev_fraction=0.1")
     normalizer = Normalizer.named(config.data.normalizer)
     texts = [normalizer(cut.supervisions[0].text) for cut in train_cuts]
-    alphabet = Alphabet.from_texts(texts)
+    start = model_to_start_from(settings.start_from, config, texts) if settings.start_from else None
+    alphabet = start.alphabet if start else Alphabet.from_texts(texts)
     common: dict[str, Any] = {
         "features": config.features,
         "alphabet": alphabet,
@@ -116,7 +118,9 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
         densest = max(len(text) / frames for text, frames in zip(texts, lengths, strict=True))
         search_settings = config.search.changed(tokens_per_frame=round(_LIMIT_MARGIN * densest, 4))
         config = config.model_copy(update={"search": search_settings})
-    if config.features.normalization == "corpus" and state is None:
+    if start is not None:
+        take_weights(model, start, str(settings.start_from))
+    elif config.features.normalization == "corpus" and state is None:
         model.features.set_statistics((batch.inputs, batch.lengths) for batch in train_batches if batch.ids)
     optimizer = build_optimizer(settings, model.parameters())
     schedule = Schedule(settings, optimizer)
@@ -146,6 +150,7 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
                 moved.token_lengths,
                 settings.label_smoothing,
                 settings.scheduled_sampling * progress,
+                settings.consistency * progress,
             )
         (loss.total * characters).backward()  # type: ignore[no-untyped-call]
         return torch.stack((loss.total, loss.decoder, loss.ctc)).detach() * characters, characters

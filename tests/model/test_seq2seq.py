@@ -8,7 +8,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from asr_seq2seq.features import pad
-from asr_seq2seq.model.seq2seq import Loss, Seq2Seq
+from asr_seq2seq.model.seq2seq import Loss, Seq2Seq, disagreement
 from asr_seq2seq.text import END, FIRST_CHARACTER, START
 
 ATTENTIONS = ["none", "dot", "location"]
@@ -18,10 +18,16 @@ LENGTHS = (4000, 2500, 900, 3111)
 Make = Callable[..., Any]
 
 
-def loss_of(model: Seq2Seq, sounds: list[Tensor], texts: list[list[int]], smoothing: float = 0.0) -> Loss:
-    tokens = [torch.tensor(text, dtype=torch.long) for text in texts]
+def loss_of(
+    model: Seq2Seq,
+    sounds: list[Tensor],
+    texts: list[list[int]],
+    smoothing: float = 0.0,
+    consistency: float = 0.0,
+) -> Loss:
+    tokens = pad_sequence([torch.tensor(text, dtype=torch.long) for text in texts], batch_first=True)
     token_lengths = torch.tensor([len(text) for text in texts])
-    return model(*pad(sounds), pad_sequence(tokens, batch_first=True), token_lengths, smoothing)
+    return model(*pad(sounds), tokens, token_lengths, smoothing, consistency=consistency)
 
 
 def by_torch(
@@ -84,6 +90,52 @@ def test_bfloat16_changes_the_loss_little(attention: str, make_model: Make, make
     rough.total.backward()  # type: ignore[no-untyped-call]
     assert rough.total.item() == pytest.approx(exact.total.item(), rel=0.02)
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("ctc_weight", [0, 0.3])
+def test_disagreement_costs_the_divergence_of_two_hearings(
+    ctc_weight: float, make_model: Make, make_sounds: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What differs between two hearings here is dropout; a model that drops nothing agrees with itself.
+    sounds = make_sounds(*LENGTHS)
+    model = make_model({"model.ctc_weight": ctc_weight}).train()
+    once, twice = loss_of(model, sounds, TEXTS), loss_of(model, sounds, TEXTS, consistency=2.0)
+    for name in ("total", "decoder", "ctc"):
+        torch.testing.assert_close(getattr(twice, name), getattr(once, name), atol=1e-6, rtol=1e-5)
+
+    changes = {"model.ctc_weight": ctc_weight, "model.encoder.dropout": 0.5}
+    model = make_model(changes, scale=2.0).train()
+    heard: list[tuple[Tensor, Tensor]] = []
+
+    def listen(log_p: Tensor, mask: Tensor) -> Tensor:
+        heard.append((log_p, mask))
+        return disagreement(log_p, mask)
+
+    monkeypatch.setattr("asr_seq2seq.model.seq2seq.disagreement", listen)
+    loss = loss_of(model, sounds, TEXTS, consistency=2.0)
+    assert len(heard) == (2 if ctc_weight else 1)
+    expected = torch.zeros(())
+    for (log_p, mask), weight in zip(heard, [1 - ctc_weight, ctc_weight], strict=False):
+        one, other = log_p.chunk(2)
+        assert not torch.allclose(one, other)
+        assert torch.equal(mask[: len(one)], mask[len(one) :])
+        for left, right in ((one, other), (other, one)):
+            divergence = (left.exp() * (left - right)).sum(-1)  # KL(left || right)
+            expected = expected + weight * divergence[mask[: len(one)]].sum()
+    characters = 2 * sum(len(text) + 1 for text in TEXTS)
+    assert heard[0][1].sum() == characters
+    parts = (1 - ctc_weight) * loss.decoder + ctc_weight * loss.ctc
+    torch.testing.assert_close(loss.total, parts + 2.0 * expected / characters)
+
+
+def test_each_hearing_learns_from_the_other() -> None:
+    log_p = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(0)).log_softmax(-1).requires_grad_()
+    mask = torch.tensor([[True, True, False], [True, True, True]]).repeat(2, 1)
+    disagreement(log_p, mask).backward()  # type: ignore[no-untyped-call]
+    assert log_p.grad is not None
+    # The derivative of KL(p || q) by log q is -p, and p is held.
+    expected = -log_p.detach().exp().roll(2, 0) * mask[..., None]
+    torch.testing.assert_close(log_p.grad, expected)
 
 
 def test_gradients_of_the_loss_are_finite(make_model: Make, make_sounds: Make) -> None:
