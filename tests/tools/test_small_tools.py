@@ -124,3 +124,20 @@ def test_text_of_the_three_sources(tmp_path: Path) -> None:
     assert found == ["he bowed", "he ran quickly", "in the beginning", "my dear mister knightley said she"]
     missing = _run("free_text", "--root", tmp_path / "usr", "--out", tmp_path / "text.txt")
     assert missing.returncode == 2 and "install Debian's wordnet-base" in missing.stderr
+
+
+def test_noise_is_laid_under_at_its_ratio(tmp_path: Path, write_wav: Callable[..., Path]) -> None:
+    for folder in ("clean", "noises"):
+        (tmp_path / folder).mkdir()
+    write_wav(tmp_path / "clean" / "a.wav", 1.0, rate=16000, seed=1)
+    write_wav(tmp_path / "noises" / "n.wav", 0.7, rate=16000, seed=2)
+    line = {"audio_filepath": "clean/a.wav", "text": "one", "speaker": "s", "age": 7}
+    (tmp_path / "m.jsonl").write_text(json.dumps(line))
+    options = ["--source", tmp_path / "m.jsonl", "--noises", tmp_path / "noises", "--snr", 10]
+    done = _run("make_noisy", *options, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    (kept,) = map(json.loads, (tmp_path / "out" / "manifest.jsonl").read_text().splitlines())
+    assert (kept["text"], kept["speaker"], kept["age"], kept["duration"]) == ("one", "s", 7, 1.0)
+    clean = load(tmp_path / "clean" / "a.wav", 16000)
+    noise = load(tmp_path / "out" / kept["audio_filepath"], 16000) - clean
+    assert 10 * float((clean.square().mean() / noise.square().mean()).log10()) == pytest.approx(10, abs=0.05)

@@ -1,0 +1,53 @@
+"""Lay noise under a corpus at a fixed ratio, for evaluation: the same corpus, harder to hear."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import corpus_folder
+import numpy as np
+import torch
+import typer
+from corpus_folder import CorpusFolder, read_manifest
+
+from asr_seq2seq import audio
+from asr_seq2seq.augmentation import add_noise
+from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.inputs import find_sounds
+
+
+def main(
+    source: Annotated[Path, typer.Option(help="Manifest of the corpus.")],
+    noises: Annotated[Path, typer.Option(help="Folder of noises, as tools/make_acoustics.py makes them.")],
+    snr: Annotated[float, typer.Option(help="Power of the speech over that of the noise, in decibels.")],
+    out: Annotated[Path, typer.Option(help="Corpus folder to make: audio/*.flac and manifest.jsonl.")],
+    sample_rate: Annotated[int, typer.Option(help="Rate of the corpus in Hz.")] = 16000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same noises.")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+) -> None:
+    """Add to each utterance a stretch of a noise, both drawn by chance.
+
+    Example: python tools/make_noisy.py --source ../shared/data/fsdd/test.jsonl
+    --noises corpora/acoustics/noises --snr 10 --out corpora/noisy/fsdd_10
+    """
+    sounds, wrong = find_sounds([str(noises)], recursive=True)
+    if wrong or not sounds:
+        raise ConfigError(f"--noises {noises}: {wrong[0] if wrong else 'holds no sound'}")
+    records = read_manifest(source)
+    with CorpusFolder(out, overwrite=overwrite) as corpus:
+        for number, record in enumerate(corpus_folder.progress(records, len(records), "adding noise")):
+            rng = np.random.default_rng([seed, number])
+            path = record.pop("audio_filepath")
+            sound = audio.load(
+                path, sample_rate, offset=record.pop("offset", 0.0), duration=record.pop("duration", None)
+            )
+            noise = audio.load(sounds[rng.integers(len(sounds))], sample_rate)
+            noisy = add_noise(sound, noise.roll(int(rng.integers(len(noise)))), snr)
+            level = max(1.0, float(torch.max(noisy.abs())))  # louder than full scale would be cut off
+            corpus.add(f"{number:06d}_{Path(path).stem}", (noisy / level).numpy(), sample_rate, **record)
+    typer.echo(f"{out}: {corpus.utterances} utterances, {corpus.seconds / 3600:.2f} h", err=True)
+
+
+if __name__ == "__main__":
+    corpus_folder.run(main)
