@@ -76,6 +76,9 @@ def test_wer_by_length_as_a_table_and_a_picture(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[2:] == ["| 1 | 0.00% |", "| 2 | 25.00% |"]
     assert picture.read_bytes().startswith(b"\x89PNG")
+    joined = _run("plot_by_length", f"system={tmp_path / 'h.jsonl'}", "--longest", "3,5")
+    assert joined.stdout.splitlines()[2:] == ["| 3 | 20.00% |"]
+    assert _run("plot_by_length", f"system={tmp_path / 'h.jsonl'}", "--longest", "3;5").returncode == 2
     assert _run("plot_by_length", tmp_path / "h.jsonl").returncode == 2
 
 
