@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from asr_seq2seq import __version__, cli_scoring
+from asr_seq2seq import __version__, bundled, cli_scoring
 from asr_seq2seq.errors import AsrError, ConfigError, OutputError
 from asr_seq2seq.garbage import importing
 
@@ -33,7 +33,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 BeamSize = Annotated[int | None, typer.Option(min=1, max=1000, help="Texts held open; 1 is greedy.")]
 CtcWeight = Annotated[float | None, typer.Option(min=0, max=0.99, help="Share of the CTC score.")]
 LanguageModel = Annotated[
-    Path | None, typer.Option(help="Model of train-lm, or word n-grams (.arpa; .bin, .klm of kenlm).")
+    Path | None, typer.Option(help="Model of train-lm, a bundled one, or word n-grams (.arpa; .bin, .klm).")
 ]
 LmWeight = Annotated[float | None, typer.Option(min=0, help="Weight of the language model.")]
 CoverageWeight = Annotated[float | None, typer.Option(min=0, help="Score for each frame attended to.")]
@@ -63,7 +63,7 @@ def transcribe(
         typer.Argument(help="Sound files, folders of them, quoted patterns; - is standard input."),
     ],
     model: Annotated[
-        Path | None, typer.Option(help="Model file; the bundled English digits without it.")
+        Path | None, typer.Option(help="Model file, or the name of a bundled one; digits without it.")
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the results.")] = None,
     formats: Annotated[
@@ -336,7 +336,7 @@ def evaluate(
     cuts = load_corpora([corpus])
     journal = None
     if hypotheses is not None and (hypotheses.is_file() or not hypotheses.exists()):
-        files = [path for path in (model, language_model) if path is not None]
+        files = [bundled.find(path) for path in (model, language_model) if path is not None]
         journal = open_journal(hypotheses, files, cuts, search, n_best)
     with sound_progress() as progress:
         bar = progress.add_task("evaluating", total=sum(cut.duration for cut in cuts), note="")

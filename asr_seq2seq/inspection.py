@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from asr_seq2seq import bundled
 from asr_seq2seq.errors import AsrError
 from asr_seq2seq.garbage import importing
 from asr_seq2seq.onnx_file import is_onnx_form, read_archive
@@ -17,7 +18,7 @@ def inspect(*paths: Path, quick: bool = False) -> dict[str, Any]:
 
     The kind is told by the name. `quick` does not read the sound of a corpus.
     """
-    for path in paths:
+    for path in map(bundled.find, paths):
         model, run = (
             path.suffix == ".safetensors" or is_onnx_form(path),
             path.is_dir() and (path / "metrics.jsonl").exists(),

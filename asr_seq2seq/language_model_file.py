@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from asr_seq2seq import bundled
 from asr_seq2seq.config import LanguageModelConfig, validate_language_model
 from asr_seq2seq.model.language_model import LanguageModel
 from asr_seq2seq.model_file import LANGUAGE_MODEL_FORMAT, read_file, write_file
@@ -39,7 +40,7 @@ def save_language_model(path: Path, language_model: LanguageModelFile) -> None:
 def load_language_model(path: str | Path, device: torch.device | str = "cpu") -> LanguageModelFile:
     """Read a language model; ModelFileError in one sentence for a file that is none, or is damaged."""
     return LanguageModelFile(
-        *read_file(Path(path), LANGUAGE_MODEL_FORMAT, validate_language_model, LanguageModel, device)
+        *read_file(bundled.find(path), LANGUAGE_MODEL_FORMAT, validate_language_model, LanguageModel, device)
     )
 
 

@@ -11,7 +11,6 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -22,7 +21,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from asr_seq2seq import __version__
+from asr_seq2seq import __version__, bundled
 from asr_seq2seq.config import Config, SearchConfig, validate
 from asr_seq2seq.errors import AsrError, ConfigError, ModelFileError
 from asr_seq2seq.files import atomic_write
@@ -35,7 +34,6 @@ FORMAT = "asr_seq2seq/1"
 LANGUAGE_MODEL_FORMAT = "asr_seq2seq_lm/1"
 # By the name before the version: what such a file holds, and the verb that writes it.
 _KINDS = {"asr_seq2seq": ("a recogniser", "train"), "asr_seq2seq_lm": ("a language model", "train-lm")}
-BUNDLED = "digits.safetensors"
 
 
 @dataclass(frozen=True)
@@ -91,20 +89,16 @@ def save_model(path: Path, recogniser: ModelFile, *, half: bool = False) -> None
 
 
 def load_model(path: str | Path | None = None, device: torch.device | str = "cpu") -> ModelFile:
-    """Read a model file, or the bundled model of spoken English digits where `path` is None.
+    """Read a model file, or a bundled model by its name; that of spoken English digits where `path` is None.
 
     What `export` wrote is recognised by its content and runs on the CPU, whatever the device. Raises
     ModelFileError in one sentence for a file that is missing, cut short, changed, from another
     program, or from a newer version.
     """
-    if path is None:
-        with as_file(files("asr_seq2seq") / "pretrained" / BUNDLED) as bundled:
-            if not bundled.exists():
-                raise ModelFileError("this installation has no bundled model; give a model file with --model")
-            return load_model(bundled, device)
-    if is_onnx_form(Path(path)):
-        return _load_onnx_form(Path(path))
-    return ModelFile(*read_file(Path(path), FORMAT, validate, Seq2Seq, device))
+    path = bundled.find(bundled.DEFAULT if path is None else path)
+    if is_onnx_form(path):
+        return _load_onnx_form(path)
+    return ModelFile(*read_file(path, FORMAT, validate, Seq2Seq, device))
 
 
 def _load_onnx_form(path: Path) -> ModelFile:
@@ -237,7 +231,8 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise ModelFileError(
-            f"{path}: no such model file; training writes runs/NAME/model.safetensors"
+            f"{path}: no such model file; training writes runs/NAME/model.safetensors, and the package has "
+            f"{', '.join(bundled.names())}"
         ) from None
     except IsADirectoryError:
         raise ModelFileError(

@@ -98,7 +98,7 @@ class Recognizer:
         attention: bool = False,
         **search: float | None,
     ) -> Recognizer:
-        """Read a model file; the bundled model of English digits where `path` is None.
+        """Read a model file, or a bundled model by its name; that of English digits where `path` is None.
 
         `language_model` is a file of `train-lm` or of word n-grams. `search` takes the place of the
         model's own settings: `beam_size`, `batch_size`, `ctc_weight`, `lm_weight` and the other names

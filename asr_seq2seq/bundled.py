@@ -1,0 +1,26 @@
+"""The models that come with the package, by their names."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+DEFAULT = "digits"
+
+
+def names() -> list[str]:
+    """What `find` knows beside files."""
+    return sorted(path.stem for path in _folder().glob("*.safetensors"))
+
+
+def find(model: str | Path) -> Path:
+    """The model file at this path, or the bundled one of this name where there is no such file."""
+    path = Path(model)
+    if path.exists() or path.suffix or len(path.parts) != 1:
+        return path
+    bundled = _folder() / f"{path}.safetensors"
+    return bundled if bundled.exists() else path
+
+
+def _folder() -> Path:
+    return Path(str(files("asr_seq2seq") / "pretrained"))
