@@ -31,10 +31,19 @@ class LanguageModelFile:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
-def save_language_model(path: Path, language_model: LanguageModelFile) -> None:
-    """Write `path`, all or nothing."""
+def save_language_model(path: Path, language_model: LanguageModelFile, *, half: bool = False) -> None:
+    """Write `path`, all or nothing; `half` stores the weights as float16, half the size."""
     lm = language_model
-    write_file(path, LANGUAGE_MODEL_FORMAT, lm.model, lm.config, lm.alphabet, lm.normalizer, lm.provenance)
+    write_file(
+        path,
+        LANGUAGE_MODEL_FORMAT,
+        lm.model,
+        lm.config,
+        lm.alphabet,
+        lm.normalizer,
+        lm.provenance,
+        half=half,
+    )
 
 
 def load_language_model(path: str | Path, device: torch.device | str = "cpu") -> LanguageModelFile:
