@@ -90,7 +90,7 @@ def main(
 ) -> None:
     """Run the evaluations that are missing and write the card.
 
-    Example: python tools/model_card.py configs/cards/digits.yaml --out asr_seq2seq/pretrained/README.md
+    Example: python tools/model_card.py docs/cards/digits.yaml --out asr_seq2seq/pretrained/README.md
     """
     card = read_recipe(recipe)
     recogniser = load_model(Path(card.model))
