@@ -9,7 +9,8 @@ import signal
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -220,17 +221,34 @@ class Plan(Sampler[Draw]):
         cuts = self.cuts
         if self.joining.probability:
             cuts = join_utterances(cuts, self.joining, f"{self.seed} {self.epoch}")
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*eagerly read CutSet")
+        with _without_remarks():
             sampler = (
                 DynamicBucketingSampler(cuts, num_buckets=self.buckets, **self.budget)
                 if self.buckets > 1
                 else DynamicCutSampler(cuts, **self.budget)  # the other one refuses a single bucket
             )
         sampler.set_epoch(self.epoch)
-        for number, batch in enumerate(sampler):
+        for number, batch in enumerate(_quietly(sampler)):
             if number >= self.skip and number % self.size == self.rank:
                 yield Draw(self.epoch, number, batch)
+
+
+@contextmanager
+def _without_remarks() -> Iterator[None]:
+    """lhotse warns of what is meant here: corpora that are in memory, an utterance longer than a batch."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*(eagerly read CutSet|have only 1 cut)")
+        yield
+
+
+def _quietly(batches: Iterable[CutSet]) -> Iterator[CutSet]:
+    iterator = iter(batches)
+    while True:
+        with _without_remarks():
+            batch = next(iterator, None)
+        if batch is None:
+            return
+        yield batch
 
 
 class Batches:

@@ -120,6 +120,13 @@ def test_very_few_utterances(cuts: CutSet, count: int) -> None:
     assert sorted(all_names(batches_of(few, shuffle=True))) == [f"u{n}" for n in range(count)]
 
 
+def test_an_utterance_longer_than_a_batch_comes_by_itself_and_unremarked(
+    cuts: CutSet, recwarn: pytest.WarningsRecorder
+) -> None:
+    assert [len(batch) for batch in names(batches_of(cuts, {"batch_seconds": 0.01}))] == [1] * len(cuts)
+    assert not recwarn
+
+
 def test_utterances_of_one_length(cuts: CutSet) -> None:
     same = CutSet.from_cuts(cuts[0].with_id(f"copy{number}") for number in range(9))
     assert len(all_names(batches_of(same, shuffle=True))) == 9
