@@ -178,10 +178,10 @@ def onnx_work(sizes: Sizes, device: torch.device, installed: frozenset[str]) -> 
             path = Path(folder) / "model.onnx.zip"
             export_model(path, recogniser, int8=int8)
             encoders[name] = load_model(path).model.encode
-    runs = {
+    runs: dict[str, Run] = {
         name: torch.inference_mode()(partial(encode, frames, lengths)) for name, encode in encoders.items()
     }
-    peers = {"torch": runs.pop("torch")}
+    peers: dict[str, Run] = {"torch": runs.pop("torch")}
     yield Work(f"encoder, batch 1, {seconds:g} s", runs, peers)
 
 

@@ -41,7 +41,7 @@ def main(
         select(source, held, speakers=speaker)
         recipe = load_config(config, [*(settings or []), f"data.train={json.dumps(str(learn))}"])
         result = train(recipe, out / f"run_{speaker}")
-        if result.interrupted:
+        if result.stopped:
             raise KeyboardInterrupt
         recogniser = load_model(result.model)
         score = evaluate(recogniser, load_corpora([held]), recogniser.config.search).score

@@ -43,9 +43,9 @@ def main(
     sound = torch.tensor(0.1 * noise.standard_normal(64000), dtype=torch.float32)
     shown = Exhibit(
         mp3(sound, 16000),
-        picture(noise.random((80, 400))),
+        picture(noise.random((80, 400), dtype=np.float32)),
         "Log-mel energies",
-        picture(noise.random((80, 50))),
+        picture(noise.random((80, 50), dtype=np.float32)),
     )
     started = time.perf_counter()
     found = assess(lines, Normalizer.named("none"), by=["speaker"])

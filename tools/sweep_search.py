@@ -51,8 +51,16 @@ def main(
         for size in sizes:
             cells = []
             for ctc, weight in columns:
-                settings = {"beam_size": size, "ctc_weight": ctc, "lm_weight": weight}
-                settings |= {"length_reward": length_reward, "coverage_weight": coverage_weight}
+                settings: dict[str, float | None] = {
+                    "beam_size": size,
+                    "ctc_weight": ctc,
+                    "lm_weight": weight,
+                }
+                settings |= {
+                    "lm_weight": weight,
+                    "length_reward": length_reward,
+                    "coverage_weight": coverage_weight,
+                }
                 started = time.perf_counter()
                 score = evaluate(recogniser, cuts, recogniser.searching(**settings), lm=lm or None).score
                 cells.append(f"{score.wer:.2%}")

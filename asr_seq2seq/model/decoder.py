@@ -77,6 +77,8 @@ def hypotheses_of(utterances: Tensor, count: int) -> Tensor:
 class Decoder(nn.Module, ABC):
     """tokens (B, U) with the encoded sequence and the context -> logits (B, U, V)."""
 
+    output: nn.Linear
+
     def __init__(self, config: DecoderConfig, vocabulary: int) -> None:
         super().__init__()
         self.vocabulary = vocabulary
