@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from asr_seq2seq import Recognizer
+from asr_seq2seq import Recognizer, bundled
 from asr_seq2seq.corpora import load_corpus
 from asr_seq2seq.evaluation import evaluate
 from asr_seq2seq.scoring.wer import score
@@ -34,8 +34,13 @@ def test_single_digits_of_real_speakers(shared_data: Path) -> None:
     assert evaluate(recognizer.model_file, cuts, recognizer.search).score.wer <= 0.02
 
 
-def test_the_file_is_small() -> None:
-    import asr_seq2seq
+def test_the_files_are_small() -> None:
+    assert bundled.names() == ["digits", "english"]
+    assert bundled.find("digits").stat().st_size <= 8_000_000
+    assert bundled.find("english").stat().st_size <= 30_000_000
 
-    (model,) = (Path(asr_seq2seq.__file__).parent / "pretrained").glob("*.safetensors")
-    assert model.stat().st_size <= 8_000_000
+
+def test_english_hears_digits_too(shared_data: Path) -> None:
+    recognizer = Recognizer.load("english", device="cpu")
+    cuts = load_corpus(shared_data / "fsdd" / "test.jsonl")
+    assert evaluate(recognizer.model_file, cuts, recognizer.search).score.wer <= 0.03
