@@ -10,7 +10,6 @@ its length repeat it.
 from __future__ import annotations
 
 import json
-import os
 from itertools import cycle
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,42 +17,36 @@ from typing import Annotated, Any
 import corpus_folder
 import numpy as np
 import typer
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field
+from tool_recipe import Room, read_recipe
+from trainings import train_on
 
 from asr_seq2seq.corpora import load_corpora
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.evaluation import evaluate
 from asr_seq2seq.files import atomic_write
-from asr_seq2seq.model_file import load_model
-from asr_seq2seq.recipes import load_config
-from asr_seq2seq.training.loop import train
 
 
-class _Room(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Arm(_Room):
+class Arm(Room):
     """A run; `hours` takes the place of the common ones, `set` comes after the common settings."""
 
     name: str
-    hours: dict[str, float] = {}
-    set: list[str] = []
+    hours: dict[str, float] = Field(default={})
+    set: list[str] = Field(default=[])
 
 
-class Test(_Room):
+class Test(Room):
     """A corpus to evaluate on."""
 
     name: str
     corpus: str
 
 
-class Ablation(_Room):
+class Ablation(Room):
     """The recipe."""
 
     config: str
-    set: list[str] = []
+    set: list[str] = Field(default=[])
     sources: dict[str, str]
     hours: dict[str, float]
     arms: list[Arm]
@@ -96,14 +89,7 @@ def main(
 
 def read_plan(path: Path) -> Ablation:
     """The recipe at `path`; ConfigError in one sentence where it is none."""
-    try:
-        plan = Ablation.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{path}: {place}: {first['msg']}; see the head of tools/ablate.py") from None
+    plan = read_recipe(path, Ablation, "ablate")
     unknown = {name for hours in (plan.hours, *(arm.hours for arm in plan.arms)) for name in hours}
     unknown -= plan.sources.keys()
     if unknown:
@@ -114,20 +100,17 @@ def read_plan(path: Path) -> Ablation:
 def figures_of(plan: Ablation, arm: Arm, folder: Path, settings: list[str]) -> dict[str, Any]:
     """Train one arm in `folder` and evaluate it greedily: hours, dev loss, [WER, CER] of each test."""
     corpora = []
-    for name, hours in (arm.hours or plan.hours).items():
+    hours = arm.hours or plan.hours
+    for name in hours:
         corpora.append(folder / f"{name}.jsonl")
-        draw(Path(plan.sources[name]), hours, corpora[-1])
-    sources = json.dumps(list(map(str, corpora)))
-    recipe = load_config(Path(plan.config), [*plan.set, *settings, *arm.set, f"data.train={sources}"])
-    result = train(recipe, folder / "run")
-    if result.stopped:
-        raise KeyboardInterrupt
-    recogniser = load_model(result.model)
+        draw(Path(plan.sources[name]), hours[name], corpora[-1])
+    run = folder / "run"
+    recogniser = train_on(corpora, Path(plan.config), [*plan.set, *settings, *arm.set], run)
     search = recogniser.config.search.model_copy(update={"beam_size": 1})
     scores = [evaluate(recogniser, load_corpora([Path(test.corpus)]), search).score for test in plan.tests]
-    lines = (folder / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return {
-        "hours": sum((arm.hours or plan.hours).values()),
+        "hours": sum(hours.values()),
         "dev_loss": json.loads(lines[-1])["dev_loss"],
         "tests": [[score.wer, score.cer] for score in scores],
     }
@@ -138,15 +121,13 @@ def draw(source: Path, hours: float, out: Path) -> None:
     records = corpus_folder.read_manifest(source)
     order = np.random.default_rng(1).permutation(len(records))
     seconds = 0.0
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(out) as file:
-        for index in cycle(order):
-            if seconds >= 3600 * hours:
-                return
-            record = records[index]
-            path = os.path.relpath(record["audio_filepath"], out.parent)
-            file.write(json.dumps(record | {"audio_filepath": path}, ensure_ascii=False) + "\n")
-            seconds += record["duration"]
+    drawn = []
+    for index in cycle(order):
+        if seconds >= 3600 * hours:
+            break
+        drawn.append(records[index])
+        seconds += records[index]["duration"]
+    corpus_folder.write_manifest(out, drawn)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError, OutputError
-from asr_seq2seq.files import output_error
+from asr_seq2seq.files import atomic_write, output_error
 
 Samples = npt.NDArray[np.float32]
 T = TypeVar("T")
@@ -112,6 +112,18 @@ def read_manifest(path: Path) -> list[dict[str, Any]]:
             ) from None
         records.append(record)
     return records
+
+
+def write_manifest(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Write what `read_manifest` gave; the sound stays where it is, paths are relative to the manifest."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(path, error) from None
+    with atomic_write(path) as file:
+        for record in records:
+            sound = os.path.relpath(record["audio_filepath"], path.parent)
+            file.write(json.dumps(record | {"audio_filepath": sound}, ensure_ascii=False) + "\n")
 
 
 def balanced_lengths(count: int, shortest: int, longest: int) -> list[int]:

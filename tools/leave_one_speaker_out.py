@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +9,10 @@ import corpus_folder
 import typer
 from make_digit_strings import choose_records
 from select_utterances import select
+from trainings import train_on
 
 from asr_seq2seq.corpora import load_corpora
 from asr_seq2seq.evaluation import evaluate
-from asr_seq2seq.model_file import load_model
-from asr_seq2seq.recipes import load_config
-from asr_seq2seq.training.loop import train
 
 
 def main(
@@ -39,11 +36,7 @@ def main(
         learn, held = out / f"not_{speaker}.jsonl", out / f"{speaker}.jsonl"
         select(source, learn, exclude_speakers=speaker)
         select(source, held, speakers=speaker)
-        recipe = load_config(config, [*(settings or []), f"data.train={json.dumps(str(learn))}"])
-        result = train(recipe, out / f"run_{speaker}")
-        if result.stopped:
-            raise KeyboardInterrupt
-        recogniser = load_model(result.model)
+        recogniser = train_on([learn], config, settings or [], out / f"run_{speaker}")
         score = evaluate(recogniser, load_corpora([held]), recogniser.config.search).score
         errors = score.substitutions + score.insertions + score.deletions
         rates.append(score.wer)

@@ -21,10 +21,10 @@ from typing import Annotated, Any
 
 import corpus_folder
 import typer
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
+from tool_recipe import Room, read_recipe
 
-from asr_seq2seq.errors import AsrError, ConfigError
+from asr_seq2seq.errors import AsrError
 from asr_seq2seq.files import atomic_write
 from asr_seq2seq.model_file import ModelFile, load_model
 from asr_seq2seq.scoring.assessment import Assessment, assess
@@ -32,11 +32,7 @@ from asr_seq2seq.scoring.hypotheses import HypothesisLine, read
 from asr_seq2seq.scoring.intervals import Interval
 
 
-class _Room(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Source(_Room):
+class Source(Room):
     """What the model learnt from."""
 
     data: str
@@ -44,29 +40,29 @@ class Source(_Room):
     licence: str
 
 
-class Groups(_Room):
+class Groups(Room):
     """Utterances told apart by a key of the corpus: each value a group, or two groups at a number."""
 
     key: str
     below: float | None = None
 
 
-class Test(_Room):
+class Test(Room):
     """A corpus to evaluate on."""
 
     name: str
     corpus: str
-    groups: list[Groups] = []
+    groups: list[Groups] = Field(default=[])
 
 
-class Search(_Room):
+class Search(Room):
     """A way to search, by options of `evaluate`."""
 
     name: str
-    options: list[str] = []
+    options: list[str] = Field(default=[])
 
 
-class Card(_Room):
+class Card(Room):
     """The recipe of a card."""
 
     title: str
@@ -92,7 +88,7 @@ def main(
 
     Example: python tools/model_card.py docs/cards/digits.yaml --out asr_seq2seq/pretrained/README.md
     """
-    card = read_recipe(recipe)
+    card = read_recipe(recipe, Card, "model_card")
     recogniser = load_model(Path(card.model))
     folder = runs / recipe.stem
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,18 +99,6 @@ def main(
             results.append((test, search, *evaluation(card, test, search, folder)))
     with atomic_write(out) as file:
         file.write("\n".join(render(card, recogniser, results)) + "\n")
-
-
-def read_recipe(path: Path) -> Card:
-    """The recipe at `path`; ConfigError in one sentence where it is none."""
-    try:
-        return Card.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{path}: {place}: {first['msg']}; see the head of tools/model_card.py") from None
 
 
 def evaluation(card: Card, test: Test, search: Search, folder: Path) -> tuple[Any, list[HypothesisLine]]:

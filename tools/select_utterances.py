@@ -5,8 +5,6 @@ The sound stays where it is; paths in the new manifest are relative to it.
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +13,6 @@ import typer
 from make_digit_strings import choose_records, names
 
 from asr_seq2seq.errors import CorpusError
-from asr_seq2seq.files import atomic_write, output_error
 from asr_seq2seq.text import Normalizer
 
 
@@ -36,14 +33,7 @@ def select(
         records = [record for record in records if set(normal(record["text"]).split()) <= allowed]
     if not records:
         raise CorpusError(f"{source} has no utterance of these words alone: {words}; allow more of them")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(out, error) from None
-    with atomic_write(out) as file:
-        for record in records:
-            record["audio_filepath"] = os.path.relpath(record["audio_filepath"], out.parent)
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    corpus_folder.write_manifest(out, records)
     return len(records)
 
 

@@ -55,9 +55,6 @@ def main(
                     "beam_size": size,
                     "ctc_weight": ctc,
                     "lm_weight": weight,
-                }
-                settings |= {
-                    "lm_weight": weight,
                     "length_reward": length_reward,
                     "coverage_weight": coverage_weight,
                 }
