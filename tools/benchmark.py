@@ -1,5 +1,6 @@
 """The project alone: where time goes in training and search, and what starting, memory and growth cost.
 
+- `precision` compares steps of training in float32 and in bfloat16, for small and large batches.
 - `train` and `search` time each part of the real code by itself. Each part begins and ends with a wait for
   the device, so that on a GPU the sum is a little more than what runs without a stopwatch.
 - `features` is log-mel frames of a minute of sound.
@@ -189,7 +190,9 @@ def training_by_part(job: Job) -> Iterator[Row]:
         yield from by_part(job, f"step of {sizes.batch} x {sizes.frames} frames", kind, step, watched)
 
 
-def training_step(model: Seq2Seq, inputs: Tensor, characters: int) -> Callable[[Stopwatch | None], None]:
+def training_step(
+    model: Seq2Seq, inputs: Tensor, characters: int, precision: torch.dtype = torch.float32
+) -> Callable[[Stopwatch | None], None]:
     """A step of training on input (B, N) or (B, T, F) and random texts of so many characters."""
     settings = OptimizationConfig()
     optimizer = build_optimizer(settings, model.parameters())
@@ -201,7 +204,8 @@ def training_step(model: Seq2Seq, inputs: Tensor, characters: int) -> Callable[[
     def step(stopwatch: Stopwatch | None = None) -> None:
         part = stopwatch.part if stopwatch else lambda name: ExitStack()
         optimizer.zero_grad(set_to_none=True)
-        loss: Any = model(inputs, lengths, tokens, token_lengths, 0.0).total
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
+            loss: Any = model(inputs, lengths, tokens, token_lengths, 0.0).total
         with part("backward"):
             loss.backward()
         with part("optimizer"):
@@ -209,6 +213,21 @@ def training_step(model: Seq2Seq, inputs: Tensor, characters: int) -> Callable[[
             optimizer.step()
 
     return step
+
+
+def training_by_precision(job: Job) -> Iterator[Row]:
+    """Steps of training in float32 and bfloat16, whole, by the size of the batch."""
+    for batch in job.growth.batches[-3:]:
+        sizes = replace(job.sizes, batch=batch)
+        runs = {
+            str(precision).removeprefix("torch."): training_of(job, "dot", sizes, precision)
+            for precision in (torch.float32, torch.bfloat16)
+        }
+        work = f"step of {batch} x {sizes.frames} frames"
+        seconds = measured(job, Work(work, runs, {}))
+        full, half = (median(found) for found in seconds.values())
+        cells = (work, f"{1000 * full:.0f}", f"{1000 * half:.0f}", f"{full / half:.2f}")
+        yield Row(cells, {"work": work, "seconds": seconds})
 
 
 def search_network(job: Job, kind: str) -> Seq2Seq:
@@ -316,11 +335,11 @@ def measured_growth(job: Job) -> Iterator[Row]:
             yield Row(cells, facts | {"exponent": power})
 
 
-def training_of(job: Job, kind: str, sizes: Sizes) -> Run:
+def training_of(job: Job, kind: str, sizes: Sizes, precision: torch.dtype = torch.float32) -> Run:
     """A step of training from given features, with CTC."""
     model = our_network(sizes, kind, sizes.ctc_weight, job.device).train()
     features = torch.randn(sizes.batch, sizes.frames, sizes.mels, device=job.device)
-    return partial(training_step(model, features, sizes.characters), None)
+    return partial(training_step(model, features, sizes.characters, precision), None)
 
 
 def search_of(job: Job, kind: str, sizes: Sizes) -> Run:
@@ -339,6 +358,7 @@ Section = Callable[[Job], Iterator[Row]]
 PARTS = ("work", "attention", "part", "ms", "share")
 SECTIONS: dict[str, tuple[tuple[str, ...], Section]] = {
     "train": (PARTS, training_by_part),
+    "precision": (("work", "float32, ms", "bfloat16, ms", "times as fast"), training_by_precision),
     "search": (PARTS, search_by_part),
     "features": (("work", "ms"), measured_features),
     "startup": (("command", "s", "budget", "kept"), measured_startup),

@@ -36,17 +36,24 @@ def run(stack: nn.RNNBase, sequence: Tensor, state: Tensor | None) -> tuple[Tens
     """Run a stack over (T, B, inputs) from `state`; returns outputs (T, B, units) and the new state.
 
     The state is one tensor (S, layers, B, units): S is 2 for an LSTM (h and c), 1 otherwise. None
-    is all zeros. Recurrent layers stay in float32: under autocast of any type, cuDNN's would run in
-    float16, whose gradients vanish without loss scaling.
+    is all zeros. Under autocast, layers on a processor compute in its bfloat16 and all others stay in
+    float32: cuDNN's would run in float16, whose gradients vanish without loss scaling.
     """
-    with torch.autocast(sequence.device.type, enabled=False):
-        sequence = sequence.float()
-        parts = None if state is None else [part.float().contiguous() for part in state]
+    lower = _lower_precision(sequence)
+    kind = torch.get_autocast_dtype("cpu") if lower else torch.float32
+    with torch.autocast(sequence.device.type, enabled=lower):
+        sequence = sequence.to(kind)
+        parts = None if state is None else [part.to(kind).contiguous() for part in state]
         if isinstance(stack, nn.LSTM):
             outputs, (h, c) = stack(sequence, parts and tuple(parts))
             return outputs, torch.stack((h, c))
         outputs, h = stack(sequence, parts and parts[0])
         return outputs, h[None]
+
+
+def _lower_precision(sequence: Tensor) -> bool:
+    """Whether a layer over the sequence computes in the type of autocast."""
+    return sequence.device.type == "cpu" and torch.is_autocast_enabled("cpu")
 
 
 def run_side_by_side(stacks: tuple[nn.RNNBase, ...], sequences: tuple[Tensor, ...]) -> list[Tensor]:
@@ -62,9 +69,12 @@ def run_side_by_side(stacks: tuple[nn.RNNBase, ...], sequences: tuple[Tensor, ..
         parameters = (parameter for stack in stacks for parameter in stack.parameters())
         return list(_SideBySide.apply(stacks, threads, *sequences, *parameters))  # type: ignore[no-untyped-call]
 
+    lower = _lower_precision(sequences[0])
+
     @torch.no_grad()
     def infer(stack: nn.RNNBase, sequence: Tensor) -> Tensor:
-        return run(stack, sequence, None)[0]
+        with torch.autocast("cpu", enabled=lower):  # each thread has its own
+            return run(stack, sequence, None)[0]
 
     return list(_threads(len(stacks), threads).map(infer, stacks, sequences))
 
@@ -78,10 +88,11 @@ class _SideBySide(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         """The sequences, then all parameters of the stacks -> outputs (T, B, units)."""
         ctx.count, ctx.threads = len(stacks), threads
+        lower = _lower_precision(tensors[0])
 
         def record(stack: nn.RNNBase, sequence: Tensor, needed: bool) -> tuple[list[Tensor], Tensor]:
             source = sequence.detach().requires_grad_(needed)
-            with torch.enable_grad():
+            with torch.enable_grad(), torch.autocast("cpu", enabled=lower):
                 return [*([source] if needed else []), *stack.parameters()], run(stack, source, None)[0]
 
         needed = ctx.needs_input_grad[2 : 2 + len(stacks)]
@@ -95,7 +106,7 @@ class _SideBySide(torch.autograd.Function):
 
         def go_back(recorded: tuple[list[Tensor], Tensor], gradient: Tensor) -> tuple[Tensor, ...]:
             sources, output = recorded
-            return torch.autograd.grad(output, sources, gradient)
+            return torch.autograd.grad(output, sources, gradient, retain_graph=True)  # freed with the record
 
         found = list(_threads(ctx.count, ctx.threads).map(go_back, ctx.recorded, gradients))
         needed = ctx.needs_input_grad[2 : 2 + ctx.count]

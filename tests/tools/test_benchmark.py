@@ -65,6 +65,14 @@ def test_parts_make_up_the_whole(section: str, works: int, parts: list[str]) -> 
         assert min(map(min, found)) > 0
 
 
+def test_precisions_are_compared_by_batch() -> None:
+    columns, measure = SECTIONS["precision"]
+    rows = list(measure(JOB))
+    assert [row.facts["work"] for row in rows] == ["step of 1 x 40 frames", "step of 2 x 40 frames"]
+    assert all(len(row.cells) == len(columns) for row in rows)
+    assert all(list(row.facts["seconds"]) == ["float32", "bfloat16"] for row in rows)
+
+
 def test_nothing_is_watched_afterwards() -> None:
     before = functional.ctc_loss
     stopwatch = Stopwatch(JOB)
