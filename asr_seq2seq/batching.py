@@ -273,7 +273,9 @@ class Batches:
         self.plan = Plan(cuts, config, joining, shuffle, seed)
         loading: dict[str, Any] = {"num_workers": config.workers, "batch_size": None}
         if config.workers:
-            loading |= {"persistent_workers": True, "prefetch_factor": 4, "worker_init_fn": _be_quiet}
+            # A worker keeps what its parent's memory held when it was begun. Those of training begin early
+            # and stay; others begin when it has grown by gigabytes, and end with their turn.
+            loading |= {"persistent_workers": shuffle, "prefetch_factor": 4, "worker_init_fn": _be_quiet}
         self.reader = BatchReader(features, alphabet, normalizer, changes, seed)
         self.loader: DataLoader[Batch] = DataLoader(
             self.reader,

@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import subprocess
 import sys
 from collections.abc import Callable
@@ -332,6 +333,14 @@ def test_sound_and_features_are_not_taken_for_each_other(cuts: CutSet, tmp_path:
         read_features(cuts[0], 3)
     with pytest.raises(CorpusError, match="no sound"):
         read_sound(feature_cut(tmp_path), 8000)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_only_workers_of_training_outlast_their_turn(cuts: CutSet, shuffle: bool) -> None:
+    before = set(multiprocessing.active_children())
+    batches = batches_of(cuts, {"workers": 1}, shuffle=shuffle)
+    assert sum(map(len, names(batches))) == len(cuts)
+    assert len(set(multiprocessing.active_children()) - before) == shuffle
 
 
 def test_an_error_beside_workers_ends_the_program(tmp_path: Path, write_wav: Callable[..., Path]) -> None:
