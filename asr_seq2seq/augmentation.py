@@ -54,7 +54,8 @@ class Augmentation:
             low, high = self.config.noise.snr
             noise = self._pick(self.noises, generator)
             start = int(_chance(generator) * len(noise))
-            inputs = add_noise(inputs, noise.roll(-start), low + _chance(generator) * (high - low))
+            piece = noise[(start + torch.arange(len(inputs))) % len(noise)]
+            inputs = add_noise(inputs, piece, low + _chance(generator) * (high - low))
         if self.config.telephone_probability and _chance(generator) < self.config.telephone_probability:
             inputs = by_telephone(inputs, self.sample_rate)
         if self.config.gain_decibels:

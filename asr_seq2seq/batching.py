@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import random
 import re
 import signal
 import sys
@@ -30,6 +31,8 @@ from asr_seq2seq.corpora.manifest import FEATURES
 from asr_seq2seq.errors import AudioError, CorpusError
 from asr_seq2seq.features import pad
 from asr_seq2seq.text import Alphabet, Normalizer
+
+_SHUFFLED_TOGETHER = 20_000  # utterances in the window that lhotse's samplers draw batches from
 
 
 @dataclass(frozen=True)
@@ -144,15 +147,15 @@ class BatchReader(Dataset[Batch]):
             parts = [track.cut for track in cut.tracks] if isinstance(cut, MixedCut) else [cut]
             try:
                 read = torch.cat([self._read(part) for part in parts])
-            except (AudioError, CorpusError) as error:
+                if self.augmentation is not None:
+                    chance = torch.Generator().manual_seed(seed_from(self.seed, draw.epoch, cut.id))
+                    read = self.augmentation(read, chance)
+            except (AudioError, CorpusError) as error:  # of the utterance, or of a noise or room
                 problems.append(f"utterance {cut.id}: {error}")
                 continue
-            if self.augmentation is not None:
-                chance = torch.Generator().manual_seed(seed_from(self.seed, draw.epoch, cut.id))
-                read = self.augmentation(read, chance)
             inputs.append(read)
             ids.append(cut.id)
-            texts.append(" ".join(self.normalizer(part.supervisions[0].text) for part in parts))
+            texts.append(" ".join(filter(None, (self.normalizer(p.supervisions[0].text) for p in parts))))
         tokens, token_lengths = pad([torch.tensor(self.alphabet.encode(text)).long() for text in texts])
         padded, lengths = pad(inputs)
         seconds = int(lengths.sum()) / self.features.rate
@@ -221,6 +224,8 @@ class Plan(Sampler[Draw]):
         cuts = self.cuts
         if self.joining.probability:
             cuts = join_utterances(cuts, self.joining, f"{self.seed} {self.epoch}")
+        if self.budget["shuffle"] and len(cuts) > _SHUFFLED_TOGETHER:
+            cuts = cuts.shuffle(random.Random(f"{self.seed} {self.epoch}"))
         with _without_remarks():
             sampler = (
                 DynamicBucketingSampler(cuts, num_buckets=self.buckets, **self.budget)
@@ -300,6 +305,14 @@ class Batches:
         return self.reader[Draw(0, 0, CutSet.from_cuts(chosen))]
 
 
+def fingerprint(cuts: CutSet, texts: Iterable[str]) -> str:
+    """The same for the same utterances, of the same lengths and normalised texts, in the same order."""
+    found = hashlib.blake2b(digest_size=16)
+    for cut, text in zip(cuts, texts, strict=True):
+        found.update(f"{cut.id}\t{cut.duration}\t{text}\n".encode())
+    return found.hexdigest()
+
+
 def within_limits(cuts: CutSet, config: DataConfig) -> tuple[CutSet, int]:
     """The utterances that are neither too short nor too long to train on, and how many were left out."""
     kept = [cut for cut in cuts if config.min_seconds <= cut.duration <= config.max_seconds]
@@ -315,15 +328,20 @@ def hold_out(cuts: CutSet, fraction: float) -> tuple[CutSet, CutSet]:
     """Split into training and dev utterances by a hash of their names: the same on every machine.
 
     Copies of an utterance, as of a corpus that is named twice to weigh more, stay on one side; the
-    dev set has it once.
+    dev set has it once, and others of its name beside it.
     """
     names = sorted({_name(cut) for cut in cuts}, key=lambda name: hashlib.md5(name.encode()).hexdigest())
     count = max(1, round(fraction * len(names)))
     if count >= len(names):
         raise CorpusError(f"{len(names)} utterances are too few to hold some out; give data.dev instead")
     held = set(names[:count])
-    dev = {_name(cut): cut for cut in cuts if _name(cut) in held}
-    return CutSet.from_cuts(cut for cut in cuts if _name(cut) not in held), CutSet.from_cuts(dev.values())
+    dev: dict[str, list[Cut]] = {name: [] for name in names if name in held}
+    for cut in cuts:
+        same = dev.get(_name(cut))
+        if same is not None and not any(cut.with_id("") == other.with_id("") for other in same):
+            same.append(cut)
+    train = CutSet.from_cuts(cut for cut in cuts if _name(cut) not in held)
+    return train, CutSet.from_cuts(cut for same in dev.values() for cut in same)
 
 
 def _name(cut: Cut) -> str:

@@ -198,7 +198,8 @@ def train(
         from asr_seq2seq.training.loop import train as train_model
 
     if resume not in ("auto", "never"):
-        if run is not None or not (Path(resume) / "state").is_dir():
+        there = os.environ.get("RANK", "0") != "0" or (Path(resume) / "state").is_dir()  # one process has it
+        if run is not None or not there:
             raise ConfigError(f"--resume {resume}: must be auto, never, or the folder of a run without --run")
         run, resume = Path(resume), "auto"
     keep_freed_memory()

@@ -48,7 +48,7 @@ class DataConfig(_Settings):
         description="part of the training utterances held out as dev set where `dev` is empty",
     )
     batch_seconds: float = Field(
-        80.0, gt=0, description="seconds of sound in a batch, before padding and speed changes"
+        80.0, gt=0, description="seconds of a batch with its padding, before speed changes"
     )
     min_seconds: float = Field(0.05, ge=0, description="shorter utterances are left out of training")
     max_seconds: float = Field(30.0, gt=0, description="longer utterances are left out of training")
@@ -344,7 +344,7 @@ class SearchConfig(_Settings):
     confidence_temperature: float = Field(
         1.0, gt=0, description="makes the confidence of words honest; training fits it on the dev set"
     )
-    batch_size: int = Field(16, ge=1, description="utterances decoded together")
+    batch_size: int = Field(16, ge=1, description="pieces of sound that `transcribe` decodes together")
 
     def changed(self, **given: Any) -> SearchConfig:
         """A copy with those settings that are given, not None, in place; checked like a recipe."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 
 import torch
@@ -27,11 +28,13 @@ def pick_device(name: str) -> torch.device:
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep what is freed, where it is glibc; for processes that do nothing but train.
+    """Let glibc keep what is freed, and oneDNN little; for processes that do nothing but train.
 
     It otherwise gives large tensors back at once, and each new one comes as pages that the system first fills
-    with zeros. One arena serves all threads, so that all find what is kept.
+    with zeros. One arena serves all threads, so that all find what is kept. oneDNN would keep a thousand of its
+    primitives, which lie between what is freed; nearly every batch has a shape of its own, and few come again.
     """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     if platform.libc_ver()[0] != "glibc":
         return
     library = ctypes.CDLL(None)

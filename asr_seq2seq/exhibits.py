@@ -18,6 +18,7 @@ from asr_seq2seq.batching import read_features, read_sound
 from asr_seq2seq.config import LogMelConfig
 from asr_seq2seq.errors import AudioError, CorpusError
 from asr_seq2seq.evaluation import Evaluation
+from asr_seq2seq.features import build_features
 from asr_seq2seq.model_file import ModelFile
 from asr_seq2seq.scoring.hypotheses import HypothesisLine
 from asr_seq2seq.scoring.report import Exhibit, worst, write
@@ -105,10 +106,8 @@ def _palette() -> list[int]:
 @torch.inference_mode()
 def _features(recogniser: ModelFile, inputs: Tensor) -> npt.NDArray[np.float32]:
     """(F, T) from 0 to 1, high frequencies first."""
-    model = recogniser.model
-    device = next(model.parameters()).device
-    frames, _ = model.features.raw(inputs[None].to(device), torch.tensor([len(inputs)], device=device))
-    values = frames[0].cpu().numpy().T[::-1]
+    frames, _ = build_features(recogniser.config.features).raw(inputs[None], torch.tensor([len(inputs)]))
+    values = frames[0].numpy().T[::-1]
     if isinstance(recogniser.config.features, LogMelConfig):
         decibels = values * (10 / np.log(10))
         shown = 1 + (decibels - decibels.max()) / _DARK
@@ -126,7 +125,7 @@ def _attention(recogniser: ModelFile, inputs: Tensor, text: str) -> bytes | None
     pieces = len(inputs) / recogniser.config.features.rate / recogniser.longest_seconds
     if pieces > 1 and isinstance(recogniser.config.features, LogMelConfig):
         return None
-    device = next(model.parameters()).device
+    device = recogniser.device
     encoded = model.encode(inputs[None].to(device), torch.tensor([len(inputs)], device=device))
     looked = model.attention(encoded, [tuple(recogniser.alphabet.encode(text))])
     if looked is None:

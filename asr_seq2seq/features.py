@@ -132,7 +132,7 @@ class Features(nn.Module, ABC):
         return (features - mean) / (variance + EPSILON).sqrt()
 
     def _augment(self, features: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
-        """SpecAugment within each utterance's own length; what is hidden becomes the utterance's mean."""
+        """SpecAugment within each utterance's own length; what is hidden becomes the mean."""
         settings = self.spec_augment
         longest = (lengths * settings.time_fraction).long().clamp_max(settings.time_width)
         bins = torch.full_like(lengths, self.size)

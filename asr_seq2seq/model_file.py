@@ -64,6 +64,10 @@ class ModelFile:
         """The longest sound that it has heard in training; a longer one is better cut into pieces."""
         return float(self.provenance.get("longest_seconds", self.config.data.max_seconds))
 
+    def with_provenance(self, **facts: Any) -> ModelFile:
+        """The same recogniser, of whose making these facts are known too."""
+        return replace(self, provenance=self.provenance | facts)
+
     def with_search(self, **settings: Any) -> ModelFile:
         """The same recogniser with these search settings as its own."""
         search = self.config.search.changed(**settings)
@@ -127,8 +131,9 @@ def average_models(paths: Sequence[Path]) -> ModelFile:
         for name, tensor in _weights(one).items():
             total[name] += tensor
     first.model.load_state_dict({name: (tensor / len(models)).float() for name, tensor in total.items()})
-    provenance = models[-1].provenance | {"averaged": [path.name for path in paths]}
-    return replace(first, provenance=provenance)
+    of_one = ("epoch", "dev_wer", "dev_cer", "dev_loss")
+    common = {name: fact for name, fact in models[-1].provenance.items() if name not in of_one}
+    return replace(first, provenance=common | {"averaged": [path.name for path in paths]})
 
 
 def _weights(recogniser: ModelFile) -> dict[str, torch.Tensor]:

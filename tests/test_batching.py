@@ -11,7 +11,9 @@ import pytest
 import torch
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
+from lhotse.dataset.sampling import DynamicBucketingSampler
 
+from asr_seq2seq import batching
 from asr_seq2seq.batching import Batch, Batches, hold_out, read_features, read_sound, within_limits
 from asr_seq2seq.config import AugmentationConfig, DataConfig, LogMelConfig, PrecomputedConfig
 from asr_seq2seq.errors import CorpusError
@@ -230,11 +232,52 @@ def test_too_few_utterances_to_hold_some_out() -> None:
 
 
 def test_copies_of_an_utterance_are_held_out_together() -> None:
-    cuts = CutSet.from_cuts(cut_of(f"{n}{copy}", 1.0) for n in range(30) for copy in ("", "#2", "#3"))
+    once = [cut_of(str(number), 1.0) for number in range(30)]
+    cuts = CutSet.from_cuts(cut.with_id(f"{cut.id}{copy}") for cut in once for copy in ("", "#2", "#3"))
     train, dev = hold_out(cuts, 0.1)
     assert len(dev) == 3
     assert len(train) == 27 * 3
     assert not {cut.id.partition("#")[0] for cut in dev} & {cut.id.partition("#")[0] for cut in train}
+
+
+def test_others_of_the_same_name_are_held_out_with_it_and_none_is_lost() -> None:
+    pairs = [
+        (cut_of(str(n), 1.0, "a.wav"), cut_of(str(n), 1.0, "b.wav").with_id(f"{n}#2")) for n in range(10)
+    ]
+    train, dev = hold_out(CutSet.from_cuts(cut for pair in pairs for cut in pair), 0.1)
+    assert len(dev) == 2 and len(train) == 18
+    assert {cut.recording.sources[0].source for cut in dev} == {"a.wav", "b.wav"}
+
+
+def test_more_than_lhotse_mixes_at_once_is_mixed_all_the_same(
+    cuts: CutSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "_SHUFFLED_TOGETHER", len(cuts) - 1)
+    seen: list[list[str]] = []
+    true = batching.DynamicBucketingSampler
+
+    def sampler(cuts: CutSet, **settings: Any) -> DynamicBucketingSampler:
+        seen.append([cut.id for cut in cuts])
+        return true(cuts, **settings)
+
+    monkeypatch.setattr(batching, "DynamicBucketingSampler", sampler)
+    for shuffle in (False, True):
+        batches = batches_of(cuts, shuffle=shuffle)
+        for epoch in (1, 1, 2):
+            batches.plan.epoch = epoch
+            assert sum(map(len, names(batches))) == len(cuts)
+    in_order, again, mixed, same, other = seen[0], seen[2], *seen[3:]
+    assert in_order == again == [cut.id for cut in cuts]
+    assert mixed == same != other != in_order != mixed
+
+
+def test_a_noise_that_is_none_costs_an_utterance_and_not_the_run(cuts: CutSet, tmp_path: Path) -> None:
+    (tmp_path / "broken.wav").write_text("no sound")
+    augment = AugmentationConfig.model_validate({"noise": {"folder": str(tmp_path), "probability": 0.5}})
+    found = list(batches_of(cuts, augmentation=augment, shuffle=True))
+    problems = [problem for batch in found for problem in batch.problems]
+    assert problems and all(str(tmp_path / "broken.wav") in problem for problem in problems)
+    assert len(problems) + sum(len(batch.ids) for batch in found) == len(cuts)
 
 
 def test_one_channel_of_a_file_with_two(tmp_path: Path) -> None:

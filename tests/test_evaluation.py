@@ -14,7 +14,8 @@ from asr_seq2seq.corpora import load_corpora
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.evaluation import batches_for, calibrate, evaluate, judged_words, open_journal
 from asr_seq2seq.exhibits import write_report
-from asr_seq2seq.model_file import ModelFile
+from asr_seq2seq.export import export_model
+from asr_seq2seq.model_file import ModelFile, load_model
 from asr_seq2seq.recognizer import Recognizer
 from asr_seq2seq.scoring.hypotheses import HypothesisLine, read, write
 from asr_seq2seq.text import Normalizer
@@ -99,3 +100,16 @@ def test_a_report_has_the_sound_and_the_attention_of_the_worst(
     assert {"sound", "features", "attention"} <= set(shown)
     assert base64.b64decode(shown["attention"]).startswith(b"\x89PNG")
     assert soundfile.info(io.BytesIO(base64.b64decode(shown["sound"]))).samplerate == 8000
+
+
+def test_the_report_of_the_onnx_form_is_the_same(tiny_model: ModelFile, corpus: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
+    cuts = load_corpora([corpus])
+    export_model(tmp_path / "tiny.onnx.zip", tiny_model)
+    for name, model in (("torch", tiny_model), ("onnx", load_model(tmp_path / "tiny.onnx.zip"))):
+        result = evaluate(tiny_model, cuts, tiny_model.config.search)
+        write_report(tmp_path / name, model, cuts, result, {}, 1)
+    pages = [(tmp_path / name).read_text(encoding="utf-8") for name in ("torch", "onnx")]
+    one, other = (json.loads(page.split('id="exhibits">')[1].split("</script>")[0])[0] for page in pages)
+    assert one.keys() == other.keys() >= {"sound", "features", "attention"}
+    assert one["features"] == other["features"]

@@ -48,6 +48,8 @@ def test_a_model_as_text(tmp_path: Path, tiny_model: ModelFile) -> None:
     text = as_text(inspect(tmp_path / "m.safetensors"))
     assert text.startswith("kind: model file\n")
     assert "suspicious" not in text
+    facts = inspect(tmp_path / "m.safetensors")
+    assert facts["model"] == tiny_model.config.model.model_dump(mode="json")
 
 
 def test_only_corpora_are_compared(

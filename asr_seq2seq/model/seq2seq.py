@@ -114,7 +114,7 @@ class Seq2Seq(nn.Module):
         encoded = self.encode(sound, lengths)
         inputs = functional.pad(tokens, (1, 0), value=START)  # (B, U + 1)
         if sampling:
-            inputs = self._with_own_characters(inputs, encoded, sampling)
+            inputs = self._with_own_characters(inputs, encoded, sampling, 2 if consistency else 1)
         targets = functional.pad(tokens, (0, 1)).scatter(1, token_lengths[:, None], END)
         logits, looked = self.decoder.forced(inputs, encoded.encoded, encoded.lengths, encoded.context)
         decoder = functional.cross_entropy(
@@ -149,17 +149,19 @@ class Seq2Seq(nn.Module):
         return Loss(total, decoder, ctc)
 
     @torch.no_grad()
-    def _with_own_characters(self, inputs: Tensor, encoded: Encoded, share: float) -> Tensor:
+    def _with_own_characters(self, inputs: Tensor, encoded: Encoded, share: float, hearings: int) -> Tensor:
         """Inputs (B, U + 1) with a share of the characters drawn from what the decoder thinks of each place.
 
         It thinks so after the true characters (scheduled sampling, Bengio et al. 2015, with all places
-        at once, Duckworth et al. 2019, section 3), so that no loop over time is needed.
+        at once, Duckworth et al. 2019, section 3), so that no loop over time is needed. Further hearings of
+        the same utterances read what the first drew.
         """
         logits = self.decoder(inputs, encoded.encoded, encoded.lengths, encoded.context)[:, :-1].float()
         characters = logits[..., FIRST_CHARACTER:].softmax(-1)  # (B, U, V - 4)
         drawn = characters.flatten(0, 1).multinomial(1).view_as(inputs[:, 1:]) + FIRST_CHARACTER
         own = torch.rand(drawn.shape, device=drawn.device) < share
-        return torch.cat((inputs[:, :1], torch.where(own, drawn, inputs[:, 1:])), dim=1)
+        mixed = torch.cat((inputs[:, :1], torch.where(own, drawn, inputs[:, 1:])), dim=1)
+        return mixed[: len(mixed) // hearings].repeat(hearings, 1)
 
 
 def disagreement(log_p: Tensor, mask: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from asr_seq2seq.errors import ModelFileError
+from asr_seq2seq.search.scorers import precise
 from asr_seq2seq.text import END, FIRST_CHARACTER, Alphabet
 
 
@@ -92,7 +93,8 @@ class WordNgramScorer:
         return math.log(10) * log10_p, after
 
     def _score(self, words: list[list[tuple[Any, str]]], text: list[list[float]]) -> WordNgramState:
-        scores = torch.tensor(text, dtype=torch.float64)[..., None].repeat(1, 1, len(self.alphabet))
+        kind = precise(torch.device(self.device))
+        scores = torch.tensor(text, dtype=kind)[..., None].repeat(1, 1, len(self.alphabet))
         for row, hypotheses in enumerate(words):
             for column, (before, word) in enumerate(hypotheses):
                 closed, after = self._close(before, word)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from asr_seq2seq.errors import AsrError
+from asr_seq2seq.errors import AsrError, ConfigError
 from asr_seq2seq.files import atomic_write
 
 STATE = Path("state") / "training.pt"
@@ -24,7 +24,7 @@ class Position:
     """How far a run has come: `batches` of `epoch` are done, and what they summed up to.
 
     `best` is the rank (dev WER, CER and loss) of the best epoch, which is `best_epoch`; `elapsed` is
-    in seconds.
+    in seconds; `corpus` is the fingerprint of what is learnt from.
     """
 
     epoch: int = 1
@@ -34,6 +34,7 @@ class Position:
     best: list[float] = field(default_factory=lambda: [math.inf] * 3)
     best_epoch: int = 0
     elapsed: float = 0.0
+    corpus: str = ""
 
 
 def save_state(run: Path, position: Position, parts: dict[str, Any]) -> None:
@@ -58,8 +59,17 @@ def load_state(run: Path) -> dict[str, Any] | None:
     return state
 
 
-def restore(state: dict[str, Any], parts: dict[str, Any]) -> Position:
-    """Put every part back to where it was; the position that they had."""
+def restore(run: Path, state: dict[str, Any], parts: dict[str, Any], corpus: str) -> Position:
+    """Put every part back to where it was; the position that they had.
+
+    Raises ConfigError if the run has learnt from another corpus so far.
+    """
+    position = Position(**state["position"])
+    if position.corpus != corpus:
+        raise ConfigError(
+            f"{run}: the training corpora have changed since the run began; put back what they held, or "
+            "begin another run with --run"
+        )
     for name, part in parts.items():
         part.load_state_dict(state[name])
-    return Position(**state["position"])
+    return position

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from lhotse import CutSet
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 
-from asr_seq2seq.batching import Batch, Batches, hold_out, seed_from, within_limits
+from asr_seq2seq.batching import Batch, Batches, fingerprint, hold_out, seed_from, within_limits
 from asr_seq2seq.config import Config, SearchConfig
 from asr_seq2seq.corpora import load_corpora
 from asr_seq2seq.device import pick_device
@@ -43,6 +44,7 @@ from asr_seq2seq.training.stopping import StopRequest
 
 _LIMIT_MARGIN = 1.2  # a text may be so much denser than the densest of training
 _MOST_SKIPPED = 20  # batches in a row with a loss that is not a number
+_WORTH_SAVING = 60.0  # seconds of an epoch whose state is saved before the dev set is heard as well
 # What processes tell each other of a step: sums over characters, and whether one was asked to stop.
 _SHARES = ("loss", "decoder", "ctc", "characters", "seconds", "batches", "stop")
 
@@ -78,7 +80,7 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
 
     def say(message: str) -> None:
         if team.leads:
-            console.print(message)
+            console.print(message, markup=False)
 
     # ---- corpora ----
     if not config.data.train:
@@ -92,8 +94,9 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
         raise ConfigError("data.dev names no corpus; give one, or hold some out with data.dev_fraction=0.1")
     normalizer = Normalizer.named(config.data.normalizer)
     texts = [normalizer(cut.supervisions[0].text) for cut in train_cuts]
-    start = model_to_start_from(settings.start_from, config, texts) if settings.start_from else None
-    alphabet = start.alphabet if start else Alphabet.from_texts(texts)
+    spelt = [*texts, " "] if config.augmentation.joining.probability else texts
+    start = model_to_start_from(settings.start_from, config, spelt) if settings.start_from else None
+    alphabet = start.alphabet if start else Alphabet.from_texts(spelt)
     common: dict[str, Any] = {
         "features": config.features,
         "alphabet": alphabet,
@@ -131,8 +134,10 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
         average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
         parts["average"] = average.to(device)  # of a copy, cuDNN wants the weights laid together anew
     resumed = state is not None
-    position = restore(state, parts) if state is not None else Position()
-    del state, texts  # large, and of no more use
+    corpus = fingerprint(train_cuts, texts)
+    position = restore(run, state, parts, corpus) if state is not None else Position(corpus=corpus)
+    del state, texts, spelt  # large, and of no more use
+    provenance = _provenance(config, train_cuts, train_batches.seconds)
     bfloat16 = settings.precision == "bfloat16" or (settings.precision == "auto" and device.type == "cuda")
 
     def learn(batch: Batch, progress: float) -> tuple[Tensor, int]:
@@ -198,7 +203,7 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
                 for problem in (problem for batch in mine for problem in batch.problems):
                     if problem not in unreadable:
                         unreadable.add(problem)
-                        console.print(f"left out: {problem}")
+                        console.print(f"left out: {problem}", markup=False)
                 progress = (epoch - 1 + min(sums["seconds"] / train_batches.seconds, 1.0)) / settings.epochs
                 optimizer.zero_grad(set_to_none=True)
                 shares = torch.zeros(len(_SHARES), device=device)
@@ -211,6 +216,8 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
                         shares[3] += characters
                 shares[4:] = torch.tensor([sum(b.seconds for b in mine), len(mine), bool(stop.signal)])
                 share = dict(zip(_SHARES, team.sum(shares).tolist(), strict=True))
+                if share["stop"]:
+                    stopped = stop.signal or signal.SIGTERM
                 if not share["batches"]:
                     break
                 position.batches += group
@@ -230,7 +237,7 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
                     else:
                         skipped += 1
                         names = ", ".join(name for batch in mine for name in batch.ids)
-                        console.print(f"a batch without a finite loss is left out: {names}")
+                        console.print(f"a batch without a finite loss is left out: {names}", markup=False)
                         if skipped >= _MOST_SKIPPED:
                             raise AsrError(
                                 f"{run}: {skipped} batches in a row had no finite loss; lower "
@@ -243,20 +250,19 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
                         note=f"loss {share['loss'] / share['characters']:.3f}",
                     )
                 position.sums, position.elapsed = dict(sums), time.perf_counter() - started
-                if share["stop"]:
-                    stopped = stop.signal or signal.SIGTERM
-                if team.leads and (stopped or position.step % settings.save_steps == 0):
+                if team.leads and not stopped and position.step % settings.save_steps == 0:
                     save_state(run, position, parts)
+            trained = time.perf_counter() - epoch_started
+            if team.leads and (stopped or trained > _WORTH_SAVING):
+                save_state(run, position, parts)
             if stopped:
                 break
 
             if not sums["characters"]:
                 raise CorpusError(f"{run}: no batch of epoch {epoch} could be learnt from; see above why")
-            trained = time.perf_counter() - epoch_started
             network = model if average is None else cast(Seq2Seq, average.module)
-            dev = _dev_figures(
-                ModelFile(network, config, alphabet, normalizer), dev_batches, search, device, team
-            )
+            recogniser = ModelFile(network, config, alphabet, normalizer, provenance)
+            dev = _dev_figures(recogniser, dev_batches, search, device, team)
             schedule.after_epoch(dev["dev_loss"])
             figures: dict[str, float] = {
                 "epoch": epoch,
@@ -276,8 +282,7 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
             position.epoch, position.batches, position.sums = epoch + 1, 0, {}
             position.elapsed = time.perf_counter() - started
             if team.leads:
-                provenance = _provenance(config, figures, train_cuts, train_batches.seconds)
-                recogniser = ModelFile(network, config, alphabet, normalizer, provenance)
+                recogniser = recogniser.with_provenance(**_of_dev(epoch, dev))
                 if better:
                     save_model(run / MODEL, recogniser)
                 keep_checkpoint(run, recogniser, epoch, settings.keep_epochs)
@@ -292,6 +297,8 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
                 f"{figures['sound_per_second']:,.0f} s of sound/s  "
                 f"{figures['elapsed_seconds']:.0f} s{'  best' if better else ''}"
             )
+            if team.sum(torch.tensor(float(bool(stop.signal)), device=device)):
+                stopped = stop.signal or signal.SIGTERM
     if board is not None:
         board.close()
     if team.leads and not stopped and position.best_epoch:
@@ -313,7 +320,7 @@ def _try_mean(
     better = rank < position.best
     if better:
         position.best = rank
-        save_model(run / MODEL, mean)
+        save_model(run / MODEL, mean.with_provenance(**_of_dev(None, dev)))
     return (
         f"mean of {len(checkpoints(run))} epochs  dev loss {dev['dev_loss']:.4f}  WER {dev['dev_wer']:7.2%}  "
         f"CER {dev['dev_cer']:7.2%}{'  best' if better else ''}"
@@ -351,16 +358,22 @@ def _dev_figures(
     return {"dev_loss": total / count, "dev_wer": found.wer, "dev_cer": found.cer}
 
 
-def _provenance(config: Config, figures: dict[str, float], cuts: Any, seconds: float) -> dict[str, Any]:
-    """What the model file tells of its making."""
+def _provenance(config: Config, cuts: CutSet, seconds: float) -> dict[str, Any]:
+    """What the model file tells of its making, whatever the epoch."""
+    joining = config.augmentation.joining
+    longest = max(cut.duration for cut in cuts)
     return {
         "trained_on": config.data.train,
         "utterances": len(cuts),
         "hours": round(seconds / 3600, 3),
-        "longest_seconds": round(max(cut.duration for cut in cuts), 3),
-        "epoch": figures["epoch"],
-        "dev_wer": round(figures["dev_wer"], 5),
-        "dev_cer": round(figures["dev_cer"], 5),
-        "date": time.strftime("%Y-%m-%d"),
+        "longest_seconds": round(max(longest, joining.max_seconds if joining.probability else 0.0), 3),
         "torch": torch.__version__,
     }
+
+
+def _of_dev(epoch: int | None, dev: dict[str, float]) -> dict[str, Any]:
+    """What the model file tells of one epoch, or of the mean of several."""
+    facts: dict[str, Any] = {name: round(dev[name], 5) for name in ("dev_wer", "dev_cer")}
+    if epoch is not None:
+        facts["epoch"] = epoch
+    return facts | {"date": time.strftime("%Y-%m-%d")}

@@ -24,10 +24,11 @@ def loss_of(
     texts: list[list[int]],
     smoothing: float = 0.0,
     consistency: float = 0.0,
+    sampling: float = 0.0,
 ) -> Loss:
     tokens = pad_sequence([torch.tensor(text, dtype=torch.long) for text in texts], batch_first=True)
     token_lengths = torch.tensor([len(text) for text in texts])
-    return model(*pad(sounds), tokens, token_lengths, smoothing, consistency=consistency)
+    return model(*pad(sounds), tokens, token_lengths, smoothing, sampling, consistency)
 
 
 def by_torch(
@@ -220,7 +221,7 @@ def test_the_decoder_reads_a_share_of_its_own_characters(
     encoded = model.encode(*pad(make_sounds(4000, 4000)))
     inputs = torch.tensor([[START, *[4, 5, 6, 7] * 500]] * 2)
     torch.manual_seed(0)
-    changed = model._with_own_characters(inputs, encoded, 0.25)
+    changed = model._with_own_characters(inputs, encoded, 0.25, 1)
     assert (changed[:, 0] == START).all() and (changed[:, 1:] >= FIRST_CHARACTER).all()
     # Where it is drawn for, a place still gets its true character as often as the decoder thinks it right.
     logits = model.decoder(inputs, encoded.encoded, encoded.lengths, encoded.context)[:, :-1]
@@ -237,3 +238,22 @@ def test_sampling_changes_the_decoders_loss_alone(make_model: Make, make_sounds:
     torch.testing.assert_close(sampled.ctc, plain.ctc)
     assert sampled.decoder != plain.decoder
     assert model(*batch, 0.0).decoder == plain.decoder
+
+
+def test_two_hearings_read_the_same_characters(make_model: Make, make_sounds: Make) -> None:
+    model = make_model({"model.decoder.attention": "dot"}).train()
+    encoded = model.encode(*(torch.cat((part, part)) for part in pad(make_sounds(*LENGTHS))))
+    inputs = torch.full((2 * len(LENGTHS), 20), FIRST_CHARACTER)
+    one, other = model._with_own_characters(inputs, encoded, 1.0, 2).chunk(2)
+    assert torch.equal(one, other)
+    one, other = model._with_own_characters(inputs, encoded, 1.0, 1).chunk(2)
+    assert not torch.equal(one, other)
+
+
+def test_sampling_in_bfloat16_leaves_all_weights_to_learn(make_model: Make, make_sounds: Make) -> None:
+    # Autocast keeps the weights that it has cast, and those cast for the drawing know no gradient.
+    model = make_model({"model.decoder.attention": "dot"}).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = loss_of(model, make_sounds(*LENGTHS), TEXTS, sampling=0.5)
+    loss.total.backward()  # type: ignore[no-untyped-call]
+    assert [name for name, weight in model.named_parameters() if weight.grad is None] == []

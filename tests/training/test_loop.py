@@ -95,6 +95,17 @@ def test_dev_utterances_can_be_held_out(make_config: MakeConfig, corpus: Path, t
     assert recogniser.provenance["utterances"] == 9
 
 
+def test_what_is_joined_is_spelt_with_a_space_and_counts_as_heard(
+    make_config: MakeConfig, corpus: Path, tmp_path: Path
+) -> None:
+    changes = {"augmentation.joining": {"probability": 1.0, "max_seconds": 1.5}, "training.epochs": 1}
+    recogniser = load_model(
+        loop.train(_recipe(make_config, corpus, **changes), tmp_path / "run", "cpu").model
+    )
+    assert recogniser.alphabet.characters == " egnotw"
+    assert recogniser.longest_seconds == 1.5
+
+
 def test_an_unreadable_utterance_is_left_out_by_name(
     make_config: MakeConfig, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

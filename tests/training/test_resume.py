@@ -15,8 +15,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from asr_seq2seq.cli import app
 from asr_seq2seq.config import Config
 from asr_seq2seq.errors import AsrError, ConfigError
+from asr_seq2seq.model_file import load_model
 from asr_seq2seq.recipes import to_yaml
 from asr_seq2seq.training import checkpoint, loop
 from asr_seq2seq.training.distributed import Team
@@ -135,6 +137,57 @@ def test_a_signal_saves_the_state_and_ends_with_its_code(number: int, recipe: Pa
     assert step_of(tmp_path / "run") > 0
 
 
+def test_a_signal_while_the_dev_set_is_heard_stops_after_it(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from asr_seq2seq.recipes import load_config
+
+    config = load_config(recipe, ["training.epochs=2", "data.workers=0"])
+    whole = loop.train(config, tmp_path / "whole", "cpu")
+    true = loop._dev_figures
+
+    def interrupted(*arguments: Any) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return true(*arguments)
+
+    monkeypatch.setattr(loop, "_dev_figures", interrupted)
+    for epoch in (1, 2):
+        assert loop.train(config, tmp_path / "run", "cpu").stopped == signal.SIGTERM
+        assert len(metrics(tmp_path / "run")) == epoch
+    assert loop.train(config, tmp_path / "run", "cpu").dev_wer == whole.dev_wer  # no epoch is left
+    assert_same(tmp_path / "whole", tmp_path / "run")
+
+
+def test_only_the_first_process_needs_the_folder_of_the_run(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[Path] = []
+
+    def train(config: Config, run: Path, *rest: Any) -> loop.Result:
+        runs.append(run)
+        return loop.Result(run, 1, 0.0, 0.0)
+
+    monkeypatch.setattr(loop, "train", train)
+    arguments = ["train", str(recipe), "--resume", str(tmp_path / "elsewhere")]
+    with pytest.raises(ConfigError, match="elsewhere: must be auto, never, or the folder of a run"):
+        app(arguments, standalone_mode=False)
+    monkeypatch.setenv("RANK", "1")
+    app(arguments, standalone_mode=False)
+    assert runs == [tmp_path / "elsewhere"]
+
+
+def test_a_run_does_not_go_on_with_another_corpus(recipe: Path, tmp_path: Path) -> None:
+    from asr_seq2seq.recipes import load_config
+
+    config = load_config(recipe, ["training.epochs=1", "data.workers=0"])
+    loop.train(config, tmp_path / "run", "cpu")
+    (corpus,) = map(Path, config.data.train)
+    for text in (corpus.read_text().replace('"go"', '"quick"'), corpus.read_text().partition("\n")[2]):
+        corpus.write_text(text)
+        with pytest.raises(ConfigError, match="run: the training corpora have changed since the run began"):
+            loop.train(config, tmp_path / "run", "cpu")
+
+
 def test_two_processes_are_one_with_the_same_batches_a_step(recipe: Path, tmp_path: Path) -> None:
     plain = ["--set", "data.workers=0"]
     first = command(recipe, tmp_path / "one", *plain, "--set", "training.accumulate=2")
@@ -178,7 +231,6 @@ def test_a_team_of_one_changes_nothing() -> None:
 def test_the_last_epochs_are_kept_and_averaged(
     recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from asr_seq2seq.cli import app
     from asr_seq2seq.recipes import load_config
 
     config = load_config(recipe, ["training.keep_epochs=2", "data.workers=0"])
@@ -226,6 +278,8 @@ def test_the_mean_of_the_last_epochs_is_the_model_where_it_is_better(
         is_mean = all(torch.allclose(w, (kept[0][name] + kept[1][name]) / 2) for name, w in model.items())
         assert is_mean == bool(said)
         assert result.dev_wer == min(found, 5.0)
+        told = load_model(result.model).provenance
+        assert told["dev_wer"] == min(found, 5.0) and ("epoch" in told) != is_mean
         lines = capsys.readouterr().err.splitlines()
         (line,) = (line for line in lines if line.startswith("mean of 2 epochs"))
         assert line.endswith("best") == bool(said)
