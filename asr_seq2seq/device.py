@@ -31,8 +31,8 @@ def keep_freed_memory() -> None:
     """Let glibc keep what is freed, and oneDNN little; for processes that do nothing but train.
 
     It otherwise gives large tensors back at once, and each new one comes as pages that the system first fills
-    with zeros. One arena serves all threads, so that all find what is kept. oneDNN would keep a thousand of its
-    primitives, which lie between what is freed; nearly every batch has a shape of its own, and few come again.
+    with zeros. One arena serves all threads, so that all find what is kept. oneDNN would keep a thousand of
+    its primitives, which lie between what is freed; nearly every batch has its own shape, and few come again.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     if platform.libc_ver()[0] != "glibc":
