@@ -239,6 +239,11 @@ class OptimizationConfig(_Settings):
     plateau_factor: float = Field(0.5, gt=0, lt=1)
     plateau_patience: int = Field(2, ge=0, description="epochs without a better dev loss")
     gradient_clip: float = Field(5.0, gt=0, description="largest norm of the whole gradient")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="auto is bfloat16 on CUDA, else float32; bfloat16 is faster with large batches on "
+        "processors that compute in it (AMX)",
+    )
 
 
 class TrainingConfig(OptimizationConfig):
@@ -271,11 +276,6 @@ class TrainingConfig(OptimizationConfig):
     save_steps: int = Field(500, ge=1, description="steps after which the state of the run is saved")
     keep_epochs: int = Field(
         0, ge=0, description="models of so many last epochs are kept; at the end their mean is tried too"
-    )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto",
-        description="auto is bfloat16 on CUDA, else float32; bfloat16 is faster with large batches on "
-        "processors that compute in it (AMX)",
     )
 
 

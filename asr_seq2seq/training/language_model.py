@@ -21,7 +21,7 @@ from asr_seq2seq.language_model_file import LanguageModelFile, save_language_mod
 from asr_seq2seq.model.language_model import LanguageModel
 from asr_seq2seq.progress import console, count_progress
 from asr_seq2seq.text import Alphabet, Normalizer
-from asr_seq2seq.training.optim import Schedule, build_optimizer
+from asr_seq2seq.training.optim import Schedule, autocast, build_optimizer
 from asr_seq2seq.training.run_folder import MODEL, append_metrics, make_run_folder
 
 Batch = tuple[Tensor, Tensor]  # tokens (B, U) zero-padded, lengths (B,)
@@ -98,7 +98,8 @@ def train_language_model(
                 total, done, epoch_started = torch.zeros((), device=device), 0, time.perf_counter()
                 for tokens, lengths in batches(sentences, alphabet, budget, shuffle):
                     schedule.before_step((epoch - 1 + done / len(sentences)) / settings.epochs)
-                    loss = model.loss(tokens.to(device), lengths.to(device))
+                    with autocast(settings, device):
+                        loss = model.loss(tokens.to(device), lengths.to(device))
                     optimizer.zero_grad(set_to_none=True)
                     loss.backward()  # type: ignore[no-untyped-call]
                     nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)

@@ -31,7 +31,7 @@ from asr_seq2seq.text import Alphabet, Normalizer
 from asr_seq2seq.training.checkpoint import Position, restore, save_state
 from asr_seq2seq.training.distributed import Team, join_team
 from asr_seq2seq.training.fine_tuning import model_to_start_from, take_weights
-from asr_seq2seq.training.optim import Schedule, build_optimizer
+from asr_seq2seq.training.optim import Schedule, autocast, build_optimizer
 from asr_seq2seq.training.run_folder import (
     MODEL,
     Resume,
@@ -138,7 +138,6 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
     position = restore(run, state, parts, corpus) if state is not None else Position(corpus=corpus)
     del state, texts, spelt  # large, and of no more use
     provenance = _provenance(config, train_cuts, train_batches.seconds)
-    bfloat16 = settings.precision == "bfloat16" or (settings.precision == "auto" and device.type == "cuda")
 
     def learn(batch: Batch, progress: float) -> tuple[Tensor, int]:
         """Add the gradient of a batch's loss, summed over characters; [loss, decoder, ctc], characters.
@@ -147,7 +146,7 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
         """
         moved = batch.to(device)
         characters = int(batch.token_lengths.sum()) + len(batch.ids)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+        with autocast(settings, device):
             loss: Loss = model(
                 moved.inputs,
                 moved.lengths,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import torch
 from torch import nn
 from torch.optim import SGD, Adadelta, Adam, AdamW, Optimizer
 
@@ -23,6 +24,12 @@ def build_optimizer(config: OptimizationConfig, parameters: Iterable[nn.Paramete
             return AdamW(parameters, rate, weight_decay=decay, fused=True)
         case "adadelta":
             return Adadelta(parameters, rate, weight_decay=decay)
+
+
+def autocast(config: OptimizationConfig, device: torch.device) -> torch.autocast:
+    """In which type the forward pass computes, as the recipe and the device have it."""
+    lower = config.precision == "bfloat16" or (config.precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16, enabled=lower)
 
 
 class Schedule:

@@ -35,8 +35,9 @@ def recipe(train: Path, **changes: Any) -> LanguageModelConfig:
     return validate_language_model({"data": data, "model": model, "training": training}, "the recipe")
 
 
-def test_a_run_learns_and_leaves_its_folder(text: Path, tmp_path: Path) -> None:
-    config = recipe(text, training={"epochs": 12})
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_run_learns_and_leaves_its_folder(text: Path, tmp_path: Path, precision: str) -> None:
+    config = recipe(text, training={"epochs": 12, "precision": precision})
     result = train_language_model(config, tmp_path / "run", "cpu")
     assert load_language_model_config(tmp_path / "run" / "config.yaml") == config
     metrics = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
