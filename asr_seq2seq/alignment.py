@@ -40,21 +40,20 @@ def word_times(
     of the second (its own first may stand in the pause); the longest quiet stretch there is the
     pause, and where all is loud the quietest frame is the boundary.
     """
-    energy = _decibels(sound, sample_rate)
+    frame = max(1, round(_FRAME_SECONDS * sample_rate))  # samples
+    seconds = frame / sample_rate
+    energy = _decibels(sound, frame)
     low, high = np.percentile(energy, (_BACKGROUND, _SPEECH))
 
     def energy_frame(encoder_frame: int) -> int:
-        return min(round(encoder_frame * seconds_per_frame / _FRAME_SECONDS), len(energy) - 1)
+        return min(round(encoder_frame * seconds_per_frame / seconds), len(energy) - 1)
 
     edges = []  # the pause before each word and after the last, in energy frames
     for number in range(len(words) + 1):
         first = energy_frame(words[number - 1][-1][0]) if number else 0
         last = energy_frame(words[number][:2][-1][1]) if number < len(words) else len(energy) - 1
         edges.append(_pause(energy[first : max(first, last) + 1], low, high, first))
-    return [
-        (before[1] * _FRAME_SECONDS, max(before[1], after[0]) * _FRAME_SECONDS)
-        for before, after in pairwise(edges)
-    ]
+    return [(before[1] * seconds, max(before[1], after[0]) * seconds) for before, after in pairwise(edges)]
 
 
 def _pause(energy: npt.NDArray[np.float64], low: float, high: float, first: int) -> tuple[int, int]:
@@ -70,9 +69,8 @@ def _pause(energy: npt.NDArray[np.float64], low: float, high: float, first: int)
     return first + int(begin), first + int(end)
 
 
-def _decibels(sound: Tensor, sample_rate: int) -> npt.NDArray[np.float64]:
-    """Level of each hundredth of a second, smoothed over three of them."""
-    frame = max(1, round(_FRAME_SECONDS * sample_rate))
+def _decibels(sound: Tensor, frame: int) -> npt.NDArray[np.float64]:
+    """Level of each `frame` samples, smoothed over three of them."""
     count = max(1, len(sound) // frame)
     samples = np.resize(sound.numpy(), count * frame).astype(np.float64).reshape(count, frame)
     level = 10 * np.log10(np.square(samples).mean(1) + 1e-10)

@@ -8,6 +8,7 @@ in blocks, so that :func:`blocks` takes no more memory for an hour than for a mi
 
 import io
 import math
+import os
 import re
 import shutil
 import stat
@@ -88,7 +89,7 @@ def load(
     Raises:
         AudioError: no such file, not a sound, empty, silent (every sample zero), not finite, shorter
             than :data:`MINIMUM_SECONDS`, ``offset`` beyond the end, or a file cut short (a cut MP3 or Ogg
-            passes: they need not tell their length).
+            passes: they need not tell their length; so may one that ffmpeg reads).
     """
     return torch.cat(list(blocks(source, sample_rate, offset=offset, duration=duration)))
 
@@ -165,7 +166,7 @@ def duration(source: Source) -> float:
     """
     name, file = _locate(source)
     try:
-        info = soundfile.info(file)
+        info = soundfile.info(_from_start(file))
         if info.format != "MP3" and 0 < info.frames < _UNKNOWN_FRAMES and info.samplerate in RATES:
             return int(info.frames) / int(info.samplerate)
     except _UNREADABLE:
@@ -177,8 +178,10 @@ def duration(source: Source) -> float:
 def expected_seconds(source: object) -> float:
     """About how long a sound file lasts, by its header alone; 0 where that does not tell, and no error."""
     try:
-        info = soundfile.info(str(source))
-    except _UNREADABLE:
+        if not Path(str(source)).is_file():  # standard input or a pipe, of which nothing may be taken away
+            return 0.0
+        info = soundfile.info(os.fsencode(str(source)))
+    except (*_UNREADABLE, OSError):
         return 0.0
     return info.frames / info.samplerate if 0 < info.frames < _UNKNOWN_FRAMES else 0.0
 
@@ -232,9 +235,7 @@ def _decode(
 ) -> tuple[int, Iterator[Samples]]:
     """The rate, and the mono samples in blocks (N_i,), by libsndfile, else by ffmpeg."""
     try:
-        if isinstance(file, _Stream):
-            file.seek(0)
-        sound = soundfile.SoundFile(file)
+        sound = soundfile.SoundFile(_from_start(file))
         if sound.format == "MP3":
             file = _whole_mp3(file)
             sound = soundfile.SoundFile(file)
@@ -245,6 +246,14 @@ def _decode(
     if sound.samplerate not in RATES:
         raise AudioError(f"{name} claims {sound.samplerate} samples a second: its header is damaged")
     return sound.samplerate, _read_piece(name, file, sound, offset, seconds)
+
+
+def _from_start(file: str | _Stream) -> bytes | _Stream:
+    """What soundfile takes: names as the system spells them, and files where their sound begins."""
+    if isinstance(file, str):
+        return os.fsencode(file)
+    file.seek(0)
+    return file
 
 
 def _whole_mp3(source: str | _Stream) -> _Stream:

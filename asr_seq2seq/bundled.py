@@ -16,10 +16,15 @@ def names() -> list[str]:
 def find(model: str | Path) -> Path:
     """The model file at this path, or the bundled one of this name where there is no such file."""
     path = Path(model)
-    if path.exists() or path.suffix or len(path.parts) != 1:
+    if path.is_file() or path.suffix or len(path.parts) != 1:
         return path
     bundled = _folder() / f"{path}.safetensors"
     return bundled if bundled.exists() else path
+
+
+def default() -> Path:
+    """The model file that is used where none is named, whatever the current folder holds."""
+    return _folder() / f"{DEFAULT}.safetensors"
 
 
 def _folder() -> Path:

@@ -6,6 +6,7 @@ several files failed, 2 a mistake in the input, 130 an interruption by Ctrl-C.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -118,7 +119,8 @@ def transcribe(
         raise ConfigError(f"two inputs would both be written to {output / twice}; rename one of them")
     inputs = list(zip(sounds, stems, strict=True))
     if output is not None and skip_existing:
-        inputs = [(name, stem) for name, stem in inputs if not are_written(output, stem, wanted)]
+        parts = [*wanted, "attention.npz"] if attention else wanted
+        inputs = [(name, stem) for name, stem in inputs if not are_written(output, stem, parts)]
         print(f"{len(sounds) - len(inputs)} of {total} files skipped: already in {output}", file=sys.stderr)
 
     with importing():
@@ -464,6 +466,8 @@ def _print_json(value: Any) -> None:
 
 def main() -> None:
     """Run the command line; a user's mistake becomes one line and exit code 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files need not be text
     try:
         try:
             app()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -93,17 +94,18 @@ def decode(
 
     Raises CorpusError for an utterance that cannot be read: a score must not pass over it.
     """
-    model, alphabet = recogniser.model, recogniser.alphabet
-    device = recogniser.device
-    model.eval()
+    alphabet = recogniser.alphabet
+    recogniser.model.eval()
     for batch in batches:
         if batch.problems:
             raise CorpusError(f"{batch.problems[0]}; mend the corpus or take the utterance out")
         pieces = [_pieces(recogniser, row[:n]) for row, n in zip(batch.inputs, batch.lengths, strict=True)]
-        inputs, lengths = pad([piece for of_one in pieces for piece in of_one])
-        with torch.inference_mode():
-            encoded = model.encode(inputs.to(device), lengths.to(device))
-        found = iter(search(model, encoded, config, lm))
+        all_pieces = list(chain.from_iterable(pieces))
+        size = max(len(pieces), config.batch_size)  # an hour has hundreds
+        found = chain.from_iterable(
+            _search(recogniser, all_pieces[begin : begin + size], config, lm)
+            for begin in range(0, len(all_pieces), size)
+        )
         seconds = (batch.lengths / recogniser.config.features.rate).tolist()
         lines = []
         for name, text, of_one, duration in zip(batch.ids, batch.texts, pieces, seconds, strict=True):
@@ -125,6 +127,15 @@ def decode(
                 )
             )
         yield lines
+
+
+def _search(
+    recogniser: ModelFile, pieces: list[Tensor], config: SearchConfig, lm: TextScorer | None
+) -> list[list[Hypothesis]]:
+    inputs, lengths = pad(pieces)
+    with torch.inference_mode():
+        encoded = recogniser.model.encode(inputs.to(recogniser.device), lengths.to(recogniser.device))
+    return search(recogniser.model, encoded, config, lm)
 
 
 def _pieces(recogniser: ModelFile, inputs: Tensor) -> list[Tensor]:
@@ -219,7 +230,10 @@ def _in_corpus(cut: Cut) -> HypothesisLine:
     said = cut.supervisions[0]
     known = {"gender": said.gender, "language": said.language, **(said.custom or {}), **(cut.custom or {})}
     keys = {
-        key: value for key, value in known.items() if isinstance(value, str | int | float) and key != FEATURES
+        key: value
+        for key, value in known.items()
+        if (isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)))
+        and key != FEATURES
     }
     return HypothesisLine(cut.id, said.text, "", speaker=said.speaker, keys=keys)
 

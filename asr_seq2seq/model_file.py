@@ -79,7 +79,12 @@ _Settings = TypeVar("_Settings", bound=BaseModel)
 
 
 def save_model(path: Path, recogniser: ModelFile, *, half: bool = False) -> None:
-    """Write `path`, all or nothing; `half` stores the weights as float16, half the size."""
+    """Write `path`, all or nothing; `half` stores the weights as float16, half the size.
+
+    Raises ModelFileError for an exported form, whose weights are in its graphs.
+    """
+    if not isinstance(recogniser.model, Seq2Seq):
+        raise ModelFileError(f"{path}: an exported form cannot be written as a model file; give its original")
     write_file(
         path,
         FORMAT,
@@ -99,7 +104,7 @@ def load_model(path: str | Path | None = None, device: torch.device | str = "cpu
     ModelFileError in one sentence for a file that is missing, cut short, changed, from another
     program, or from a newer version.
     """
-    path = bundled.find(bundled.DEFAULT if path is None else path)
+    path = bundled.default() if path is None else bundled.find(path)
     if is_onnx_form(path):
         return _load_onnx_form(path)
     return ModelFile(*read_file(path, FORMAT, validate, Seq2Seq, device))

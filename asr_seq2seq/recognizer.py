@@ -179,9 +179,9 @@ class Recognizer:
     ) -> Iterator[Segment]:
         """Samples block by block, as from a microphone -> segments, each as soon as it is finished.
 
-        The segments are those of `transcribe` on the whole sound. One is finished when the pause that
-        ends it is known, at the latest `longest_seconds` and a block after its beginning. Raises
-        AudioError for samples that cannot be used.
+        The segments are those of `transcribe` on the whole sound: each ends at the last pause that leaves
+        it no longer than `longest_seconds`, which is known so long, and a block, after its beginning.
+        Raises AudioError for samples that cannot be used.
         """
         job = _Job()
         sound = audio.from_blocks(blocks, rate or self._rate, self._rate)

@@ -44,8 +44,11 @@ def split(
     source = iter(blocks)
     held, begin = torch.zeros(0), 0
     while True:
-        while len(held) <= limit and (block := next(source, None)) is not None:
-            held = torch.cat((held, block)) if len(held) else block
+        parts, length = [held], len(held)
+        while length <= limit and (block := next(source, None)) is not None:
+            parts.append(block)
+            length += len(block)
+        held = torch.cat(parts) if len(parts) > 1 else held
         if not len(held):
             return
         window = held[:limit]
@@ -110,12 +113,14 @@ def speech_finder(name: str) -> SpeechFinder:
 
 @cache
 def _silero() -> tuple[Any, Any]:
+    threads = torch.get_num_threads()
     try:
         import silero_vad
     except ImportError:
         raise ConfigError(
             "finding speech with silero needs a package: pip install 'asr_seq2seq[silero]', or use energy"
         ) from None
+    torch.set_num_threads(threads)  # its import leaves one thread to all the process
     return silero_vad, silero_vad.load_silero_vad()
 
 

@@ -21,6 +21,15 @@ def test_words_begin_and_end_where_the_sound_does() -> None:
     assert np.array(times) == pytest.approx(np.array([[0.3, 0.8], [1.2, 1.8]]), abs=0.02)
 
 
+@pytest.mark.parametrize("rate", [8000, 11025, 22050])  # of which a hundredth is no whole number of samples
+def test_times_do_not_drift(rate: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    parts = [(26.5, 1e-4), (3.0, 0.1), (0.5, 1e-4)]
+    sound = torch.cat([level * torch.randn(round(s * rate), generator=generator) for s, level in parts])
+    ((start, end),) = word_times([[(664, 665), (668, 669), (736, 737)]], 0.04, sound, rate)
+    assert (start, end) == pytest.approx((26.5, 29.5), abs=0.02)
+
+
 def test_without_a_pause_the_quietest_frame_is_the_boundary() -> None:
     sound = _sound((0.2, 1e-4), (0.5, 0.1), (0.02, 0.04), (0.5, 0.1))
     ((_, end), (start, _)) = word_times([[(7, 8), (15, 16)], [(19, 20), (25, 26)]], 0.04, sound, RATE)

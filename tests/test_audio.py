@@ -165,6 +165,7 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_named_pipe(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
+    assert audio.expected_seconds(pipe) == audio.expected_seconds("-") == 0.0  # and nothing is taken out
     data = encode(tone())
     writer = threading.Thread(target=pipe.write_bytes, args=(data,))
     writer.start()
@@ -415,6 +416,23 @@ def test_duration(tmp_path: Path) -> None:
     for kind in ("WAV", "FLAC", "OGG", "MP3", "AIFF"):
         path = write(tmp_path / "a.bin", tone(1.5, 48000), 48000, kind=kind)
         assert audio.duration(path) == pytest.approx(1.5, abs=0.08)
+
+
+def test_the_duration_of_bytes_is_read_from_their_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode(tone(1.5))
+    monkeypatch.setattr(audio, "_decode", lambda *_: pytest.fail("it was decoded"))
+    assert audio.duration(data) == audio.duration(io.BytesIO(data)) == pytest.approx(1.5)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text on this system")
+def test_a_name_that_is_not_text(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller.wav"))
+    try:
+        path.write_bytes(encode(tone()))
+    except OSError:
+        pytest.skip("this file system wants names that are text")
+    assert torch.equal(audio.load(path, RATE), audio.load(encode(tone()), RATE))
+    assert audio.duration(path) == audio.expected_seconds(path) == pytest.approx(0.5)
 
 
 # Arrays ---------------------------------------------------------------------------------------------------

@@ -24,6 +24,13 @@ def test_a_file_of_that_name_goes_first(tmp_path: Path, monkeypatch: pytest.Monk
     assert bundled.find("digits") == Path("digits")
     with pytest.raises(ModelFileError, match="not a model file"):
         load_model("digits")
+    assert load_model().alphabet  # the default is that of the package, whatever lies here
+
+
+def test_a_folder_of_that_name_is_in_nobodys_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load_model("digits").config == load_model().config
 
 
 @pytest.mark.parametrize("path", ["./digits/x", "digits.onnx", "other"])

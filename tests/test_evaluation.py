@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,8 @@ def corpus(tmp_path: Path, make_sounds: Callable[..., Any]) -> Path:
 def test_long_utterances_are_cut_as_transcribe_cuts_them(tiny_model: ModelFile, corpus: Path) -> None:
     model = replace(tiny_model, provenance={"longest_seconds": 1.0})
     found = evaluate(model, load_corpora([corpus]), model.config.search, n_best=2)
+    by_two = evaluate(model, load_corpora([corpus]), model.config.search.changed(batch_size=1), n_best=2)
+    assert [line.hypothesis for line in by_two.lines] == [line.hypothesis for line in found.lines]
     recognizer = Recognizer(model)
     for line in found.lines:
         transcript = recognizer.transcribe(corpus.parent / f"{line.id}.wav")
@@ -87,6 +90,14 @@ def test_an_interrupted_evaluation_goes_on(tiny_model: ModelFile, corpus: Path, 
     assert journal.utterances == 2
     with pytest.raises(ConfigError, match="--by gendre"):
         evaluate(model, cuts, search, by=["gendre"])
+
+
+def test_a_key_that_is_no_number_is_left_out(tiny_model: ModelFile, corpus: Path) -> None:
+    one, other = map(json.loads, corpus.read_text().splitlines())
+    lines = [one | {"level": math.nan}, other | {"level": 0.5}]
+    corpus.write_text("\n".join(map(json.dumps, lines)))
+    found = evaluate(tiny_model, load_corpora([corpus]), tiny_model.config.search)
+    assert [line.keys for line in found.lines] == [{}, {"level": 0.5}]
 
 
 def test_a_report_has_the_sound_and_the_attention_of_the_worst(

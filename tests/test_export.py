@@ -185,6 +185,10 @@ def test_an_onnx_form_is_not_exported_again(tiny_model: ModelFile, tmp_path: Pat
     export_model(tmp_path / "model.onnx.zip", tiny_model)
     with pytest.raises(ModelFileError, match="in ONNX form already"):
         export_model(tmp_path / "again.onnx.zip", load_model(tmp_path / "model.onnx.zip"))
+    before = (tmp_path / "model.onnx.zip").read_bytes()
+    with pytest.raises(ModelFileError, match="cannot be written as a model file"):
+        save_model(tmp_path / "model.onnx.zip", load_model(tmp_path / "model.onnx.zip"))
+    assert (tmp_path / "model.onnx.zip").read_bytes() == before
 
 
 @pytest.mark.parametrize("kept", [4, 30, 0.5, 0.999])

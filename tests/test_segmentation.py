@@ -121,6 +121,13 @@ def test_silero_hears_speech_and_not_noise(shared_data: Path) -> None:
     speech = audio.load(path, RATE, offset=first.get("offset", 0.0), duration=min(first["duration"], 8.0))
     noise = 0.05 * torch.randn(5 * RATE, generator=torch.Generator().manual_seed(0))
     sound = torch.cat((noise, speech, noise)).numpy()
-    found = speech_finder("silero")(sound, RATE)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        finder = speech_finder("silero")
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+    found = finder(sound, RATE)
     assert len(found) and found[0, 0] > 4.5 * RATE and found[-1, 1] < 5.5 * RATE + len(speech)
     assert (found[:, 1] - found[:, 0]).sum() > 0.5 * len(speech)

@@ -66,16 +66,23 @@ def main(
     Example: python tools/ablate.py docs/ablations/english.yaml --out runs/english_ablation
     """
     plan = read_plan(recipe)
-    numbers = {str(number): number for number in range(1, len(plan.arms) + 1)}
-    chosen = only.split(",") if only else list(numbers)
-    if unknown := set(chosen) - numbers.keys():
+    numbers = {str(number) for number in range(1, len(plan.arms) + 1)}
+    chosen = set(only.split(",")) if only else numbers
+    if unknown := chosen - numbers:
         raise ConfigError(f"--only {', '.join(sorted(unknown))}: want numbers from 1 to {len(numbers)}")
-    for number in (numbers[name] for name in chosen):
+    for number, arm in enumerate(plan.arms, start=1):
         figures = out / f"arm_{number}.json"
-        if not figures.exists():
-            found = figures_of(plan, plan.arms[number - 1], out / f"arm_{number}", settings or [])
+        made_of = ingredients(plan, arm, settings or [])
+        if figures.exists():
+            if json.loads(figures.read_text(encoding="utf-8"))["made_of"] != made_of:
+                raise ConfigError(
+                    f"{figures}: is of other settings than `{arm.name}` has now; delete it and the folder "
+                    f"{out / f'arm_{number}'}, or give another --out"
+                )
+        elif str(number) in chosen:
+            found = figures_of(plan, arm, out / f"arm_{number}", settings or [])
             with atomic_write(figures) as file:
-                json.dump(found, file)
+                json.dump(found | {"made_of": made_of}, file)
     names = [test.name for test in plan.tests]
     print("| | hours | dev loss | " + " | ".join(f"{name}: WER, CER" for name in names) + " |")
     print("|---" * (3 + len(names)) + "|")
@@ -97,6 +104,18 @@ def read_plan(path: Path) -> Ablation:
     return plan
 
 
+def ingredients(plan: Ablation, arm: Arm, settings: list[str]) -> dict[str, Any]:
+    """All that the figures of an arm follow from."""
+    hours = arm.hours or plan.hours
+    return {
+        "recipe": Path(plan.config).read_text(encoding="utf-8"),
+        "set": [*plan.set, *settings, *arm.set],
+        "hours": hours,
+        "sources": {name: plan.sources[name] for name in hours},
+        "tests": [test.corpus for test in plan.tests],
+    }
+
+
 def figures_of(plan: Ablation, arm: Arm, folder: Path, settings: list[str]) -> dict[str, Any]:
     """Train one arm in `folder` and evaluate it greedily: hours, dev loss, [WER, CER] of each test."""
     corpora = []
@@ -109,9 +128,10 @@ def figures_of(plan: Ablation, arm: Arm, folder: Path, settings: list[str]) -> d
     search = recogniser.config.search.model_copy(update={"beam_size": 1})
     scores = [evaluate(recogniser, load_corpora([Path(test.corpus)]), search).score for test in plan.tests]
     lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    epoch = int(recogniser.provenance["epoch"])
     return {
         "hours": sum(hours.values()),
-        "dev_loss": json.loads(lines[-1])["dev_loss"],
+        "dev_loss": json.loads(lines[epoch - 1])["dev_loss"],
         "tests": [[score.wer, score.cer] for score in scores],
     }
 

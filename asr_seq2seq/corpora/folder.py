@@ -23,6 +23,10 @@ def read_folder(folder: Path) -> Iterator[MonoCut]:
     for transcript in sorted(folder.rglob("*.trans.txt")):
         for where, line in read_lines(transcript):
             name, *words = line.split(maxsplit=1)
+            if transcript.parent / name in listed:
+                raise CorpusError(
+                    f"{where}: the name {name} was given on an earlier line too; delete one of them"
+                )
             listed[transcript.parent / name] = where, " ".join(words)
     sounds: dict[Path, Path] = {}
     for path in sorted(folder.rglob("*")):

@@ -5,21 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from asr_seq2seq.errors import CorpusError
 
 
+def open_text(path: Path, newline: str | None = None) -> TextIO:
+    """The file open for reading; CorpusError where the system forbids it."""
+    try:
+        return path.open(encoding="utf-8-sig", newline=newline)
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read ({error.strerror}); check its name and place") from None
+
+
 def read_lines(path: Path) -> Iterator[tuple[str, str]]:
     """The lines that are not blank, each after the words by which a message names its place."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
+    with open_text(path) as file:
+        try:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield f"{path}, line {number}", line.rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise CorpusError(f"{path}: is not UTF-8 text; convert it, with iconv for example") from None
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read ({error.strerror}); check its name and place") from None
+        except UnicodeDecodeError:
+            raise CorpusError(f"{path}: is not UTF-8 text; convert it, with iconv for example") from None
 
 
 def read_keys(path: Path) -> dict[str, tuple[str, str]]:

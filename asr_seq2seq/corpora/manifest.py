@@ -16,6 +16,7 @@ from typing import Any
 
 from lhotse import MonoCut
 
+from asr_seq2seq.corpora.lines import open_text
 from asr_seq2seq.corpora.utterance import utterance
 from asr_seq2seq.errors import CorpusError
 
@@ -26,7 +27,7 @@ _KNOWN = {"audio_filepath", "duration", "offset", "text", "speaker", "id"}
 
 def read_manifest(path: Path) -> Iterator[MonoCut]:
     """The utterances of a manifest, in its order. CorpusError names the line that is wrong."""
-    with path.open(encoding="utf-8-sig") as file:
+    with open_text(path) as file:
         lines = enumerate(file, start=1)
         while True:
             try:

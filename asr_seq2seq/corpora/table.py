@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lhotse import MonoCut
 
-from asr_seq2seq.corpora.lines import to_seconds
+from asr_seq2seq.corpora.lines import open_text, to_seconds
 from asr_seq2seq.corpora.utterance import find_sound, utterance
 from asr_seq2seq.errors import CorpusError
 
@@ -30,7 +30,7 @@ def read_table(
     by the name that they have in the table.
     """
     tabs = path.suffix == ".tsv"
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with open_text(path, newline="") as file:
         rows = csv.DictReader(
             file,
             delimiter="\t" if tabs else ",",

@@ -60,6 +60,12 @@ def test_a_text_without_sound_is_named(folder: Path) -> None:
         load_corpus(folder)
 
 
+def test_a_name_with_two_texts_is_named(folder: Path) -> None:
+    (folder / "b" / "b.trans.txt").write_text("c two\nc three\n")
+    with pytest.raises(CorpusError, match=r"b.trans.txt, line 2: the name c was given on an earlier line"):
+        load_corpus(folder)
+
+
 def test_a_text_of_other_bytes_is_named(folder: Path) -> None:
     (folder / "a.txt").write_bytes(b"\xff")
     with pytest.raises(CorpusError, match=r"a.txt: is not UTF-8"):

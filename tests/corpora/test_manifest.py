@@ -57,6 +57,17 @@ def test_paths_are_relative_to_the_manifest(folder: Path, monkeypatch: pytest.Mo
     assert len(read_sound(cut, 16000)) == 16000
 
 
+def test_a_manifest_that_may_not_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = manifest(folder, entry())
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(CorpusError, match=r"m.jsonl: cannot be read \(Permission denied\)"):
+        load_corpus(path)
+
+
 def test_absolute_paths_stay(folder: Path) -> None:
     path = str(folder / "sound" / "a.wav")
     (folder / "elsewhere").mkdir()
