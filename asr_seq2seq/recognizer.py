@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, overload
 
@@ -31,6 +31,7 @@ from asr_seq2seq.transcript import Segment, Transcript, Word
 
 Source = str | Path | bytes | BinaryIO | npt.NDArray[Any] | Tensor
 Progress = Callable[[float], None]
+_BATCHES_AHEAD = 4  # of many sounds so many batches are gathered, and parted by length
 
 
 @dataclass
@@ -51,6 +52,9 @@ class _Job:
     def result(self) -> Transcript | AsrError:
         text = " ".join(segment.text for segment in self.segments if segment.text)
         return self.error or Transcript(text, tuple(self.segments), None, self.seconds)
+
+
+_Piece = tuple[_Job, float, Tensor]  # with the second at which it begins
 
 
 class Recognizer:
@@ -151,11 +155,12 @@ class Recognizer:
         """In the order of `sources`, each one's transcript or what is wrong with it.
 
         One bad sound does not stop the others. Sound is read in blocks; what is longer than the model
-        knows is split at silence, and pieces of all sources are decoded in batches. `on_progress` is
-        told the seconds of sound that were just taken in.
+        knows is split at silence, and pieces of all sources are decoded in batches of similar length.
+        `on_progress` is told the seconds of sound that were just taken in.
         """
         jobs: deque[_Job] = deque()
-        pieces: list[tuple[_Job, float, Tensor]] = []  # with the second at which each begins
+        pieces: list[_Piece] = []
+        enough = self.search.batch_size * (_BATCHES_AHEAD if len(sources) > 1 else 1)
         for source in sources:
             job = _Job()
             jobs.append(job)
@@ -164,7 +169,7 @@ class Recognizer:
                 for start, piece in split(blocks, self._rate, self.longest_seconds, self.find_speech):
                     job.waiting += 1
                     pieces.append((job, start / self._rate, piece))
-                    if len(pieces) == self.search.batch_size:
+                    if len(pieces) == enough:
                         self._decode(pieces)
                         pieces = []
             except AsrError as error:
@@ -189,10 +194,20 @@ class Recognizer:
             self._decode([(job, start / self._rate, piece)])
             yield job.segments[-1]
 
-    def _decode(self, pieces: Sequence[tuple[_Job, float, Tensor]]) -> None:
-        """Recognise one batch of pieces and give each job its segments, in order."""
-        if not pieces:
-            return
+    def _decode(self, pieces: Sequence[_Piece]) -> None:
+        """Recognise pieces, those of similar length together, and give each job its segments, in order."""
+        size = self.search.batch_size
+        by_length = sorted(range(len(pieces)), key=lambda number: len(pieces[number][2]))
+        segments: dict[int, Segment] = {}
+        for begin in range(0, len(pieces), size):
+            numbers = by_length[begin : begin + size]
+            segments |= zip(numbers, self._recognise([pieces[n] for n in numbers]), strict=True)
+        for number, (job, _, _) in enumerate(pieces):
+            job.segments.append(replace(segments[number], id=len(job.segments)))
+            job.waiting -= 1
+
+    def _recognise(self, pieces: Sequence[_Piece]) -> Iterator[Segment]:
+        """The segments of one batch."""
         model, alphabet = self.model_file.model, self.model_file.alphabet
         device = self.model_file.device
         sound, lengths = pad([piece for _, _, piece in pieces])
@@ -202,11 +217,11 @@ class Recognizer:
         looked = None
         if self.attention or encoded.ctc is None:
             looked = model.attention(encoded, [best.tokens for best in found])
-        for number, ((job, start, piece), best) in enumerate(zip(pieces, found, strict=True)):
+        for number, ((_, start, piece), best) in enumerate(zip(pieces, found, strict=True)):
             attention = None if looked is None else looked[number]
             frames, timing = _character_frames(encoded, number, best, attention)
-            segment = Segment(
-                id=len(job.segments),
+            yield Segment(
+                id=0,
                 start=start,
                 end=start + len(piece) / self._rate,
                 text=alphabet.decode(best.tokens).strip(),
@@ -216,8 +231,6 @@ class Recognizer:
                 timing=timing,
                 attention=attention.numpy() if self.attention and attention is not None else None,
             )
-            job.segments.append(segment)
-            job.waiting -= 1
 
     def _words(
         self, best: Hypothesis, frames: list[tuple[int, int]] | None, piece: Tensor, start: float

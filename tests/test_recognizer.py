@@ -62,6 +62,19 @@ def test_batches_change_nothing(recognizer: Recognizer, make_sounds) -> None:
             _same(one, other)
 
 
+def test_pieces_of_any_length_come_back_in_order(tiny_model: ModelFile, make_sounds) -> None:
+    knows_little = replace(tiny_model, provenance={"longest_seconds": 0.5})
+    sounds = make_sounds(11000, 900, 6000, 300, 2500, 9000, 4100, 700, 8000, 500)
+    recognizer = Recognizer(knows_little, knows_little.config.search.changed(batch_size=2))
+    together = recognizer.transcribe(sounds)
+    assert max(len(transcript.segments) for transcript in together) > 2
+    for transcript, sound in zip(together, sounds, strict=True):
+        alone = recognizer.transcribe(sound)
+        assert [(s.id, s.start, s.tokens) for s in transcript.segments] == [
+            (s.id, s.start, s.tokens) for s in alone.segments
+        ]
+
+
 def test_one_bad_source_does_not_stop_the_others(recognizer: Recognizer, make_sounds) -> None:
     good = make_sounds(4000)[0]
     results = list(recognizer.transcribe_each([good, "missing.wav", torch.full((4000,), torch.nan), good]))
