@@ -35,9 +35,21 @@ def test_single_digits_of_real_speakers(shared_data: Path) -> None:
 
 
 def test_the_files_are_small() -> None:
-    assert bundled.names() == ["digits", "english"]
+    assert bundled.names() == ["digits", "english", "english_lm"]
     assert bundled.find("digits").stat().st_size <= 8_000_000
-    assert bundled.find("english").stat().st_size <= 30_000_000
+    assert sum(bundled.find(name).stat().st_size for name in ("english", "english_lm")) <= 30_000_000
+
+
+def test_a_language_model_goes_with_english(shared_data: Path) -> None:
+    cuts = load_corpus(shared_data / "speechocean762" / "dev.jsonl").subset(first=60)
+    found = {}
+    for name, options in (("alone", {}), ("both", {"language_model": "english_lm", "lm_weight": 0.2})):
+        recognizer = Recognizer.load("english", device="cpu", **options)
+        found[name] = evaluate(recognizer.model_file, cuts, recognizer.search, lm=recognizer.lm)
+    assert found["both"].score.wer < 0.75
+    assert [line.hypothesis for line in found["both"].lines] != [
+        line.hypothesis for line in found["alone"].lines
+    ]
 
 
 def test_english_hears_digits_too(shared_data: Path) -> None:
