@@ -160,5 +160,7 @@ def test_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 
 def test_unknown_section_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="--only speed: no such section; the sections are train, search"):
+    with pytest.raises(
+        ConfigError, match="--only speed: no such section; the sections are train, precision, search"
+    ):
         benchmark.main(only="speed")
