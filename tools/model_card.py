@@ -3,11 +3,12 @@
 A card's recipe is YAML: `title` and `about`; `model`; `recipe`, how it was trained, and `training`, rows of
 what it learnt from; `tests`, each a `name`, a `corpus`, and `groups` to tell apart; `searches`, each a `name`
 and options of `evaluate`; `limits`, sentences. The evaluations are kept in a folder and are not done again
-while model, corpus and search stay as they are.
+while the model's and the corpus's file and the search stay as they are.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -24,6 +25,7 @@ import typer
 from pydantic import Field
 from tool_recipe import Room, read_recipe
 
+from asr_seq2seq import bundled
 from asr_seq2seq.errors import AsrError
 from asr_seq2seq.files import atomic_write
 from asr_seq2seq.model_file import ModelFile, load_model
@@ -105,7 +107,7 @@ def evaluation(card: Card, test: Test, search: Search, folder: Path) -> tuple[An
     """The figures of an evaluation and its hypotheses, run now unless they stand in `folder`."""
     name = re.sub(r"\W+", "_", f"{test.name} {search.name}").strip("_").lower()
     figures, hypotheses = folder / f"{name}.json", folder / f"{name}.jsonl"
-    key = [Path(card.model).stat().st_size, Path(card.model).stat().st_mtime, test.corpus, search.options]
+    key = [test.corpus, search.options, *contents([card.model, test.corpus, *search.options])]
     if figures.exists():
         kept = json.loads(figures.read_text(encoding="utf-8"))
         if kept["key"] == key:
@@ -120,6 +122,12 @@ def evaluation(card: Card, test: Test, search: Search, folder: Path) -> tuple[An
     with atomic_write(figures) as file:
         json.dump(found, file)
     return found, read(hypotheses)
+
+
+def contents(names: Sequence[str]) -> list[str]:
+    """Digests of those names that are files, or models of the package."""
+    paths = [path for name in names if (path := bundled.find(name)).is_file()]
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
 
 
 def machine() -> str:

@@ -67,6 +67,10 @@ def test_a_card_holds_what_was_measured_and_is_not_measured_twice(
     made = kept.stat().st_mtime_ns
     assert _run(recipe).returncode == 0
     assert kept.stat().st_mtime_ns == made and (tmp_path / "card.md").read_text() == text
+    corpus = Path(card["tests"][0]["corpus"])
+    corpus.write_text(corpus.read_text() + "\n")
+    assert _run(recipe).returncode == 0
+    assert kept.stat().st_mtime_ns != made
 
 
 @pytest.mark.parametrize(
