@@ -298,8 +298,9 @@ def evaluate(
     ] = None,
     report: cli_scoring.Report = None,
     listen: Annotated[
-        int, typer.Option(min=0, help="Worst utterances with sound and pictures in the report.")
-    ] = 100,
+        int | None,
+        typer.Option(min=0, help="Worst utterances with sound and pictures in the report; 100 without it."),
+    ] = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -307,6 +308,8 @@ def evaluate(
     _check_lm_weight(language_model, lm_weight)
     if n_best and hypotheses is None:
         raise ConfigError("--n-best needs a file for the texts: name one with --hypotheses")
+    if listen is not None and report is None:
+        raise ConfigError("--listen needs a page for the utterances: name one with --report")
     for path in (hypotheses, report):
         if path is not None and not path.parent.is_dir():
             raise OutputError(f"cannot write {path}: its folder does not exist; create it first")
@@ -364,7 +367,8 @@ def evaluate(
     if report is not None:
         from asr_seq2seq.exhibits import write_report
 
-        write_report(report, recogniser, cuts, result, {"Model": str(model), "Corpus": str(corpus)}, listen)
+        heard = 100 if listen is None else listen
+        write_report(report, recogniser, cuts, result, {"Model": str(model), "Corpus": str(corpus)}, heard)
     if journal is not None:
         journal.remove()
     if as_json:

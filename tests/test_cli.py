@@ -375,6 +375,7 @@ def test_a_language_model_is_trained_and_joins_an_evaluation(run: Run, model: Pa
     for extra, words in (
         (["--lm-weight", 0.5], "--language-model"),
         (["--n-best", 3], "--hypotheses"),
+        (["--listen", 3], "--report"),
         ([*with_texts[:2], "--n-best", 5], "--beam-size 5"),
         (["--language-model", model], "holds a recogniser, not a language model"),
     ):
