@@ -6,7 +6,6 @@ becomes depends neither on the order of work nor on the number of worker process
 
 from __future__ import annotations
 
-import math
 import random
 from collections import defaultdict
 from functools import lru_cache
@@ -54,8 +53,7 @@ class Augmentation:
             low, high = self.config.noise.snr
             noise = self._pick(self.noises, generator)
             start = int(_chance(generator) * len(noise))
-            piece = noise[(start + torch.arange(len(inputs))) % len(noise)]
-            inputs = add_noise(inputs, piece, low + _chance(generator) * (high - low))
+            inputs = add_noise(inputs, noise, low + _chance(generator) * (high - low), start)
         if self.config.telephone_probability and _chance(generator) < self.config.telephone_probability:
             inputs = by_telephone(inputs, self.sample_rate)
         if self.config.gain_decibels:
@@ -79,9 +77,9 @@ class Augmentation:
         return _load(sounds[int(_chance(generator) * len(sounds))], self.sample_rate)
 
 
-def add_noise(sound: Tensor, noise: Tensor, snr: float) -> Tensor:
-    """Sound (N,) with noise (M,), repeated or cut to its length, `snr` decibels below it in power."""
-    noise = noise.repeat(math.ceil(len(sound) / len(noise)))[: len(sound)]
+def add_noise(sound: Tensor, noise: Tensor, snr: float, start: int = 0) -> Tensor:
+    """Sound (N,) with noise (M,), from `start` round and round, `snr` decibels below it in power."""
+    noise = noise[(start + torch.arange(len(sound))) % len(noise)]
     power = sound.square().mean() / noise.square().mean().clamp_min(_POWER_FLOOR)
     return sound + noise * (power * 10 ** (-snr / 10)).sqrt()
 

@@ -221,11 +221,11 @@ class Plan(Sampler[Draw]):
         }
 
     def __iter__(self) -> Iterator[Draw]:
-        cuts = self.cuts
+        cuts, seed = self.cuts, f"{self.seed} {self.epoch}"
         if self.joining.probability:
-            cuts = join_utterances(cuts, self.joining, f"{self.seed} {self.epoch}")
+            cuts = join_utterances(cuts, self.joining, seed)
         if self.budget["shuffle"] and len(cuts) > _SHUFFLED_TOGETHER:
-            cuts = cuts.shuffle(random.Random(f"{self.seed} {self.epoch}"))
+            cuts = cuts.shuffle(random.Random(seed))
         with _without_remarks():
             sampler = (
                 DynamicBucketingSampler(cuts, num_buckets=self.buckets, **self.budget)
@@ -305,14 +305,6 @@ class Batches:
         return self.reader[Draw(0, 0, CutSet.from_cuts(chosen))]
 
 
-def fingerprint(cuts: CutSet, texts: Iterable[str]) -> str:
-    """The same for the same utterances, of the same lengths and normalised texts, in the same order."""
-    found = hashlib.blake2b(digest_size=16)
-    for cut, text in zip(cuts, texts, strict=True):
-        found.update(f"{cut.id}\t{cut.duration}\t{text}\n".encode())
-    return found.hexdigest()
-
-
 def within_limits(cuts: CutSet, config: DataConfig) -> tuple[CutSet, int]:
     """The utterances that are neither too short nor too long to train on, and how many were left out."""
     kept = [cut for cut in cuts if config.min_seconds <= cut.duration <= config.max_seconds]
@@ -335,13 +327,14 @@ def hold_out(cuts: CutSet, fraction: float) -> tuple[CutSet, CutSet]:
     if count >= len(names):
         raise CorpusError(f"{len(names)} utterances are too few to hold some out; give data.dev instead")
     held = set(names[:count])
-    dev: dict[str, list[Cut]] = {name: [] for name in names if name in held}
+    train = list[Cut]()
+    dev: dict[str, list[Cut]] = {}
     for cut in cuts:
-        same = dev.get(_name(cut))
-        if same is not None and not any(cut.with_id("") == other.with_id("") for other in same):
-            same.append(cut)
-    train = CutSet.from_cuts(cut for cut in cuts if _name(cut) not in held)
-    return train, CutSet.from_cuts(cut for same in dev.values() for cut in same)
+        if (name := _name(cut)) not in held:
+            train.append(cut)
+        elif all(cut.with_id("") != other.with_id("") for other in dev.setdefault(name, [])):
+            dev[name].append(cut)
+    return CutSet.from_cuts(train), CutSet.from_cuts(cut for same in dev.values() for cut in same)
 
 
 def _name(cut: Cut) -> str:

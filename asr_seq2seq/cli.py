@@ -199,9 +199,9 @@ def train(
         from asr_seq2seq.device import keep_freed_memory
         from asr_seq2seq.training.loop import train as train_model
 
+    leads = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun one has the folder and reports
     if resume not in ("auto", "never"):
-        there = os.environ.get("RANK", "0") != "0" or (Path(resume) / "state").is_dir()  # one process has it
-        if run is not None or not there:
+        if run is not None or (leads and not (Path(resume) / "state").is_dir()):
             raise ConfigError(f"--resume {resume}: must be auto, never, or the folder of a run without --run")
         run, resume = Path(resume), "auto"
     keep_freed_memory()
@@ -211,7 +211,7 @@ def train(
     if result.stopped:
         print("the state is saved: the same command goes on", file=sys.stderr)
         _stop_interrupted(result.model, result.epoch, result.stopped)
-    if os.environ.get("RANK", "0") == "0":  # of the processes of torchrun only the first reports
+    if leads:
         if as_json:
             figures = {"epoch": result.epoch, "dev_wer": round(result.dev_wer, 6)}
             _print_json({"model": str(result.model)} | figures)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +19,7 @@ from torch import Tensor
 from asr_seq2seq.batching import Batch, Batches
 from asr_seq2seq.calibration import expected_calibration_error, fit_temperature, soften, word_confidences
 from asr_seq2seq.config import LogMelConfig, SearchConfig
+from asr_seq2seq.corpora import digest
 from asr_seq2seq.corpora.manifest import FEATURES
 from asr_seq2seq.errors import ConfigError, CorpusError
 from asr_seq2seq.features import pad
@@ -254,14 +254,12 @@ def open_journal(
 
 def fingerprint(models: Iterable[Path], cuts: CutSet, config: SearchConfig, n_best: int) -> str:
     """What tells one evaluation from another: the models' files, utterances and texts, and the search."""
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     for path in models:
         with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    digest.update(f"{config.model_dump_json()} {n_best}".encode())
-    for cut in cuts:
-        digest.update(json.dumps([cut.id, cut.start, cut.duration, cut.supervisions[0].text]).encode())
-    return digest.hexdigest()
+            found.update(hashlib.file_digest(file, "sha256").digest())
+    found.update(f"{config.model_dump_json()} {n_best} {digest(cuts)}".encode())
+    return found.hexdigest()
 
 
 def judged_words(lines: Iterable[HypothesisLine], normalizer: Normalizer) -> tuple[list[float], list[bool]]:

@@ -80,7 +80,7 @@ def main(
                     f"{out / f'arm_{number}'}, or give another --out"
                 )
         elif str(number) in chosen:
-            found = figures_of(plan, arm, out / f"arm_{number}", settings or [])
+            found = figures_of(plan, made_of, out / f"arm_{number}")
             with atomic_write(figures) as file:
                 json.dump(found | {"made_of": made_of}, file)
     names = [test.name for test in plan.tests]
@@ -116,22 +116,18 @@ def ingredients(plan: Ablation, arm: Arm, settings: list[str]) -> dict[str, Any]
     }
 
 
-def figures_of(plan: Ablation, arm: Arm, folder: Path, settings: list[str]) -> dict[str, Any]:
+def figures_of(plan: Ablation, made_of: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train one arm in `folder` and evaluate it greedily: hours, dev loss, [WER, CER] of each test."""
     corpora = []
-    hours = arm.hours or plan.hours
-    for name in hours:
+    for name, hours in made_of["hours"].items():
         corpora.append(folder / f"{name}.jsonl")
-        draw(Path(plan.sources[name]), hours[name], corpora[-1])
-    run = folder / "run"
-    recogniser = train_on(corpora, Path(plan.config), [*plan.set, *settings, *arm.set], run)
+        draw(Path(plan.sources[name]), hours, corpora[-1])
+    recogniser = train_on(corpora, Path(plan.config), made_of["set"], folder / "run")
     search = recogniser.config.search.model_copy(update={"beam_size": 1})
     scores = [evaluate(recogniser, load_corpora([Path(test.corpus)]), search).score for test in plan.tests]
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    epoch = int(recogniser.provenance["epoch"])
     return {
-        "hours": sum(hours.values()),
-        "dev_loss": json.loads(lines[epoch - 1])["dev_loss"],
+        "hours": sum(made_of["hours"].values()),
+        "dev_loss": recogniser.provenance["dev_loss"],
         "tests": [[score.wer, score.cer] for score in scores],
     }
 

@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import linear_regression, median
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 from unittest.mock import patch
 
 import corpus_folder
@@ -62,8 +62,10 @@ from asr_seq2seq.model.decoder import State
 from asr_seq2seq.model.seq2seq import Seq2Seq
 from asr_seq2seq.search.scorers import CtcPrefixScorer
 from asr_seq2seq.text import FIRST_CHARACTER
-from asr_seq2seq.training.optim import build_optimizer
+from asr_seq2seq.training.optim import autocast, build_optimizer
 
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 LINEAR = 1.05  # the largest exponent that counts as linear growth
 FITTED = 3  # sizes, the largest ones
 SAME_MEMORY = 1.05  # how many times as much the longest sound may take
@@ -191,10 +193,10 @@ def training_by_part(job: Job) -> Iterator[Row]:
 
 
 def training_step(
-    model: Seq2Seq, inputs: Tensor, characters: int, precision: torch.dtype = torch.float32
+    model: Seq2Seq, inputs: Tensor, characters: int, precision: Precision = "float32"
 ) -> Callable[[Stopwatch | None], None]:
     """A step of training on input (B, N) or (B, T, F) and random texts of so many characters."""
-    settings = OptimizationConfig()
+    settings = OptimizationConfig(precision=precision)
     optimizer = build_optimizer(settings, model.parameters())
     lengths = torch.full((len(inputs),), inputs.shape[1], device=inputs.device)
     shape = (len(inputs), characters)
@@ -204,7 +206,7 @@ def training_step(
     def step(stopwatch: Stopwatch | None = None) -> None:
         part = stopwatch.part if stopwatch else lambda name: ExitStack()
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
+        with autocast(settings, inputs.device):
             loss: Any = model(inputs, lengths, tokens, token_lengths, 0.0).total
         with part("backward"):
             loss.backward()
@@ -219,10 +221,7 @@ def training_by_precision(job: Job) -> Iterator[Row]:
     """Steps of training in float32 and bfloat16, whole, by the size of the batch."""
     for batch in job.growth.batches[-3:]:
         sizes = replace(job.sizes, batch=batch)
-        runs = {
-            str(precision).removeprefix("torch."): training_of(job, "dot", sizes, precision)
-            for precision in (torch.float32, torch.bfloat16)
-        }
+        runs: dict[str, Run] = {kind: training_of(job, "dot", sizes, kind) for kind in PRECISIONS}
         work = f"step of {batch} x {sizes.frames} frames"
         seconds = measured(job, Work(work, runs, {}))
         full, half = (median(found) for found in seconds.values())
@@ -335,7 +334,7 @@ def measured_growth(job: Job) -> Iterator[Row]:
             yield Row(cells, facts | {"exponent": power})
 
 
-def training_of(job: Job, kind: str, sizes: Sizes, precision: torch.dtype = torch.float32) -> Run:
+def training_of(job: Job, kind: str, sizes: Sizes, precision: Precision = "float32") -> Run:
     """A step of training from given features, with CTC."""
     model = our_network(sizes, kind, sizes.ctc_weight, job.device).train()
     features = torch.randn(sizes.batch, sizes.frames, sizes.mels, device=job.device)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from asr_seq2seq.errors import CorpusError
 
 
-def open_text(path: Path, newline: str | None = None) -> TextIO:
-    """The file open for reading; CorpusError where the system forbids it."""
+@contextmanager
+def open_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
+    """The file while it is read; CorpusError where the system fails to."""
     try:
-        return path.open(encoding="utf-8-sig", newline=newline)
+        with path.open(encoding="utf-8-sig", newline=newline) as file:
+            yield file
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror}); check its name and place") from None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -47,6 +49,14 @@ def load_corpora(paths: Iterable[str | Path]) -> CutSet:
             taken.add(name)
             cuts[number] = cut.with_id(name)
     return CutSet.from_cuts(cuts)
+
+
+def digest(cuts: CutSet) -> str:
+    """The same for the same utterances and texts in the same order."""
+    found = hashlib.sha256()
+    for cut in cuts:
+        found.update(json.dumps([cut.id, cut.start, cut.duration, cut.supervisions[0].text]).encode())
+    return found.hexdigest()
 
 
 def _read_file(path: Path) -> Iterable[MonoCut]:

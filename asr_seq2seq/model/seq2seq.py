@@ -156,12 +156,16 @@ class Seq2Seq(nn.Module):
         at once, Duckworth et al. 2019, section 3), so that no loop over time is needed. Further hearings of
         the same utterances read what the first drew.
         """
-        logits = self.decoder(inputs, encoded.encoded, encoded.lengths, encoded.context)[:, :-1].float()
+        count = len(inputs) // hearings
+        inputs, frames, lengths, context = (
+            part[:count] for part in (inputs, encoded.encoded, encoded.lengths, encoded.context)
+        )
+        logits = self.decoder(inputs, frames, lengths, context)[:, :-1].float()
         characters = logits[..., FIRST_CHARACTER:].softmax(-1)  # (B, U, V - 4)
         drawn = characters.flatten(0, 1).multinomial(1).view_as(inputs[:, 1:]) + FIRST_CHARACTER
         own = torch.rand(drawn.shape, device=drawn.device) < share
         mixed = torch.cat((inputs[:, :1], torch.where(own, drawn, inputs[:, 1:])), dim=1)
-        return mixed[: len(mixed) // hearings].repeat(hearings, 1)
+        return mixed.repeat(hearings, 1)
 
 
 def disagreement(log_p: Tensor, mask: Tensor) -> Tensor:

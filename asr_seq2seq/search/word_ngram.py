@@ -41,7 +41,7 @@ class WordNgramScorer:
             ) from None
         self.alphabet = alphabet
         self.cost = 0.0  # an n-gram file does not tell
-        self.device = device
+        self.device = torch.device(device)
         self.space = alphabet.space
         self.new_state = kenlm.State
         settings = kenlm.Config()
@@ -93,8 +93,7 @@ class WordNgramScorer:
         return math.log(10) * log10_p, after
 
     def _score(self, words: list[list[tuple[Any, str]]], text: list[list[float]]) -> WordNgramState:
-        kind = precise(torch.device(self.device))
-        scores = torch.tensor(text, dtype=kind)[..., None].repeat(1, 1, len(self.alphabet))
+        scores = torch.tensor(text, dtype=precise(self.device))[..., None].repeat(1, 1, len(self.alphabet))
         for row, hypotheses in enumerate(words):
             for column, (before, word) in enumerate(hypotheses):
                 closed, after = self._close(before, word)

@@ -24,7 +24,7 @@ class Position:
     """How far a run has come: `batches` of `epoch` are done, and what they summed up to.
 
     `best` is the rank (dev WER, CER and loss) of the best epoch, which is `best_epoch`; `elapsed` is
-    in seconds; `corpus` is the fingerprint of what is learnt from.
+    in seconds; `corpus` is the digest of what is learnt from.
     """
 
     epoch: int = 1

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 
-from asr_seq2seq.batching import Batch, Batches, fingerprint, hold_out, seed_from, within_limits
+from asr_seq2seq.batching import Batch, Batches, hold_out, seed_from, within_limits
 from asr_seq2seq.config import Config, SearchConfig
-from asr_seq2seq.corpora import load_corpora
+from asr_seq2seq.corpora import digest, load_corpora
 from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
 from asr_seq2seq.evaluation import calibrate, decode
@@ -134,7 +134,7 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
         average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
         parts["average"] = average.to(device)  # of a copy, cuDNN wants the weights laid together anew
     resumed = state is not None
-    corpus = fingerprint(train_cuts, texts)
+    corpus = digest(train_cuts)
     position = restore(run, state, parts, corpus) if state is not None else Position(corpus=corpus)
     del state, texts, spelt  # large, and of no more use
     provenance = _provenance(config, train_cuts, train_batches.seconds)
@@ -281,7 +281,7 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
             position.epoch, position.batches, position.sums = epoch + 1, 0, {}
             position.elapsed = time.perf_counter() - started
             if team.leads:
-                recogniser = recogniser.with_provenance(**_of_dev(epoch, dev))
+                recogniser = recogniser.with_provenance(epoch=epoch, **_of_dev(dev))
                 if better:
                     save_model(run / MODEL, recogniser)
                 keep_checkpoint(run, recogniser, epoch, settings.keep_epochs)
@@ -319,7 +319,7 @@ def _try_mean(
     better = rank < position.best
     if better:
         position.best = rank
-        save_model(run / MODEL, mean.with_provenance(**_of_dev(None, dev)))
+        save_model(run / MODEL, mean.with_provenance(**_of_dev(dev)))
     return (
         f"mean of {len(checkpoints(run))} epochs  dev loss {dev['dev_loss']:.4f}  WER {dev['dev_wer']:7.2%}  "
         f"CER {dev['dev_cer']:7.2%}{'  best' if better else ''}"
@@ -370,9 +370,6 @@ def _provenance(config: Config, cuts: CutSet, seconds: float) -> dict[str, Any]:
     }
 
 
-def _of_dev(epoch: int | None, dev: dict[str, float]) -> dict[str, Any]:
+def _of_dev(dev: dict[str, float]) -> dict[str, Any]:
     """What the model file tells of one epoch, or of the mean of several."""
-    facts: dict[str, Any] = {name: round(dev[name], 5) for name in ("dev_wer", "dev_cer")}
-    if epoch is not None:
-        facts["epoch"] = epoch
-    return facts | {"date": time.strftime("%Y-%m-%d")}
+    return {name: round(value, 5) for name, value in dev.items()} | {"date": time.strftime("%Y-%m-%d")}
