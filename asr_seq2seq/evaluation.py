@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -253,12 +254,15 @@ def open_journal(
 
 
 def fingerprint(models: Iterable[Path], cuts: CutSet, config: SearchConfig, n_best: int) -> str:
-    """What tells one evaluation from another: the models' files, utterances and texts, and the search."""
+    """What tells one evaluation from another: the models' files, sounds and texts, and the search."""
     found = hashlib.sha256()
     for path in models:
         with path.open("rb") as file:
             found.update(hashlib.file_digest(file, "sha256").digest())
     found.update(f"{config.model_dump_json()} {n_best} {digest(cuts)}".encode())
+    for cut in cuts:  # two corpora may differ in their sound alone
+        place = (cut.custom or {}).get(FEATURES) or cut.recording.sources[0].source
+        found.update(os.fsencode(f"{place}\n"))
     return found.hexdigest()
 
 

@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -88,6 +89,11 @@ def test_an_interrupted_evaluation_goes_on(tiny_model: ModelFile, corpus: Path, 
     assert journal.utterances == 1
     assert evaluate(model, cuts, search, journal=journal).lines == whole.lines
     assert journal.utterances == 2
+    # The same names and texts of other sounds, as a corpus with noise under it has them.
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(corpus.parent, elsewhere)
+    others = load_corpora([elsewhere / corpus.name])
+    assert open_journal(tmp_path / "h.jsonl", [corpus], others, search, 0).replaced
     with pytest.raises(ConfigError, match="--by gendre"):
         evaluate(model, cuts, search, by=["gendre"])
 

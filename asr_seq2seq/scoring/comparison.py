@@ -8,7 +8,7 @@ import numpy as np
 
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.scoring.edits import EQUAL, INSERT, Edit
-from asr_seq2seq.scoring.intervals import Interval, Sampling, difference_interval, sampling
+from asr_seq2seq.scoring.intervals import Interval, Sampling, difference_interval, least_p, sampling
 from asr_seq2seq.scoring.normalizers import TextNormalizer
 from asr_seq2seq.scoring.wer import Judged, Score, judge, total
 
@@ -21,12 +21,14 @@ _BOUNDARY = 2  # words that both systems have right part two segments, as in NIS
 class MatchedPairs:
     """The matched-pairs sentence-segment word error test, MAPSSWE (Gillick and Cox 1989, section 4).
 
-    ``mean`` and ``deviation`` are those of the first system's errors less the second's in a segment.
+    ``mean`` and ``deviation`` are those of the first system's errors less the second's in a segment, and
+    ``differing`` segments have a difference.
     """
 
     segments: int
     mean: float
     deviation: float
+    differing: int
 
     @property
     def z(self) -> float:
@@ -37,8 +39,8 @@ class MatchedPairs:
 
     @property
     def p(self) -> float:
-        """Two-sided p of the hypothesis that there is no difference."""
-        return math.erfc(abs(self.z) / math.sqrt(2))
+        """Two-sided p of the hypothesis that there is no difference, never below the least of a sign test."""
+        return max(math.erfc(abs(self.z) / math.sqrt(2)), least_p(self.differing))
 
 
 @dataclass(frozen=True)
@@ -159,9 +161,10 @@ def matched_pairs(first: Iterable[Judged], second: Iterable[Judged]) -> MatchedP
         ],
         dtype=float,
     )
-    if len(differences) < 2:
-        return MatchedPairs(len(differences), float(differences.sum()), 0.0)
-    return MatchedPairs(len(differences), float(differences.mean()), float(differences.std(ddof=1)))
+    count, differing = len(differences), int(np.count_nonzero(differences))
+    if count < 2:
+        return MatchedPairs(count, float(differences.sum()), 0.0, differing)
+    return MatchedPairs(count, float(differences.mean()), float(differences.std(ddof=1)), differing)
 
 
 def segments(first: Sequence[Edit], second: Sequence[Edit]) -> list[tuple[int, int]]:

@@ -66,11 +66,14 @@ def ratio_interval(
     """Errors and totals of each drawn unit, (G,) -> the 95 % interval of sum(errors) / sum(totals).
 
     Where nothing or too little is wrong to draw from, the bound above is at least that of the exact test of
-    as many independent errors (Garwood 1936). None if there are fewer than two units or nothing to count.
+    as many independent errors (Garwood 1936). None if there is nothing to count, or nothing to learn from:
+    fewer than three units, or units that are all wrong at one rate.
     """
-    if len(errors) < 2 or not totals.sum():
+    if len(errors) < 3 or not totals.sum():
         return None
     estimate, deviation, drawn = _studentised(errors, totals, resamples, seed)
+    if errors.any() and not deviation:
+        return None
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail]) if len(drawn) else (0.0, 0.0)
     return Interval(
@@ -85,17 +88,32 @@ def difference_interval(
     """Differences of two systems' errors in each drawn unit -> the interval of their rate, and p.
 
     p is two-sided, of the hypothesis that there is no difference; it comes from the very draws of the
-    interval, so the two agree.
+    interval, so the two agree. Of a few units that differ a bootstrap is too sure: p is never below the
+    least of a sign test, and where that is not significant the interval holds 0.
     """
+    least = least_p(int(np.count_nonzero(differences)))
     estimate, deviation, drawn = _studentised(differences, totals, resamples, seed)
-    if not deviation or not len(drawn):
-        return Interval(estimate, estimate), 1.0
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    seen = estimate / deviation
-    beyond = min((drawn >= seen).sum(), (drawn <= seen).sum())
-    p = min(1.0, 2 * (1 + int(beyond)) / (1 + len(drawn)))
-    return Interval(estimate - float(high) * deviation, estimate - float(low) * deviation), p
+    low = high = estimate
+    p = least
+    if deviation and len(drawn):
+        tail = (1 - LEVEL) / 2
+        ends = np.quantile(drawn, [tail, 1 - tail])
+        low, high = estimate - float(ends[1]) * deviation, estimate - float(ends[0]) * deviation
+        seen = estimate / deviation
+        beyond = min((drawn >= seen).sum(), (drawn <= seen).sum())
+        p = max(least, min(1.0, 2 * (1 + int(beyond)) / (1 + len(drawn))))
+    if least > 1 - LEVEL:
+        low, high = min(low, 0.0), max(high, 0.0)
+    return Interval(low, high), p
+
+
+def least_p(differing: int) -> float:
+    """The least two-sided p of a test by signs, where so many units differ: all of them in one direction.
+
+    >>> least_p(0), least_p(2), least_p(6)
+    (1.0, 0.5, 0.03125)
+    """
+    return min(1.0, 2.0 ** (1 - differing))
 
 
 def _studentised(errors: Numbers, totals: Numbers, resamples: int, seed: int) -> tuple[float, float, Numbers]:

@@ -24,7 +24,8 @@ class Journal:
 
     ``entries`` are those that an earlier evaluation left there. What it was an evaluation of stands in the
     first line: a journal of anything else is not gone on with but begun anew, and ``replaced`` is then true.
-    A line that a crash broke off is dropped. ``OutputError`` if the file cannot be written.
+    A line that a crash broke off is dropped, with all that follows it. ``OutputError`` if the file cannot be
+    written.
     """
 
     def __init__(self, hypotheses: Path, of: str) -> None:
@@ -34,15 +35,23 @@ class Journal:
         self.replaced = False
         head = to_json({"evaluation": of})
         try:
-            lines = self.path.read_text(encoding="utf-8").split("\n")[:-1] if self.path.exists() else []
-            if lines and lines[0] == head:
-                self.entries = [_entry(json.loads(line)) for line in lines[1:]]
-            else:
-                self.replaced = bool(lines)
-                lines = [head]
-            # Written anew, so that what is appended does not follow a broken line.
-            self.path.write_text("\n".join([*lines, ""]), encoding="utf-8", newline="\n")
+            content = self.path.read_bytes() if self.path.exists() else b""
+            first, *lines = content.split(b"\n")[:-1] or [b""]
+            size = 0  # bytes of the file that are good
+            if first == head.encode():
+                size = len(first) + 1
+                for line in lines:
+                    try:
+                        self.entries.append(_entry(json.loads(line)))
+                    except (ValueError, KeyError, TypeError):
+                        break
+                    size += len(line) + 1
+            self.replaced = bool(first) and not size
             self._file = self.path.open("a", encoding="utf-8", newline="\n")
+            self._file.truncate(size)
+            if not size:
+                self._file.write(head + "\n")
+                self._file.flush()
         except OSError as error:
             raise output_error(self.path, error) from error
 

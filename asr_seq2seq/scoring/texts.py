@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.scoring.hypotheses import HypothesisLine
@@ -146,9 +146,10 @@ def _read_json(path: Path, spoken: tuple[str, ...]) -> Iterator[tuple[str, Text]
             entry = None
         if not isinstance(entry, dict):
             raise CorpusError(f"{where}: is not a JSON object; mend or delete the line")
-        text = next((entry[key] for key in spoken if isinstance(entry.get(key), str)), None)
-        if text is None:
-            raise CorpusError(f"{where}: the key `{spoken[0]}` is missing or not text; add it")
+        key = next((key for key in spoken if key in entry), spoken[0])
+        text = entry.get(key)
+        if not isinstance(text, str):
+            raise CorpusError(f"{where}: the key `{key}` is missing or not text; add it")
         number = where.rpartition(" ")[2]
         place = entry.get("audio_filepath", entry.get("feature_filepath"))
         # As a manifest names its utterances, so that it goes together with what `evaluate` wrote.
@@ -161,11 +162,18 @@ def _read_json(path: Path, spoken: tuple[str, ...]) -> Iterator[tuple[str, Text]
             Text(
                 text,
                 None if speaker is None else str(speaker),
-                {key: value for key, value in known.items() if isinstance(value, str | int | float)},
-                float(seconds) if isinstance(seconds, int | float) else None,
-                tuple(float(one) for one in sure) if isinstance(sure, list) and spoken == _HYPOTHESIS else (),
+                {key: value for key, value in known.items() if isinstance(value, str) or _is_number(value)},
+                float(seconds) if _is_number(seconds) else None,
+                tuple(map(float, sure))
+                if isinstance(sure, list) and all(map(_is_number, sure)) and spoken == _HYPOTHESIS
+                else (),
             ),
         )
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    """Whether it is a number that JSON can hold; Python's reader takes NaN and Infinity too."""
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 @dataclass(frozen=True)

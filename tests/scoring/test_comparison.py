@@ -105,3 +105,23 @@ def test_too_little_to_compare() -> None:
         compare(["a"], ["a"], ["b"], NONE)
     with pytest.raises(CorpusError, match="two utterances"):
         compare(["", ""], ["a", ""], ["", ""], NONE)
+
+
+@pytest.mark.parametrize("wrong", [1, 2, 3, 5])
+def test_a_few_errors_do_not_make_a_system_better(wrong: int) -> None:
+    references = ["a b c d e f"] * 100
+    bad = ["a b X d e f"] * wrong + references[wrong:]
+    found = compare(references, bad, references, NONE, resamples=1000)
+    # As many signs in one direction are met by chance this often.
+    assert min(found.p, found.matched_pairs.p) >= 2 * 0.5**wrong
+    assert found.better is None and found.interval.low <= 0 <= found.interval.high
+    more = ["a b X d e f"] * 20 + references[20:]
+    assert compare(references, more, references, NONE, resamples=1000).better == 1
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_a_difference_that_is_the_same_everywhere(count: int) -> None:
+    found = compare(["a"] * count, [""] * count, ["a"] * count, NONE, resamples=100)
+    assert found.p == found.matched_pairs.p == 2.0 ** (1 - count)
+    assert found.better == (1 if count == 40 else None)
+    assert (found.interval.low, found.interval.high) == ((1, 1) if count == 40 else (0, 1))

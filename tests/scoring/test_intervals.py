@@ -61,6 +61,8 @@ def test_no_error_at_all_does_not_mean_that_there_are_none() -> None:
 def test_too_little_gives_no_interval() -> None:
     assert ratio_interval(np.ones(1), np.ones(1)) is None
     assert ratio_interval(np.ones(3), np.zeros(3)) is None
+    assert ratio_interval(np.array([30.0, 40.0]), np.array([200.0, 150.0])) is None
+    assert ratio_interval(np.full(6, 6.0), np.full(6, 6.0)) is None  # of one rate: nothing varies
 
 
 def test_speakers_are_drawn_where_all_are_known() -> None:

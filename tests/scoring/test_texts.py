@@ -136,7 +136,14 @@ def test_words_with_times_are_scored_as_sclite_scores_them(tmp_path: Path, sclit
         ),
         (("r.trn", "a (x)\nb (x)\n"), ("h.trn", "a (x)\n"), 'the utterance "x" is there twice'),
         (("r.txt", ""), ("h.txt", ""), "r.txt: holds no utterance"),
-        (("r.jsonl", '{"text": 5}\n'), ("h.jsonl", "{}"), "r.jsonl, line 1: the key `reference` is missing"),
+        (
+            ("r.jsonl", '{"text": 5}\n'),
+            ("h.jsonl", "{}"),
+            "r.jsonl, line 1: the key `text` is missing or not",
+        ),
+        (("r.jsonl", "{}\n"), ("h.jsonl", "{}"), "r.jsonl, line 1: the key `reference` is missing"),
+        # What failed is not taken for what was said.
+        (("r.jsonl", '{"text": "a"}'), ("h.jsonl", '{"pred_text": null, "text": "a"}'), "key `pred_text`"),
         (("r.jsonl", "[1]\n"), ("h.jsonl", "{}"), "r.jsonl, line 1: is not a JSON object"),
         (("r.stm", "a 1 x 0\n"), ("h.ctm", ""), "r.stm, line 1: must be sound, channel, speaker, start, end"),
         (("r.stm", "a 1 x 0 z b\n"), ("h.ctm", ""), "times must be numbers of seconds, not 'z'"),
@@ -157,3 +164,10 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(CorpusError, match="is not UTF-8"):
         read_pairs(tmp_path / "bytes.txt", tmp_path / "bytes.txt")
+
+
+def test_numbers_that_json_does_not_know_are_passed_over(tmp_path: Path) -> None:
+    line = '{"text": "a", "snr": -Infinity, "age": 7, "duration": NaN, "confidences": [NaN]}\n'
+    _file(tmp_path / "r.jsonl", line)
+    [[pair]] = read_pairs(tmp_path / "r.jsonl", tmp_path / "r.jsonl")
+    assert (pair.keys, pair.duration, pair.confidences) == ({"age": 7}, None, ())
