@@ -169,7 +169,8 @@ class BatchReader(Dataset[Batch]):
 
 def seed_from(*parts: object) -> int:
     """A seed for torch that follows from the recipe's seed, the epoch and what is drawn for."""
-    digest = hashlib.blake2b(" ".join(map(str, parts)).encode(), digest_size=8).digest()
+    text = " ".join(map(str, parts)).encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(text, digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
 
@@ -322,7 +323,7 @@ def hold_out(cuts: CutSet, fraction: float) -> tuple[CutSet, CutSet]:
     Copies of an utterance, as of a corpus that is named twice to weigh more, stay on one side; the
     dev set has it once, and others of its name beside it.
     """
-    names = sorted({_name(cut) for cut in cuts}, key=lambda name: hashlib.md5(name.encode()).hexdigest())
+    names = sorted({_name(cut) for cut in cuts}, key=_md5)
     count = max(1, round(fraction * len(names)))
     if count >= len(names):
         raise CorpusError(f"{len(names)} utterances are too few to hold some out; give data.dev instead")
@@ -335,6 +336,10 @@ def hold_out(cuts: CutSet, fraction: float) -> tuple[CutSet, CutSet]:
         elif all(cut.with_id("") != other.with_id("") for other in dev.setdefault(name, [])):
             dev[name].append(cut)
     return CutSet.from_cuts(train), CutSet.from_cuts(cut for same in dev.values() for cut in same)
+
+
+def _md5(name: str) -> str:
+    return hashlib.md5(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _name(cut: Cut) -> str:

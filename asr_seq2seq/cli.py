@@ -157,9 +157,9 @@ def transcribe(
                     raise result
                 if output is not None:
                     untimed = untimed or next((s for s in result.segments if _is_untimed(s)), None)
-                    write(result, output, stem, wanted)
                     if attention:
                         write_attention(result, output, stem)
+                    write(result, output, stem, wanted)
             except OutputError:
                 raise
             except AsrError as error:
@@ -261,8 +261,10 @@ def train_lm(
 
     recipe = load_language_model_config(config, settings or [])
     with importing():
+        from asr_seq2seq.device import keep_freed_memory
         from asr_seq2seq.training.language_model import train_language_model
 
+    keep_freed_memory()
     result = train_language_model(recipe, run or Path("runs") / config.stem, device)
     if result.interrupted:
         _stop_interrupted(result.model, result.epoch)

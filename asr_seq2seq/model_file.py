@@ -170,12 +170,19 @@ def write_file(
     *,
     half: bool = False,
 ) -> None:
-    """Write a network and its description in the format `made_as`, all or nothing."""
+    """Write a network and its description in the format `made_as`, all or nothing.
+
+    `half` is of its parameters; statistics of features, which may be large, stay as they are.
+    ModelFileError for a weight that float16 cannot hold.
+    """
     metadata = describe(made_as, config, alphabet, normalizer, provenance)
-    tensors = {
-        name: tensor.detach().cpu().to(torch.float16 if half else torch.float32).contiguous()
-        for name, tensor in model.state_dict().items()
-    }
+    parameters = {name for name, _ in model.named_parameters()}
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        kind = torch.float16 if half and name in parameters else torch.float32
+        tensors[name] = tensor.detach().cpu().to(kind).contiguous()
+        if kind is torch.float16 and not tensors[name].isfinite().all():
+            raise ModelFileError(f"{path}: {name} has weights too large for float16; store it in full")
     content = save_tensors(tensors, {"asr_seq2seq": json.dumps(metadata, ensure_ascii=False)})
     with atomic_write(path, "wb") as file:
         file.write(content)

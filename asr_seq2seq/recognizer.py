@@ -189,7 +189,7 @@ class Recognizer:
         Raises AudioError for samples that cannot be used.
         """
         job = _Job()
-        sound = audio.from_blocks(blocks, rate or self._rate, self._rate)
+        sound = audio.from_blocks(blocks, self._rate if rate is None else rate, self._rate)
         for start, piece in split(sound, self._rate, self.longest_seconds, self.find_speech):
             self._decode([(job, start / self._rate, piece)])
             yield job.segments[-1]
@@ -252,7 +252,7 @@ class Recognizer:
 
     def _blocks(self, source: Source, rate: int | None) -> Iterator[Tensor]:
         if isinstance(source, np.ndarray | Tensor):
-            return audio.from_blocks([source], rate or self._rate, self._rate)
+            return audio.from_blocks([source], self._rate if rate is None else rate, self._rate)
         return audio.blocks(source, self._rate)
 
 

@@ -75,7 +75,7 @@ def to_ctm(transcript: Transcript, name: str) -> str:
     The sound is called ``name``, the channel is 1, times are seconds; the confidence is left out where it
     is not known, as the format allows. ``ConfigError`` if a word has no times: a line cannot be without.
     """
-    sound = "_".join(name.split())
+    sound = "_".join(name.split()).encode("utf-8", "replace").decode()  # names of files may be no text
     lines: list[tuple[int, str]] = []
     for segment in _segments(transcript):
         if segment.text.strip() and not segment.words:

@@ -14,7 +14,15 @@ from lhotse.audio import AudioSource
 from lhotse.dataset.sampling import DynamicBucketingSampler
 
 from asr_seq2seq import batching
-from asr_seq2seq.batching import Batch, Batches, hold_out, read_features, read_sound, within_limits
+from asr_seq2seq.batching import (
+    Batch,
+    Batches,
+    hold_out,
+    read_features,
+    read_sound,
+    seed_from,
+    within_limits,
+)
 from asr_seq2seq.config import AugmentationConfig, DataConfig, LogMelConfig, PrecomputedConfig
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.features import pad
@@ -408,3 +416,10 @@ def test_an_error_beside_workers_ends_the_program(tmp_path: Path, write_wav: Cal
         [sys.executable, tmp_path / "program.py"], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 1 and done.stderr.endswith("ValueError: as expected\n"), done.stderr
+
+
+def test_names_need_not_be_text() -> None:
+    name = "m\udcfcller"  # a file whose name is not UTF-8
+    assert seed_from(1, name) == seed_from(1, name) != seed_from(1, "m\udcfdller")
+    cuts = CutSet.from_cuts(cut_of(f"{name}_{number}", 1.0) for number in range(4))
+    assert [len(part) for part in hold_out(cuts, 0.25)] == [3, 1]

@@ -1,11 +1,12 @@
 import copy
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from asr_seq2seq.errors import ModelFileError
 from asr_seq2seq.model_file import FORMAT, ModelFile, load_model, save_model
@@ -53,10 +54,26 @@ def test_half_precision_takes_half_the_room(tiny_model: ModelFile, tmp_path: Pat
     save_model(tmp_path / "full.safetensors", tiny_model)
     save_model(tmp_path / "half.safetensors", tiny_model, half=True)
     (_, full), (_, half) = (_header(tmp_path / f"{name}.safetensors") for name in ("full", "half"))
-    assert len(half) * 2 == len(full)
+    weights = sum(weight.nbytes for weight in tiny_model.model.parameters())
+    assert len(full) - len(half) == weights / 2 and weights > 0.99 * len(full)
     weights = load_model(tmp_path / "half.safetensors").model.state_dict()
     for name, weight in tiny_model.model.state_dict().items():
         torch.testing.assert_close(weights[name], weight, rtol=1e-3, atol=1e-6)
+
+
+def test_what_float16_cannot_hold_is_not_written(tiny_model: ModelFile, tmp_path: Path) -> None:
+    model = copy.deepcopy(tiny_model.model)
+    path = tmp_path / "half.safetensors"
+    model.register_buffer("large", torch.tensor([1e6]))  # as the mean of features may be
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] = 1e6
+    with pytest.raises(ModelFileError, match="too large for float16; store it in full"):
+        save_model(path, replace(tiny_model, model=model), half=True)
+    assert not path.exists()
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] = 1
+    save_model(path, replace(tiny_model, model=model), half=True)
+    assert load_file(path)["large"] == 1e6
 
 
 @pytest.mark.parametrize("kept", [0, 5, 8, 50, 0.5, 0.999])

@@ -259,6 +259,7 @@ def test_ctm_to_the_letter() -> None:
         "my_talk 1 0.100 0.320 grüß 0.9000\nmy_talk 1 0.420 0.530 gott\nmy_talk 1 1.200 0.700 bye 0.5000\n"
     )
     assert to_ctm(SILENCE, "talk") == to_ctm(_said(""), "talk") == ""
+    assert to_ctm(TRANSCRIPT, "m\udcfcller").startswith("m?ller 1 ")  # a name of a file that is not UTF-8
 
 
 def test_ctm_without_word_times_is_refused_and_the_other_formats_are_written(tmp_path: Path) -> None:

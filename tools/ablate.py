@@ -9,6 +9,7 @@ its length repeat it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from itertools import cycle
 from pathlib import Path
@@ -22,7 +23,7 @@ from tool_recipe import Room, read_recipe
 from trainings import train_on
 
 from asr_seq2seq.corpora import load_corpora
-from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.errors import ConfigError, CorpusError
 from asr_seq2seq.evaluation import evaluate
 from asr_seq2seq.files import atomic_write
 
@@ -107,13 +108,25 @@ def read_plan(path: Path) -> Ablation:
 def ingredients(plan: Ablation, arm: Arm, settings: list[str]) -> dict[str, Any]:
     """All that the figures of an arm follow from."""
     hours = arm.hours or plan.hours
+    try:
+        recipe = Path(plan.config).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config: {plan.config} cannot be read ({error}); give a recipe of train") from None
     return {
-        "recipe": Path(plan.config).read_text(encoding="utf-8"),
+        "recipe": recipe,
         "set": [*plan.set, *settings, *arm.set],
         "hours": hours,
-        "sources": {name: plan.sources[name] for name in hours},
-        "tests": [test.corpus for test in plan.tests],
+        "sources": {name: [plan.sources[name], digest_of(plan.sources[name])] for name in hours},
+        "tests": [[test.corpus, digest_of(test.corpus)] for test in plan.tests],
     }
+
+
+def digest_of(manifest: str) -> str:
+    """What a manifest holds, in short; CorpusError where it cannot be read."""
+    try:
+        return hashlib.sha256(Path(manifest).read_bytes()).hexdigest()
+    except OSError as error:
+        raise CorpusError(f"{manifest} cannot be read ({error.strerror}); give a manifest") from None
 
 
 def figures_of(plan: Ablation, made_of: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -141,8 +154,11 @@ def draw(source: Path, hours: float, out: Path) -> None:
     for index in cycle(order):
         if seconds >= 3600 * hours:
             break
+        duration = records[index].get("duration")
+        if not isinstance(duration, int | float) or not duration > 0:
+            raise CorpusError(f"{source}: {records[index]['audio_filepath']} has no duration; add it")
         drawn.append(records[index])
-        seconds += records[index]["duration"]
+        seconds += duration
     corpus_folder.write_manifest(out, drawn)
 
 

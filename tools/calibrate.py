@@ -17,7 +17,7 @@ import typer
 from asr_seq2seq.calibration import expected_calibration_error, soften
 from asr_seq2seq.corpora import load_corpora
 from asr_seq2seq.device import pick_device
-from asr_seq2seq.errors import AsrError
+from asr_seq2seq.errors import AsrError, ConfigError
 from asr_seq2seq.evaluation import batches_for, calibrate, evaluate, judged_words
 from asr_seq2seq.model_file import load_model, save_model
 
@@ -30,6 +30,8 @@ def main(
 ) -> None:
     """Fit the temperature of the words' confidences and store it in the model file."""
     try:
+        if not model.is_file():
+            raise ConfigError(f"{model}: no such file; give a model file, which is changed in place")
         recogniser = load_model(model, pick_device("auto"))
         batches = batches_for(recogniser, load_corpora(dev))
         temperature, before, after = calibrate(recogniser, batches, recogniser.config.search)

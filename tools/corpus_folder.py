@@ -95,7 +95,7 @@ def flac_bytes(samples: Samples, rate: int) -> bytes:
 def read_manifest(path: Path) -> list[dict[str, Any]]:
     """The lines of a JSON-lines manifest, with ``audio_filepath`` made relative to the current folder."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # JSON may hold other line ends
     except (OSError, UnicodeDecodeError) as error:
         raise CorpusError(f"{path} cannot be read as a manifest: {error}") from None
     records: list[dict[str, Any]] = []

@@ -21,6 +21,8 @@ from corpus_folder import CorpusFolder, Samples
 from asr_seq2seq import audio
 from asr_seq2seq.errors import AudioError, ConfigError, CorpusError
 
+Place = tuple[str, float, float | None]  # file, offset and duration in seconds
+
 LOUDEST_CHANGE = 6.0  # dB, either way
 FADE_SECONDS = 0.005
 QUIETEST_NOISE = 2 / 32768  # noise that survives 16 bits even where the recordings are digitally silent
@@ -53,14 +55,14 @@ def main(
     rate = sample_rate or lowest_rate(records)
     rng = np.random.default_rng(seed)
     strings = plan_strings(records, lengths, rng)
-    sounds: dict[str, Samples] = {}
+    sounds: dict[Place, Samples] = {}
     with CorpusFolder(out, overwrite=overwrite) as corpus:
         for index, chosen in enumerate(corpus_folder.progress(strings, len(strings), "joining")):
             for record in chosen:
-                path = record["audio_filepath"]
-                if path not in sounds:
-                    sounds[path] = audio.load(path, rate).numpy()
-            samples, places = join([sounds[record["audio_filepath"]] for record in chosen], rate, rng)
+                if (place := place_of(record)) not in sounds:
+                    path, offset, duration = place
+                    sounds[place] = audio.load(path, rate, offset=offset, duration=duration).numpy()
+            samples, places = join([sounds[place_of(record)] for record in chosen], rate, rng)
             speaker = chosen[0]["speaker"]
             corpus.add(
                 f"{speaker}_{index:05d}",
@@ -75,6 +77,13 @@ def main(
                 ],
             )
     typer.echo(f"{out}: {corpus.utterances} strings, {corpus.seconds / 3600:.2f} h, {rate} Hz", err=True)
+
+
+def place_of(record: dict[str, Any]) -> Place:
+    """Where a word's sound is: a file, or the piece of it that the record tells."""
+    if "offset" not in record:
+        return record["audio_filepath"], 0.0, None
+    return record["audio_filepath"], record["offset"], record.get("duration")
 
 
 def choose_records(source: Path, speakers: str, exclude_speakers: str, numbers: str) -> list[dict[str, Any]]:

@@ -26,8 +26,9 @@ from pydantic import Field
 from tool_recipe import Room, read_recipe
 
 from asr_seq2seq import bundled
-from asr_seq2seq.errors import AsrError
+from asr_seq2seq.errors import AsrError, ConfigError
 from asr_seq2seq.files import atomic_write
+from asr_seq2seq.model.seq2seq import Seq2Seq
 from asr_seq2seq.model_file import ModelFile, load_model
 from asr_seq2seq.scoring.assessment import Assessment, assess
 from asr_seq2seq.scoring.hypotheses import HypothesisLine, read
@@ -91,7 +92,10 @@ def main(
     Example: python tools/model_card.py docs/cards/digits.yaml --out asr_seq2seq/pretrained/README.md
     """
     card = read_recipe(recipe, Card, "model_card")
-    recogniser = load_model(Path(card.model))
+    card = card.model_copy(update={"model": str(bundled.find(card.model))})
+    recogniser = load_model(card.model)
+    if not isinstance(recogniser.model, Seq2Seq):
+        raise ConfigError(f"{card.model}: is an exported form; give the model file that it was exported from")
     folder = runs / recipe.stem
     folder.mkdir(parents=True, exist_ok=True)
     results = []

@@ -6,7 +6,6 @@ import contextlib
 import difflib
 import gzip
 import inspect
-import json
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from lhotse import CutSet, MonoCut, RecordingSet, SupervisionSet
 
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.files import atomic_write
+from asr_seq2seq.scoring.hypotheses import to_json
 
 
 def run_recipe(name: str, source: Path) -> dict[str, list[MonoCut]]:
@@ -57,7 +57,7 @@ def write_cutset(path: Path, cuts: Iterable[MonoCut]) -> None:
     """Write cuts as a lhotse CutSet (`.jsonl.gz`), all or nothing."""
     with atomic_write(path, "wb") as file, gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as packed:
         for cut in cuts:
-            packed.write((json.dumps(cut.to_dict(), ensure_ascii=False) + "\n").encode())
+            packed.write((to_json(cut.to_dict()) + "\n").encode())
 
 
 def _parts(found: Any, name: str = "") -> Iterator[tuple[str, list[MonoCut]]]:

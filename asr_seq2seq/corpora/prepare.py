@@ -7,7 +7,6 @@ those of the archives that the corpora are published in.
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +25,7 @@ from asr_seq2seq.corpora.utterance import find_sound, utterance
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.files import atomic_write, output_error
 from asr_seq2seq.progress import count_progress
+from asr_seq2seq.scoring.hypotheses import to_json
 
 Parts = dict[str, Iterable[MonoCut]]
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -93,7 +93,7 @@ def write_manifest(path: Path, cuts: Iterable[MonoCut]) -> None:
             }
             entry |= {"offset": cut.start} if cut.start else {}
             entry |= {"speaker": supervision.speaker} if supervision.speaker is not None else {}
-            file.write(json.dumps(entry | (cut.custom or {}), ensure_ascii=False) + "\n")
+            file.write(to_json(entry | (cut.custom or {})) + "\n")
 
 
 def _from(folder: Path, sound: Path) -> str:

@@ -53,6 +53,31 @@ def make(source: Path, out: Path, **options: Any) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
 
 
+def test_words_may_be_pieces_of_longer_files(source: Path, tmp_path: Path) -> None:
+    names = [source.parent / f"{word}_ann_0.flac" for word in WORDS]
+    sounds = [soundfile.read(name)[0] for name in names]
+    soundfile.write(tmp_path / "long.flac", np.concatenate(sounds), RATE)
+    pieces = [
+        {
+            "audio_filepath": "long.flac",
+            "offset": 0.2 * place,
+            "duration": 0.2,
+            "text": word,
+            "speaker": "ann",
+        }
+        for place, word in enumerate(WORDS)
+    ]
+    whole = [
+        {"audio_filepath": str(name), "text": word, "speaker": "ann"}
+        for name, word in zip(names, WORDS, strict=True)
+    ]
+    for name, lines in (("pieces", pieces), ("whole", whole)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        make(tmp_path / f"{name}.jsonl", tmp_path / name, count=5)
+    for path in sorted((tmp_path / "whole" / "audio").iterdir()):
+        assert path.read_bytes() == (tmp_path / "pieces" / "audio" / path.name).read_bytes()
+
+
 def test_strings_are_balanced_and_as_the_manifest_says(source: Path, tmp_path: Path) -> None:
     records = make(source, tmp_path / "out")
     assert Counter(record["digits"] for record in records) == dict.fromkeys(range(1, 6), 12)

@@ -25,10 +25,12 @@ def _run(tool: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 def manifest(tmp_path: Path) -> Path:
     lines = [
         {"audio_filepath": f"sound/{text}_{number}.wav", "text": text.upper(), "speaker": speaker}
-        for number, (text, speaker) in enumerate([("one", "a"), ("two", "b"), ("one two", "b"), ("cat", "a")])
+        for number, (text, speaker) in enumerate(
+            [("one", "a"), ("two", "b"), ("one two", "b"), ("cat", "a"), ("a\u2028b", "c")]
+        )
     ]
     path = tmp_path / "all.jsonl"
-    path.write_text("\n".join(map(json.dumps, lines)))
+    path.write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines))
     return path
 
 
@@ -39,6 +41,7 @@ def manifest(tmp_path: Path) -> Path:
         (["--speakers", "a"], ["ONE", "CAT"]),
         (["--exclude-speakers", "a", "--words", "two"], ["TWO"]),
         (["--numbers", "0-1"], ["ONE", "TWO"]),
+        (["--speakers", "c"], ["A\u2028B"]),
     ],
 )
 def test_selected_lines_point_to_the_same_sound(
@@ -47,7 +50,7 @@ def test_selected_lines_point_to_the_same_sound(
     out = tmp_path / "part" / "some.jsonl"
     done = _run("select_utterances", "--source", manifest, "--out", out, *options)
     assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    lines = [json.loads(line) for line in out.read_text().split("\n")[:-1]]
     assert [line["text"] for line in lines] == texts
     for line in lines:
         assert (out.parent / line["audio_filepath"]).resolve().parent == tmp_path / "sound"
@@ -83,7 +86,7 @@ def test_wer_by_length_as_a_table_and_a_picture(tmp_path: Path) -> None:
 
 
 def test_rooms_and_noises_of_a_seed(tmp_path: Path, manifest: Path, write_wav: Callable[..., Path]) -> None:
-    for line in manifest.read_text().splitlines():
+    for line in manifest.read_text().split("\n"):
         write_wav(tmp_path / json.loads(line)["audio_filepath"], 0.5)
     for name in ("a", "b"):
         done = _run(
@@ -100,6 +103,12 @@ def test_rooms_and_noises_of_a_seed(tmp_path: Path, manifest: Path, write_wav: C
             assert int(samples.abs().argmax()) == 0
     again = _run("make_acoustics", "--out", tmp_path / "a")
     assert again.returncode == 2 and "exists already" in again.stderr
+    next(tmp_path.glob("sound/*.wav")).write_text("no sound")
+    done = _run("make_acoustics", "--out", tmp_path / "c", "--rooms", 1, "--noises", 8, "--speech", manifest)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.glob("*c*/rooms")) and not list(tmp_path.glob(".c*"))
+    done = _run("make_acoustics", "--out", manifest / "in_a_file", "--noises", 0)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
 
 
 def test_text_of_the_three_sources(tmp_path: Path) -> None:

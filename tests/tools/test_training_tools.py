@@ -85,6 +85,9 @@ def test_arms_differ_in_one_thing_and_are_not_run_twice(tmp_path: Path, corpus: 
     done = _run("ablate", path, "--out", out, "--only", "1,4")
     assert done.returncode == 2 and "numbers from 1 to 3" in done.stderr
     assert "learning_rate: 1.0e-05" in (out / "arm_2" / "run" / "config.yaml").read_text()
+    corpus.write_text(corpus.read_text() + "\n")
+    done = _run("ablate", path, "--out", out)
+    assert done.returncode == 2 and "arm_1.json: is of other settings" in done.stderr
     path.write_text(yaml.safe_dump(plan | {"set": []}))
     done = _run("ablate", path, "--out", out)
     assert done.returncode == 2 and "arm_1.json: is of other settings than `few` has now" in done.stderr
@@ -92,7 +95,12 @@ def test_arms_differ_in_one_thing_and_are_not_run_twice(tmp_path: Path, corpus: 
 
 @pytest.mark.parametrize(
     ("change", "problem"),
-    [({"hours": {"rare": 1.0}}, "hours of rare"), ({"arm": []}, "arm: Extra inputs"), ({"set": 3}, "set: ")],
+    [
+        ({"hours": {"rare": 1.0}}, "hours of rare"),
+        ({"arms": [{"name": "x"}]}, "c.yaml cannot be read"),
+        ({"arm": []}, "arm: Extra inputs"),
+        ({"set": 3}, "set: "),
+    ],
 )
 def test_a_wrong_plan_is_one_sentence(tmp_path: Path, change: dict[str, object], problem: str) -> None:
     plan = {"config": "c.yaml", "sources": {"a": "a.jsonl"}, "hours": {"a": 1.0}, "arms": [], "tests": []}
