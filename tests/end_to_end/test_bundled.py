@@ -46,7 +46,7 @@ def test_a_language_model_goes_with_english(shared_data: Path) -> None:
     for name, options in (("alone", {}), ("both", {"language_model": "english_lm", "lm_weight": 0.2})):
         recognizer = Recognizer.load("english", device="cpu", **options)
         found[name] = evaluate(recognizer.model_file, cuts, recognizer.search, lm=recognizer.lm)
-    assert found["both"].score.wer < 0.75
+    assert found["both"].score.wer < 0.65
     assert [line.hypothesis for line in found["both"].lines] != [
         line.hypothesis for line in found["alone"].lines
     ]
@@ -55,4 +55,4 @@ def test_a_language_model_goes_with_english(shared_data: Path) -> None:
 def test_english_hears_digits_too(shared_data: Path) -> None:
     recognizer = Recognizer.load("english", device="cpu")
     cuts = load_corpus(shared_data / "fsdd" / "test.jsonl")
-    assert evaluate(recognizer.model_file, cuts, recognizer.search).score.wer <= 0.03
+    assert evaluate(recognizer.model_file, cuts, recognizer.search).score.wer <= 0.02
