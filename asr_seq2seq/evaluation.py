@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -261,8 +262,11 @@ def fingerprint(models: Iterable[Path], cuts: CutSet, config: SearchConfig, n_be
             found.update(hashlib.file_digest(file, "sha256").digest())
     found.update(f"{config.model_dump_json()} {n_best} {digest(cuts)}".encode())
     for cut in cuts:  # two corpora may differ in their sound alone
-        place = (cut.custom or {}).get(FEATURES) or cut.recording.sources[0].source
-        found.update(os.fsencode(f"{place}\n"))
+        place = Path((cut.custom or {}).get(FEATURES) or cut.recording.sources[0].source).resolve()
+        found.update(os.fsencode(place))
+        with suppress(OSError):  # a piece of an archive is no file
+            known = place.stat()
+            found.update(f"{known.st_size} {known.st_mtime_ns}".encode())
     return found.hexdigest()
 
 

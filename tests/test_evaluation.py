@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from asr_seq2seq.export import export_model
 from asr_seq2seq.model_file import ModelFile, load_model
 from asr_seq2seq.recognizer import Recognizer
 from asr_seq2seq.scoring.hypotheses import HypothesisLine, read, write
+from asr_seq2seq.scoring.journal import Entry
 from asr_seq2seq.text import Normalizer
 
 NORMALIZER = Normalizer.named("english-v1")
@@ -93,6 +95,11 @@ def test_an_interrupted_evaluation_goes_on(tiny_model: ModelFile, corpus: Path, 
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(corpus.parent, elsewhere)
     others = load_corpora([elsewhere / corpus.name])
+    journal = open_journal(tmp_path / "h.jsonl", [corpus], others, search, 0)
+    assert journal.replaced
+    journal.append(Entry([], 0.0))
+    assert not open_journal(tmp_path / "h.jsonl", [corpus], others, search, 0).replaced
+    os.utime(next(elsewhere.rglob("*.wav")), (1, 1))  # made again in place
     assert open_journal(tmp_path / "h.jsonl", [corpus], others, search, 0).replaced
     with pytest.raises(ConfigError, match="--by gendre"):
         evaluate(model, cuts, search, by=["gendre"])

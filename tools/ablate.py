@@ -22,7 +22,7 @@ from pydantic import Field
 from tool_recipe import Room, read_recipe
 from trainings import train_on
 
-from asr_seq2seq.corpora import load_corpora
+from asr_seq2seq.corpora import digest, load_corpora
 from asr_seq2seq.errors import ConfigError, CorpusError
 from asr_seq2seq.evaluation import evaluate
 from asr_seq2seq.files import atomic_write
@@ -121,12 +121,15 @@ def ingredients(plan: Ablation, arm: Arm, settings: list[str]) -> dict[str, Any]
     }
 
 
-def digest_of(manifest: str) -> str:
-    """What a manifest holds, in short; CorpusError where it cannot be read."""
+def digest_of(corpus: str) -> str:
+    """What a corpus holds, in short; CorpusError where it cannot be read."""
+    path = Path(corpus)
     try:
-        return hashlib.sha256(Path(manifest).read_bytes()).hexdigest()
+        if path.is_file():
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+        return digest(load_corpora([path]))
     except OSError as error:
-        raise CorpusError(f"{manifest} cannot be read ({error.strerror}); give a manifest") from None
+        raise CorpusError(f"{corpus} cannot be read ({error.strerror}); give a corpus") from None
 
 
 def figures_of(plan: Ablation, made_of: dict[str, Any], folder: Path) -> dict[str, Any]:

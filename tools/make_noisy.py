@@ -42,10 +42,12 @@ def main(
             sound = audio.load(
                 path, sample_rate, offset=record.pop("offset", 0.0), duration=record.pop("duration", None)
             )
-            noise = audio.load(sounds[rng.integers(len(sounds))], sample_rate)
+            name = sounds[rng.integers(len(sounds))]
+            noise = audio.load(name, sample_rate)
             noisy = add_noise(sound, noise, snr, -int(rng.integers(len(noise))))
+            told = record | {"noise": str(name), "snr": snr}
             level = max(1.0, float(torch.max(noisy.abs())))  # louder than full scale would be cut off
-            corpus.add(f"{number:06d}_{Path(path).stem}", (noisy / level).numpy(), sample_rate, **record)
+            corpus.add(f"{number:06d}_{Path(path).stem}", (noisy / level).numpy(), sample_rate, **told)
     typer.echo(f"{out}: {corpus.utterances} utterances, {corpus.seconds / 3600:.2f} h", err=True)
 
 

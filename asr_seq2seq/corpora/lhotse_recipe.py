@@ -57,7 +57,7 @@ def write_cutset(path: Path, cuts: Iterable[MonoCut]) -> None:
     """Write cuts as a lhotse CutSet (`.jsonl.gz`), all or nothing."""
     with atomic_write(path, "wb") as file, gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as packed:
         for cut in cuts:
-            packed.write((to_json(cut.to_dict()) + "\n").encode())
+            packed.write((to_json(cut.to_dict(), allow_nan=True) + "\n").encode())
 
 
 def _parts(found: Any, name: str = "") -> Iterator[tuple[str, list[MonoCut]]]:

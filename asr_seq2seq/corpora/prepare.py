@@ -93,7 +93,7 @@ def write_manifest(path: Path, cuts: Iterable[MonoCut]) -> None:
             }
             entry |= {"offset": cut.start} if cut.start else {}
             entry |= {"speaker": supervision.speaker} if supervision.speaker is not None else {}
-            file.write(to_json(entry | (cut.custom or {})) + "\n")
+            file.write(to_json(entry | (cut.custom or {}), allow_nan=True) + "\n")
 
 
 def _from(folder: Path, sound: Path) -> str:

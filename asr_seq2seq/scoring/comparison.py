@@ -138,7 +138,8 @@ def compare(
     units = sampling(speakers or [None] * len(references))
     errors = [units.sums([one.score.errors for one in system]) for system in judged]
     words = units.sums([one.score.words for one in judged[0]])
-    interval, p = difference_interval(errors[0] - errors[1], words, resamples=resamples)
+    differing = sum(one.score.errors != other.score.errors for one, other in zip(*judged, strict=True))
+    interval, p = difference_interval(errors[0] - errors[1], words, differing, resamples=resamples)
     return Comparison(
         names=names,
         scores=scores,

@@ -99,13 +99,16 @@ def to_dict(line: HypothesisLine) -> dict[str, Any]:
     return asdict(line, dict_factory=lambda items: {k: v for k, v in items if v not in (None, (), {})})
 
 
-def to_json(value: Any) -> str:
-    """Return ``value`` as one line of JSON in plain characters; halves of surrogate pairs are escaped."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+def to_json(value: Any, *, allow_nan: bool = False) -> str:
+    """Return ``value`` as one line of JSON in plain characters; halves of surrogate pairs are escaped.
+
+    NaN and Infinity, which JSON does not know but Python reads, raise ``ValueError`` unless allowed.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=allow_nan)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return json.dumps(value, allow_nan=False)
+        return json.dumps(value, allow_nan=allow_nan)
     return text
 
 

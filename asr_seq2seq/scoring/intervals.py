@@ -83,15 +83,15 @@ def ratio_interval(
 
 
 def difference_interval(
-    differences: Numbers, totals: Numbers, *, resamples: int, seed: int = SEED
+    differences: Numbers, totals: Numbers, differing: int, *, resamples: int, seed: int = SEED
 ) -> tuple[Interval, float]:
     """Differences of two systems' errors in each drawn unit -> the interval of their rate, and p.
 
     p is two-sided, of the hypothesis that there is no difference; it comes from the very draws of the
-    interval, so the two agree. Of a few units that differ a bootstrap is too sure: p is never below the
-    least of a sign test, and where that is not significant the interval holds 0.
+    interval, so the two agree. Where a few utterances differ a bootstrap is too sure: with `differing` of
+    them p is never below the least of a sign test, and where that is not significant the interval holds 0.
     """
-    least = least_p(int(np.count_nonzero(differences)))
+    least = least_p(differing)
     estimate, deviation, drawn = _studentised(differences, totals, resamples, seed)
     low = high = estimate
     p = least
@@ -108,7 +108,7 @@ def difference_interval(
 
 
 def least_p(differing: int) -> float:
-    """The least two-sided p of a test by signs, where so many units differ: all of them in one direction.
+    """The least two-sided p of a test by signs, where so many differ: all of them in one direction.
 
     >>> least_p(0), least_p(2), least_p(6)
     (1.0, 0.5, 0.03125)

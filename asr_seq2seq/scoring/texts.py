@@ -173,7 +173,10 @@ def _read_json(path: Path, spoken: tuple[str, ...]) -> Iterator[tuple[str, Text]
 
 def _is_number(value: Any) -> TypeGuard[float]:
     """Whether it is a number that JSON can hold; Python's reader takes NaN and Infinity too."""
-    return isinstance(value, int | float) and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:  # of an integer that is no float
+        return False
 
 
 @dataclass(frozen=True)

@@ -125,3 +125,13 @@ def test_a_difference_that_is_the_same_everywhere(count: int) -> None:
     assert found.p == found.matched_pairs.p == 2.0 ** (1 - count)
     assert found.better == (1 if count == 40 else None)
     assert (found.interval.low, found.interval.high) == ((1, 1) if count == 40 else (0, 1))
+
+
+@pytest.mark.parametrize("speakers", [3, 4, 5, 8])
+def test_a_few_speakers_tell_what_all_their_utterances_say(speakers: int) -> None:
+    chance = random.Random(1)
+    references = ["a b c d e f"] * 200
+    bad = [chance.choice(["a b X d e f", "a X X d e f", "a b c d e f"]) for _ in references]
+    of = [str(number % speakers) for number in range(200)]
+    found = compare(references, bad, references, NONE, speakers=of, resamples=1000)
+    assert found.better == 1 and found.interval.low > 0

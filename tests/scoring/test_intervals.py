@@ -89,8 +89,8 @@ def test_the_interval_of_a_difference_goes_with_its_p() -> None:
     words = np.full(200, 8.0)
     for shift in np.linspace(0, 0.4, 9):
         differences = chance.normal(shift, 1.0, 200)
-        interval, p = difference_interval(differences, words, resamples=2000)
+        interval, p = difference_interval(differences, words, 200, resamples=2000)
         assert (interval.low > 0 or interval.high < 0) == (p < 0.05)
         plain = 2 * t.sf(abs(differences.mean()) / (differences.std(ddof=1) / np.sqrt(200)), 199)
         assert p == pytest.approx(plain, abs=0.03)
-    assert difference_interval(np.zeros(200), words, resamples=100)[1] == 1.0
+    assert difference_interval(np.zeros(200), words, 0, resamples=100)[1] == 1.0

@@ -167,7 +167,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_numbers_that_json_does_not_know_are_passed_over(tmp_path: Path) -> None:
-    line = '{"text": "a", "snr": -Infinity, "age": 7, "duration": NaN, "confidences": [NaN]}\n'
+    numbers = f'"snr": -Infinity, "age": 7, "huge": 1{400 * "0"}, "duration": NaN'
+    line = f'{{"text": "a", {numbers}, "confidences": [NaN]}}\n'
     _file(tmp_path / "r.jsonl", line)
     [[pair]] = read_pairs(tmp_path / "r.jsonl", tmp_path / "r.jsonl")
     assert (pair.keys, pair.duration, pair.confidences) == ({"age": 7}, None, ())

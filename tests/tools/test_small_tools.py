@@ -155,6 +155,11 @@ def test_noise_is_laid_under_at_its_ratio(tmp_path: Path, write_wav: Callable[..
     assert 10 * float((clean.square().mean() / noise.square().mean()).log10()) == pytest.approx(10, abs=0.05)
 
 
+def test_a_model_of_the_package_is_not_calibrated_in_place(tmp_path: Path, manifest: Path) -> None:
+    done = _run("calibrate", "digits", manifest)
+    assert done.returncode == 2 and "digits: no such file" in done.stderr
+
+
 def test_weights_take_half_the_space(tmp_path: Path) -> None:
     from asr_seq2seq.bundled import find
     from asr_seq2seq.model_file import load_model

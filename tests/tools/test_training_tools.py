@@ -85,9 +85,11 @@ def test_arms_differ_in_one_thing_and_are_not_run_twice(tmp_path: Path, corpus: 
     done = _run("ablate", path, "--out", out, "--only", "1,4")
     assert done.returncode == 2 and "numbers from 1 to 3" in done.stderr
     assert "learning_rate: 1.0e-05" in (out / "arm_2" / "run" / "config.yaml").read_text()
-    corpus.write_text(corpus.read_text() + "\n")
+    text = corpus.read_text()
+    corpus.write_text(text + "\n")
     done = _run("ablate", path, "--out", out)
     assert done.returncode == 2 and "arm_1.json: is of other settings" in done.stderr
+    corpus.write_text(text)
     path.write_text(yaml.safe_dump(plan | {"set": []}))
     done = _run("ablate", path, "--out", out)
     assert done.returncode == 2 and "arm_1.json: is of other settings than `few` has now" in done.stderr
