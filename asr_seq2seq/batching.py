@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import os
 import random
 import re
 import signal
@@ -86,6 +87,15 @@ def sound_of(cut: Cut) -> str | bytes | None:
     if is_embedded(sources[0]):
         return read_embedded(sources[0])
     return str(sources[0].source) if sources[0].type == "file" else None
+
+
+def place_of(cut: Cut) -> str:
+    """The real path of the file that holds an utterance's sound, or else its features.
+
+    Of embedded sound it goes on with the place in the file.
+    """
+    place: str = cut.recording.sources[0].source if cut.has_recording else (cut.custom or {})[FEATURES]
+    return os.path.realpath(place)
 
 
 def read_sound(cut: Cut, sample_rate: int) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +17,7 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 from torch import Tensor
 
-from asr_seq2seq.batching import Batch, Batches
+from asr_seq2seq.batching import Batch, Batches, place_of
 from asr_seq2seq.calibration import expected_calibration_error, fit_temperature, soften, word_confidences
 from asr_seq2seq.config import LogMelConfig, SearchConfig
 from asr_seq2seq.corpora import digest
@@ -28,7 +27,7 @@ from asr_seq2seq.features import pad
 from asr_seq2seq.model_file import ModelFile
 from asr_seq2seq.progress import console
 from asr_seq2seq.scoring.assessment import Assessment, assess, check_keys
-from asr_seq2seq.scoring.hypotheses import Candidate, HypothesisLine
+from asr_seq2seq.scoring.hypotheses import Candidate, HypothesisLine, is_number
 from asr_seq2seq.scoring.journal import Entry, Journal
 from asr_seq2seq.scoring.normalizers import TextNormalizer
 from asr_seq2seq.scoring.wer import Score, correct_words, score
@@ -234,8 +233,7 @@ def _in_corpus(cut: Cut) -> HypothesisLine:
     keys = {
         key: value
         for key, value in known.items()
-        if (isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)))
-        and key != FEATURES
+        if (isinstance(value, str) or is_number(value)) and key != FEATURES
     }
     return HypothesisLine(cut.id, said.text, "", speaker=said.speaker, keys=keys)
 
@@ -262,10 +260,10 @@ def fingerprint(models: Iterable[Path], cuts: CutSet, config: SearchConfig, n_be
             found.update(hashlib.file_digest(file, "sha256").digest())
     found.update(f"{config.model_dump_json()} {n_best} {digest(cuts)}".encode())
     for cut in cuts:  # two corpora may differ in their sound alone
-        place = Path((cut.custom or {}).get(FEATURES) or cut.recording.sources[0].source).resolve()
+        place = place_of(cut)
         found.update(os.fsencode(place))
         with suppress(OSError):  # a piece of an archive is no file
-            known = place.stat()
+            known = Path(place).stat()
             found.update(f"{known.st_size} {known.st_mtime_ns}".encode())
     return found.hexdigest()
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -21,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError, OutputError
 from asr_seq2seq.files import atomic_write, output_error
+from asr_seq2seq.scoring.hypotheses import to_json
 
 Samples = npt.NDArray[np.float32]
 T = TypeVar("T")
@@ -46,43 +48,61 @@ class CorpusFolder:
                 raise OutputError(
                     f"{out} is not a corpus folder (it has no manifest.jsonl): it is not overwritten"
                 )
-        self.partial = self.out.with_name(f".{self.out.name}.partial.{os.getpid()}")
         self.utterances = 0
         self.seconds = 0.0
 
     def __enter__(self) -> Self:
-        try:
-            (self.partial / "audio").mkdir(parents=True)
-            self._manifest = (self.partial / "manifest.jsonl").open("w", encoding="utf-8")
-        except OSError as error:
-            raise output_error(self.out, error) from None
+        with ExitStack() as stack:
+            self.partial = stack.enter_context(made_whole(self.out))
+            with writing(self.out):
+                (self.partial / "audio").mkdir()
+                manifest = (self.partial / "manifest.jsonl").open("w", encoding="utf-8")
+            self._manifest = stack.enter_context(manifest)
+            self._stack = stack.pop_all()
         return self
 
     def add(self, name: str, samples: Samples, sample_rate: int, /, **fields: Any) -> None:
         """Write ``audio/NAME.flac`` (16 bit) from (N,) samples, and its line of the manifest."""
         path = f"audio/{name}.flac"
         seconds = len(samples) / sample_rate
-        try:
+        record = {"audio_filepath": path, "duration": round(seconds, 4), **fields}
+        with writing(self.out):
             (self.partial / path).write_bytes(flac_bytes(samples, sample_rate))
-            record = {"audio_filepath": path, "duration": round(seconds, 4), **fields}
-            self._manifest.write(json.dumps(record, ensure_ascii=False) + "\n")
-        except OSError as error:
-            raise output_error(self.out, error) from None
+            self._manifest.write(to_json(record, allow_nan=True) + "\n")
         self.utterances += 1
         self.seconds += seconds
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._manifest.close()
-        if kind is not None:
-            shutil.rmtree(self.partial, ignore_errors=True)
-            return
-        retired = self.partial.with_name(f".{self.out.name}.old.{os.getpid()}")
-        if self.out.exists():
-            self.out.rename(retired)
-        self.partial.rename(self.out)
-        shutil.rmtree(retired, ignore_errors=True)
+        self._stack.__exit__(kind, error, trace)
+
+
+@contextmanager
+def made_whole(out: Path) -> Iterator[Path]:
+    """A hidden folder beside ``out`` to write into, which becomes ``out`` if nothing fails, and else goes."""
+    partial = out.with_name(f".{out.name}.partial.{os.getpid()}")
+    retired = out.with_name(f".{out.name}.old.{os.getpid()}")
+    try:
+        with writing(out):
+            partial.mkdir(parents=True)
+        yield partial
+        with writing(out):
+            if out.exists():
+                out.rename(retired)
+            partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """OutputError where the system fails to write ``out``."""
+    try:
+        yield
+    except OSError as error:
+        raise output_error(out, error) from None
 
 
 def flac_bytes(samples: Samples, rate: int) -> bytes:
@@ -116,14 +136,12 @@ def read_manifest(path: Path) -> list[dict[str, Any]]:
 
 def write_manifest(path: Path, records: Iterable[dict[str, Any]]) -> None:
     """Write what `read_manifest` gave; the sound stays where it is, paths are relative to the manifest."""
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(path, error) from None
     with atomic_write(path) as file:
         for record in records:
             sound = os.path.relpath(record["audio_filepath"], path.parent)
-            file.write(json.dumps(record | {"audio_filepath": sound}, ensure_ascii=False) + "\n")
+            file.write(to_json(record | {"audio_filepath": sound}, allow_nan=True) + "\n")
 
 
 def balanced_lengths(count: int, shortest: int, longest: int) -> list[int]:

@@ -7,8 +7,6 @@ noise that swells and falls, a hum with its harmonics, or the babble of several 
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +17,6 @@ from corpus_folder import Samples, read_manifest
 
 from asr_seq2seq import audio
 from asr_seq2seq.errors import ConfigError, OutputError
-from asr_seq2seq.files import output_error
 
 SECONDS = 10.0  # of a noise
 
@@ -42,21 +39,17 @@ def main(
     if not rooms and not noises:
         raise ConfigError("neither rooms nor noises are asked for")
     talk = [record["audio_filepath"] for record in read_manifest(speech)] if speech else []
-    partial = out.with_name(f".{out.name}.partial.{os.getpid()}")
-    try:
+    with corpus_folder.made_whole(out) as folder:
         for kind, count in (("rooms", rooms), ("noises", noises)):
-            (partial / kind).mkdir(parents=True)
+            with corpus_folder.writing(out):
+                (folder / kind).mkdir()
             for index in corpus_folder.progress(range(count), count, kind):
                 rng = np.random.default_rng([seed, kind == "noises", index])
                 made = room(sample_rate, rng) if kind == "rooms" else noise(sample_rate, talk, rng)
                 made *= 0.9 / np.abs(made).max()
                 sound = corpus_folder.flac_bytes(made, sample_rate)
-                (partial / kind / f"{index:04d}.flac").write_bytes(sound)
-        partial.rename(out)
-    except OSError as error:
-        raise output_error(out, error) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+                with corpus_folder.writing(out):
+                    (folder / kind / f"{index:04d}.flac").write_bytes(sound)
 
 
 def room(rate: int, rng: np.random.Generator) -> Samples:

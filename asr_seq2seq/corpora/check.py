@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -19,9 +18,8 @@ import numpy as np
 from lhotse import CutSet, MonoCut
 
 from asr_seq2seq import audio
-from asr_seq2seq.batching import read_sound, sound_of
+from asr_seq2seq.batching import place_of, read_sound, sound_of
 from asr_seq2seq.corpora.load import load_corpora
-from asr_seq2seq.corpora.manifest import FEATURES
 from asr_seq2seq.errors import AudioError, SilentAudioError
 from asr_seq2seq.progress import sound_progress
 
@@ -178,9 +176,8 @@ def _sound_key(cut: MonoCut, result: Heard | None) -> Hashable:
     if result and result.digest:
         return result.digest
     if not cut.has_recording:
-        return str((cut.custom or {}).get(FEATURES, cut.id))
-    source = cut.recording.sources[0]
-    return source.type, os.path.realpath(source.source), cut.start, cut.duration
+        return place_of(cut)
+    return cut.recording.sources[0].type, place_of(cut), cut.start, cut.duration
 
 
 def _people(cuts: CutSet) -> set[str]:

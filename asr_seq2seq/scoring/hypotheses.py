@@ -1,10 +1,11 @@
 """Recognised utterances beside their references, as JSON lines: what ``evaluate`` leaves for ``compare``."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.files import atomic_write
@@ -110,6 +111,14 @@ def to_json(value: Any, *, allow_nan: bool = False) -> str:
     except UnicodeEncodeError:
         return json.dumps(value, allow_nan=allow_nan)
     return text
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Return whether it is a number that JSON can hold; Python's reader takes NaN and Infinity too."""
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:  # of an integer that is no float
+        return False
 
 
 def from_dict(data: Any) -> HypothesisLine:

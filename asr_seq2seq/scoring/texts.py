@@ -11,10 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from asr_seq2seq.errors import CorpusError
-from asr_seq2seq.scoring.hypotheses import HypothesisLine
+from asr_seq2seq.scoring.hypotheses import HypothesisLine, is_number
 
 Key = str | int | float | bool
 
@@ -162,21 +162,13 @@ def _read_json(path: Path, spoken: tuple[str, ...]) -> Iterator[tuple[str, Text]
             Text(
                 text,
                 None if speaker is None else str(speaker),
-                {key: value for key, value in known.items() if isinstance(value, str) or _is_number(value)},
-                float(seconds) if _is_number(seconds) else None,
+                {key: value for key, value in known.items() if isinstance(value, str) or is_number(value)},
+                float(seconds) if is_number(seconds) else None,
                 tuple(map(float, sure))
-                if isinstance(sure, list) and all(map(_is_number, sure)) and spoken == _HYPOTHESIS
+                if isinstance(sure, list) and all(map(is_number, sure)) and spoken == _HYPOTHESIS
                 else (),
             ),
         )
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    """Whether it is a number that JSON can hold; Python's reader takes NaN and Infinity too."""
-    try:
-        return isinstance(value, int | float) and math.isfinite(value)
-    except OverflowError:  # of an integer that is no float
-        return False
 
 
 @dataclass(frozen=True)
