@@ -4,6 +4,27 @@ Every error that a user can cause is an :class:`AsrError`; the command line prin
 and exits with a non-zero code. Anything else that is raised is a bug of ours.
 """
 
+import re
+
+# C0 and C1 controls, line and paragraph separators, characters that change the direction of what
+# stands around them (Unicode Standard Annex 9), and halves of surrogate pairs.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
+
+
+def printable(text: str) -> str:
+    r"""Return text from elsewhere as a terminal can show it: control characters as escapes.
+
+    >>> print(printable("\x1b[31mred\n"))
+    \x1b[31mred\n
+    """
+    return _UNPRINTABLE.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return _SHORT.get(match[0]) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+
 
 class AsrError(Exception):
     """Base of every error whose cause is the input, not the program."""

@@ -2,12 +2,13 @@
 
 import contextlib
 import errno
+import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TextIO, overload
+from typing import Any, BinaryIO, Literal, NoReturn, TextIO, overload
 
 from asr_seq2seq.errors import OutputError
 
@@ -33,6 +34,36 @@ def output_error(path: Path, error: OSError) -> OutputError:
     # An unlisted reason, such as a failing disk, is told in the system's words.
     reason = _REASONS.get(error.errno or 0, f"{error.strerror or error}; choose another folder")
     return OutputError(f"cannot write {path}: {reason}")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text from elsewhere; ``ValueError`` in one line says why it is none.
+
+    NaN and infinities, which JSON does not have, integers of thousands of digits, and nesting that
+    Python cannot follow are refused as wrong JSON is.
+
+    >>> parse_json('{"duration": 1.5}')
+    {'duration': 1.5}
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not valid JSON ({error.msg}, line {error.lineno} column {error.colno})") from None
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8 text") from None
+    except RecursionError:
+        raise ValueError("lists or objects nested too deeply") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {digits[:20]} is too large")
+    return value
 
 
 @overload
