@@ -10,6 +10,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from asr_seq2seq.config import Config, validate
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--count", type=int, default=0, help="mutations of each form in tests/fuzz, with -m slow"
+    )
+
+
 TINY: dict[str, Any] = {
     "features.sample_rate": 8000,
     "features.mels": 10,
