@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asr_seq2seq.cli import app
+from asr_seq2seq.cli.application import app
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "data" / "samples" / "digits_03.flac"

@@ -18,7 +18,7 @@ from benchmark import SECTIONS, Growth, Job, Stopwatch, exponent
 from benchmarking import Sizes
 from command_costs import BUDGETS, NEW, Cost, prepare_commands, run_anew, run_command
 
-from asr_seq2seq.cli import app
+from asr_seq2seq.cli.application import app
 from asr_seq2seq.errors import AsrError, ConfigError
 
 TINY = Sizes(

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from asr_seq2seq.cli import app
+from asr_seq2seq.cli.application import app
 from asr_seq2seq.config import Config
 from asr_seq2seq.errors import AsrError, ConfigError
 from asr_seq2seq.model_file import load_model

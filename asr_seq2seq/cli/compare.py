@@ -1,0 +1,36 @@
+"""The verb `compare`: two systems on the same utterances, without a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr_seq2seq.cli.options import AsJson, NormalizerName, Reference
+
+
+def compare(
+    reference: Reference,
+    first: Annotated[Path, typer.Argument(metavar="A", help="What one system heard.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="What the other one heard.")],
+    normalizer: NormalizerName = "english-v1",
+    as_json: AsJson = False,
+) -> None:
+    """Say which of two systems is better on the same utterances, or that the data cannot tell."""
+    from asr_seq2seq.scoring.comparison import compare as compare_systems
+    from asr_seq2seq.scoring.hypotheses import to_json
+    from asr_seq2seq.scoring.normalizers import scoring_normalizer
+    from asr_seq2seq.scoring.texts import read_pairs
+
+    one, other = read_pairs(reference, first, second)
+    names = (first.stem, second.stem) if first.stem != second.stem else (str(first), str(second))
+    found = compare_systems(
+        [line.reference for line in one],
+        [line.hypothesis for line in one],
+        [line.hypothesis for line in other],
+        scoring_normalizer(normalizer),
+        speakers=[line.speaker for line in one],
+        names=names,
+    )
+    print(to_json(found.to_dict()) if as_json else found.describe())

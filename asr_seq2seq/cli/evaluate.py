@@ -1,0 +1,130 @@
+"""The verb `evaluate`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr_seq2seq import bundled
+from asr_seq2seq.cli.options import (
+    AsJson,
+    BeamSize,
+    By,
+    CoverageWeight,
+    CtcWeight,
+    Device,
+    LanguageModel,
+    LengthReward,
+    LmWeight,
+    Report,
+    Temperature,
+    check_lm_weight,
+)
+from asr_seq2seq.cli.output import print_json
+from asr_seq2seq.errors import ConfigError, OutputError
+from asr_seq2seq.garbage import importing
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Model file.")],
+    corpus: Annotated[Path, typer.Argument(help="A corpus with texts, of any form.")],
+    beam_size: BeamSize = None,
+    ctc_weight: CtcWeight = None,
+    language_model: LanguageModel = None,
+    lm_weight: LmWeight = None,
+    coverage_weight: CoverageWeight = None,
+    length_reward: LengthReward = None,
+    temperature: Temperature = None,
+    hypotheses: Annotated[
+        Path | None, typer.Option(help="Write each utterance's texts here (JSON lines).")
+    ] = None,
+    n_best: Annotated[
+        int, typer.Option(min=0, help="Best texts of each utterance to write there with their scores.")
+    ] = 0,
+    by: By = None,
+    normalizer: Annotated[
+        str | None,
+        typer.Option(help="none, english-v1, whisper-english, whisper-basic; the model's own without it."),
+    ] = None,
+    report: Report = None,
+    listen: Annotated[
+        int | None,
+        typer.Option(min=0, help="Worst utterances with sound and pictures in the report; 100 without it."),
+    ] = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Recognise a corpus and print word and character error rates, with 95 % intervals."""
+    check_lm_weight(language_model, lm_weight)
+    if n_best and hypotheses is None:
+        raise ConfigError("--n-best needs a file for the texts: name one with --hypotheses")
+    if listen is not None and report is None:
+        raise ConfigError("--listen needs a page for the utterances: name one with --report")
+    for path in (hypotheses, report):
+        if path is not None and not path.parent.is_dir():
+            raise OutputError(f"cannot write {path}: its folder does not exist; create it first")
+    with importing():
+        from asr_seq2seq.corpora import load_corpora
+        from asr_seq2seq.device import pick_device
+        from asr_seq2seq.evaluation import evaluate as evaluate_model
+        from asr_seq2seq.evaluation import open_journal
+        from asr_seq2seq.model_file import load_model
+        from asr_seq2seq.progress import sound_progress
+        from asr_seq2seq.scoring.hypotheses import write
+        from asr_seq2seq.scoring.normalizers import scoring_normalizer
+
+    wanted = None if normalizer is None else scoring_normalizer(normalizer)
+
+    recogniser = load_model(model, pick_device(device))
+    search = recogniser.searching(
+        beam_size=beam_size,
+        ctc_weight=ctc_weight,
+        lm_weight=lm_weight,
+        coverage_weight=coverage_weight,
+        length_reward=length_reward,
+        temperature=temperature,
+    )
+    lm = None
+    if language_model is not None:
+        from asr_seq2seq.language_model_file import load_text_scorer
+
+        lm = load_text_scorer(language_model, recogniser.alphabet, recogniser.device)
+    cuts = load_corpora([corpus])
+    journal = None
+    if hypotheses is not None and (hypotheses.is_file() or not hypotheses.exists()):
+        files = [bundled.find(path) for path in (model, language_model) if path is not None]
+        journal = open_journal(hypotheses, files, cuts, search, n_best)
+    with sound_progress() as progress:
+        bar = progress.add_task("evaluating", total=sum(cut.duration for cut in cuts), note="")
+        try:
+            result = evaluate_model(
+                recogniser,
+                cuts,
+                search,
+                lambda seconds, note: progress.update(bar, advance=seconds, note=note),
+                lm=lm,
+                n_best=n_best,
+                journal=journal,
+                normalizer=wanted,
+                by=by or (),
+            )
+        except KeyboardInterrupt:
+            if journal is not None:
+                print(f"{journal.utterances} utterances are saved: the same command goes on", file=sys.stderr)
+            raise
+    if hypotheses is not None:
+        write(hypotheses, result.lines)
+    if report is not None:
+        from asr_seq2seq.exhibits import write_report
+
+        heard = 100 if listen is None else listen
+        write_report(report, recogniser, cuts, result, {"Model": str(model), "Corpus": str(corpus)}, heard)
+    if journal is not None:
+        journal.remove()
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        print(result.describe(by or ()))

@@ -1,0 +1,40 @@
+"""The verb `prepare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr_seq2seq.cli.options import AsJson
+from asr_seq2seq.cli.output import print_json
+from asr_seq2seq.garbage import importing
+
+
+def prepare(
+    corpus: Annotated[
+        str,
+        typer.Argument(
+            help="fsdd, an4, librispeech, speechocean762, common_voice, ljspeech, or lhotse:NAME for a "
+            "recipe of lhotse."
+        ),
+    ],
+    source: Annotated[Path, typer.Argument(help="The folder that the corpus was unpacked to.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the manifests.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write manifests for a known corpus, one for each of its parts."""
+    with importing():
+        from asr_seq2seq.corpora.prepare import prepare as prepare_corpus
+
+    parts = prepare_corpus(corpus, source, out)
+    if as_json:
+        manifests = [
+            {"path": str(part.path), "utterances": part.utterances, "hours": round(part.hours, 3)}
+            for part in parts
+        ]
+        print_json({"manifests": manifests})
+        return
+    for part in parts:
+        print(f"{part.path}\t{part.utterances} utterances\t{part.hours:.2f} hours")

@@ -1,0 +1,33 @@
+"""The verb `score`: texts against texts, without a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr_seq2seq.cli.options import AsJson, By, NormalizerName, Reference, Report
+
+
+def score(
+    reference: Reference,
+    hypothesis: Annotated[Path, typer.Argument(help="What was heard, in any of these forms.")],
+    by: By = None,
+    normalizer: NormalizerName = "english-v1",
+    report: Report = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare texts with what was said: WER, CER and their parts, with 95 % intervals."""
+    from asr_seq2seq.scoring.assessment import assess
+    from asr_seq2seq.scoring.hypotheses import to_json
+    from asr_seq2seq.scoring.normalizers import scoring_normalizer
+    from asr_seq2seq.scoring.texts import read_pairs
+
+    [lines] = read_pairs(reference, hypothesis)
+    found = assess(lines, scoring_normalizer(normalizer), by=by or ())
+    if report is not None:
+        from asr_seq2seq.scoring.report import write
+
+        write(report, found, {"References": str(reference), "Hypotheses": str(hypothesis)})
+    print(to_json(found.to_dict()) if as_json else found.describe(by or ()))

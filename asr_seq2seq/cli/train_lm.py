@@ -1,0 +1,39 @@
+"""The verb `train-lm`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr_seq2seq.cli.options import AsJson, Device, RunFolder, Settings
+from asr_seq2seq.cli.output import print_json, stop_interrupted
+from asr_seq2seq.garbage import importing
+
+
+def train_lm(
+    config: Annotated[Path, typer.Argument(help="A recipe in YAML; see configs/lm_chars.yaml.")],
+    settings: Settings = None,
+    run: RunFolder = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Train a character language model on text; the best one by dev loss is RUN/model.safetensors."""
+    from asr_seq2seq.recipes import load_language_model_config
+
+    recipe = load_language_model_config(config, settings or [])
+    with importing():
+        from asr_seq2seq.device import keep_freed_memory
+        from asr_seq2seq.training.language_model import train_language_model
+
+    keep_freed_memory()
+    result = train_language_model(recipe, run or Path("runs") / config.stem, device)
+    if result.interrupted:
+        stop_interrupted(result.model, result.epoch)
+    if as_json:
+        print_json(
+            {"model": str(result.model), "epoch": result.epoch, "dev_perplexity": result.dev_perplexity}
+        )
+    else:
+        print(result.model)

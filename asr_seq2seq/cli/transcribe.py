@@ -1,0 +1,154 @@
+"""The verb `transcribe`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asr_seq2seq.cli.options import (
+    AsJson,
+    BeamSize,
+    CoverageWeight,
+    CtcWeight,
+    Device,
+    LanguageModel,
+    LengthReward,
+    LmWeight,
+    Temperature,
+    check_lm_weight,
+)
+from asr_seq2seq.cli.output import print_json
+from asr_seq2seq.errors import AsrError, ConfigError, OutputError
+from asr_seq2seq.garbage import importing
+
+if TYPE_CHECKING:
+    from asr_seq2seq.transcript import Segment
+
+
+def transcribe(
+    files: Annotated[
+        list[str],
+        typer.Argument(help="Sound files, folders of them, quoted patterns; - is standard input."),
+    ],
+    model: Annotated[
+        Path | None, typer.Option(help="Model file, or the name of a bundled one; digits without it.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the results.")] = None,
+    formats: Annotated[
+        str, typer.Option("-f", "--formats", help="txt, srt, vtt, tsv, json, ctm or all, with commas.")
+    ] = "txt",
+    recursive: Annotated[
+        bool, typer.Option("-r", "--recursive", help="Search the folders in folders too.")
+    ] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Pass over inputs whose results are all in -o already.")
+    ] = False,
+    beam_size: BeamSize = None,
+    ctc_weight: CtcWeight = None,
+    language_model: LanguageModel = None,
+    lm_weight: LmWeight = None,
+    coverage_weight: CoverageWeight = None,
+    length_reward: LengthReward = None,
+    temperature: Temperature = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Pieces decoded together.")] = None,
+    vad: Annotated[
+        str, typer.Option(help="How pauses are found in long sound: energy or silero.")
+    ] = "energy",
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Also write where the decoder looked: NAME.attention.npz.")
+    ] = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Write down what is said in sound files.
+
+    The text of one file is printed alone; of several, each on a line after its name and a tab.
+    """
+    from asr_seq2seq.inputs import find_sounds
+    from asr_seq2seq.writers import are_written, parse_formats, write, write_attention
+
+    check_lm_weight(language_model, lm_weight)
+    wanted = parse_formats(formats)
+    if output is None and (skip_existing or attention or wanted != ["txt"]):
+        flag = "--skip-existing" if skip_existing else "--attention" if attention else f"-f {formats}"
+        raise ConfigError(f"{flag} needs a folder for the results: name one with -o")
+    sounds, unmatched = find_sounds(files, recursive=recursive)
+    alone = len(files) == 1 and (sounds == files or not sounds)
+    if alone and unmatched:
+        raise unmatched[0]
+    for error in unmatched:
+        print(f"error: {error}", file=sys.stderr)
+    total, failed = len(sounds) + len(unmatched), len(unmatched)
+
+    stems = [Path(name).stem if name != "-" else "stdin" for name in sounds]
+    if output is not None and len(set(stems)) < len(stems):
+        twice = next(stem for stem in stems if stems.count(stem) > 1)
+        raise ConfigError(f"two inputs would both be written to {output / twice}; rename one of them")
+    inputs = list(zip(sounds, stems, strict=True))
+    if output is not None and skip_existing:
+        parts = [*wanted, "attention.npz"] if attention else wanted
+        inputs = [(name, stem) for name, stem in inputs if not are_written(output, stem, parts)]
+        print(f"{len(sounds) - len(inputs)} of {total} files skipped: already in {output}", file=sys.stderr)
+
+    with importing():
+        from asr_seq2seq.audio import expected_seconds
+        from asr_seq2seq.progress import sound_progress
+        from asr_seq2seq.recognizer import Recognizer
+
+    recognizer = Recognizer.load(
+        model,
+        device=device,
+        language_model=language_model,
+        vad=vad,
+        attention=attention,
+        beam_size=beam_size,
+        ctc_weight=ctc_weight,
+        lm_weight=lm_weight,
+        coverage_weight=coverage_weight,
+        length_reward=length_reward,
+        temperature=temperature,
+        batch_size=batch_size,
+    )
+    results = []
+    untimed = None
+    with sound_progress() as progress:
+        seconds = 0.0 if progress.disable else sum(expected_seconds(name) for name, _ in inputs)
+        bar = progress.add_task("transcribing", total=seconds or None, note=f"0/{len(inputs)} files")
+        found = recognizer.transcribe_each(
+            [name for name, _ in inputs], on_progress=lambda seconds: progress.advance(bar, seconds)
+        )
+        for done, ((name, stem), result) in enumerate(zip(inputs, found, strict=True), start=1):
+            progress.update(bar, note=f"{done}/{len(inputs)} files")
+            try:
+                if isinstance(result, AsrError):
+                    raise result
+                if output is not None:
+                    untimed = untimed or next((s for s in result.segments if _is_untimed(s)), None)
+                    if attention:
+                        write_attention(result, output, stem)
+                    write(result, output, stem, wanted)
+            except OutputError:
+                raise
+            except AsrError as error:
+                if alone:
+                    raise
+                failed += 1
+                print(f"error: {error}", file=sys.stderr)
+                continue
+            if output is None and not as_json:
+                print(result.text if alone else f"{name}\t{result.text}", flush=True)
+            results.append({"file": name, **result.to_dict()})
+    if untimed is not None:
+        print(f"words have no times ({untimed.timing})", file=sys.stderr)
+    if as_json:
+        print_json(results[0] if alone and results else {"files": results, "failed": failed})
+    if failed:
+        print(f"{failed} of {total} files could not be transcribed", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _is_untimed(segment: Segment) -> bool:
+    return any(word.start is None for word in segment.words)
