@@ -167,4 +167,4 @@ def _sounds(folder: str | None, setting: str) -> list[str]:
 
 @lru_cache(maxsize=64)
 def _load(path: str, sample_rate: int) -> Tensor:
-    return audio.load(path, sample_rate)
+    return torch.from_numpy(audio.load(path, sample_rate))

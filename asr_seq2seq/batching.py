@@ -104,13 +104,14 @@ def read_sound(cut: Cut, sample_rate: int) -> Tensor:
         raise CorpusError("it has features and no sound, and this model hears sound (features.kind)")
     place = sound_of(cut)
     if place is not None:
-        return audio.load(place, sample_rate, offset=cut.start, duration=cut.duration)
+        sound = audio.load(place, sample_rate, offset=cut.start, duration=cut.duration)
+        return torch.from_numpy(sound)
     try:
         samples = cut.load_audio()
     except Exception as error:  # lhotse raises whatever its readers meet
         reason = " ".join(str(error).split())[:200]
         raise AudioError(f"lhotse cannot read it ({reason}); mend the CutSet") from None
-    return audio.from_samples(samples, cut.sampling_rate, sample_rate)
+    return torch.from_numpy(audio.from_samples(samples, cut.sampling_rate, sample_rate))
 
 
 def read_features(cut: Cut, size: int) -> Tensor:

@@ -190,7 +190,8 @@ class Recognizer:
         """
         job = _Job()
         sound = audio.from_blocks(blocks, self._rate if rate is None else rate, self._rate)
-        for start, piece in split(sound, self._rate, self.longest_seconds, self.find_speech):
+        tensors = map(torch.from_numpy, sound)
+        for start, piece in split(tensors, self._rate, self.longest_seconds, self.find_speech):
             self._decode([(job, start / self._rate, piece)])
             yield job.segments[-1]
 
@@ -252,8 +253,10 @@ class Recognizer:
 
     def _blocks(self, source: Source, rate: int | None) -> Iterator[Tensor]:
         if isinstance(source, np.ndarray | Tensor):
-            return audio.from_blocks([source], self._rate if rate is None else rate, self._rate)
-        return audio.blocks(source, self._rate)
+            sound = audio.from_blocks([source], self._rate if rate is None else rate, self._rate)
+        else:
+            sound = audio.blocks(source, self._rate)
+        return map(torch.from_numpy, sound)
 
 
 def _character_frames(

@@ -118,7 +118,8 @@ def test_silero_hears_speech_and_not_noise(shared_data: Path) -> None:
 
     first = json.loads((shared_data / "librispeech" / "dev.jsonl").read_text().splitlines()[0])
     path = shared_data / "librispeech" / first["audio_filepath"]
-    speech = audio.load(path, RATE, offset=first.get("offset", 0.0), duration=min(first["duration"], 8.0))
+    piece = {"offset": first.get("offset", 0.0), "duration": min(first["duration"], 8.0)}
+    speech = torch.from_numpy(audio.load(path, RATE, **piece))
     noise = 0.05 * torch.randn(5 * RATE, generator=torch.Generator().manual_seed(0))
     sound = torch.cat((noise, speech, noise)).numpy()
     threads = torch.get_num_threads()

@@ -73,7 +73,7 @@ def noise(rate: int, talk: list[str], rng: np.random.Generator) -> Samples:
     if talk and rng.random() < 0.4:
         sound = np.zeros(count)
         for _ in range(rng.integers(3, 9)):
-            voice = audio.load(talk[rng.integers(len(talk))], rate).numpy()
+            voice = audio.load(talk[rng.integers(len(talk))], rate)
             voice = np.resize(voice, count) / max(1e-6, float(np.sqrt(np.mean(voice**2))))
             sound += np.roll(voice, rng.integers(count)) * rng.uniform(0.3, 1.0)
         return sound.astype(np.float32)

@@ -61,7 +61,7 @@ def main(
             for record in chosen:
                 if (place := place_of(record)) not in sounds:
                     path, offset, duration = place
-                    sounds[place] = audio.load(path, rate, offset=offset, duration=duration).numpy()
+                    sounds[place] = audio.load(path, rate, offset=offset, duration=duration)
             samples, places = join([sounds[place_of(record)] for record in chosen], rate, rng)
             speaker = chosen[0]["speaker"]
             corpus.add(

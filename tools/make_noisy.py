@@ -39,11 +39,10 @@ def main(
         for number, record in enumerate(corpus_folder.progress(records, len(records), "adding noise")):
             rng = np.random.default_rng([seed, number])
             path = record.pop("audio_filepath")
-            sound = audio.load(
-                path, sample_rate, offset=record.pop("offset", 0.0), duration=record.pop("duration", None)
-            )
+            piece = {"offset": record.pop("offset", 0.0), "duration": record.pop("duration", None)}
+            sound = torch.from_numpy(audio.load(path, sample_rate, **piece))
             name = sounds[rng.integers(len(sounds))]
-            noise = audio.load(name, sample_rate)
+            noise = torch.from_numpy(audio.load(name, sample_rate))
             noisy = add_noise(sound, noise, snr, -int(rng.integers(len(noise))))
             told = record | {"noise": str(name), "snr": snr}
             level = max(1.0, float(torch.max(noisy.abs())))  # louder than full scale would be cut off

@@ -244,7 +244,7 @@ def speak(utterance: Utterance, sample_rate: int) -> Samples:
             command += ["-g", str(utterance.gap), "--stdin", "--stdout"]  # the text may begin with a dash
             speaking = subprocess.run(command, input=utterance.text.encode(), capture_output=True, check=True)
             content = speaking.stdout
-        samples: Samples = audio.load(content, sample_rate).numpy()
+        samples: Samples = audio.load(content, sample_rate)
     except (OSError, subprocess.CalledProcessError, AudioError) as error:
         raise SpeakerError(f"{utterance.text!r} was not spoken as {utterance.voice}: {error}") from None
     peak = float(np.abs(samples).max())

@@ -92,7 +92,7 @@ def join(source: Path, out: Path, seconds: float, pause: tuple[float, float], se
             start = file.tell() / rate
             piece = {"offset": record.get("offset", 0.0), "duration": record.get("duration")}
             sound = audio.load(record["audio_filepath"], rate, **piece)
-            file.write(sound.numpy())
+            file.write(sound)
             words = record["text"].split()
             if "words" in record:
                 places += [(word, start + begin, start + end) for word, begin, end in record["words"]]

@@ -156,18 +156,18 @@ def _hear(cut: MonoCut) -> Heard | None:
             sound, rate = audio.load_native(place, offset=cut.start, duration=cut.duration)
         else:
             rate = cut.sampling_rate
-            sound = read_sound(cut, rate)
+            sound = read_sound(cut, rate).numpy()
     except SilentAudioError:
         return Heard(seconds=cut.duration)
     except AudioError as error:
         return Heard(problem=str(error))
-    samples = sound.abs().numpy()
+    samples = np.abs(sound)
     return Heard(
         rate=rate,
         seconds=len(samples) / rate,
         peak=float(samples.max()),
         clipped=float((samples >= CLIPPED_LEVEL).mean()),
-        digest=hashlib.blake2b(sound.numpy().tobytes(), digest_size=16).digest(),
+        digest=hashlib.blake2b(sound.tobytes(), digest_size=16).digest(),
     )
 
 

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from asr_seq2seq.audio import load
@@ -98,9 +99,9 @@ def test_rooms_and_noises_of_a_seed(tmp_path: Path, manifest: Path, write_wav: C
     assert all((tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes() for path in made)
     for path in made:
         samples = load(tmp_path / "a" / path, 16000)
-        assert 0.5 < float(samples.abs().max()) <= 0.91
+        assert 0.5 < float(np.abs(samples).max()) <= 0.91
         if path.parent.name == "rooms":
-            assert int(samples.abs().argmax()) == 0
+            assert int(np.abs(samples).argmax()) == 0
     again = _run("make_acoustics", "--out", tmp_path / "a")
     assert again.returncode == 2 and "exists already" in again.stderr
     next(tmp_path.glob("sound/*.wav")).write_text("no sound")
@@ -152,7 +153,7 @@ def test_noise_is_laid_under_at_its_ratio(tmp_path: Path, write_wav: Callable[..
     assert (kept["text"], kept["speaker"], kept["age"], kept["duration"]) == ("one", "s", 7, 1.0)
     clean = load(tmp_path / "clean" / "a.wav", 16000)
     noise = load(tmp_path / "out" / kept["audio_filepath"], 16000) - clean
-    assert 10 * float((clean.square().mean() / noise.square().mean()).log10()) == pytest.approx(10, abs=0.05)
+    assert 10 * np.log10(np.mean(clean**2) / np.mean(noise**2)) == pytest.approx(10, abs=0.05)
 
 
 def test_a_model_of_the_package_is_not_calibrated_in_place(tmp_path: Path, manifest: Path) -> None:

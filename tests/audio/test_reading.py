@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from scipy.signal import correlate, resample_poly
 
 from asr_seq2seq import audio
+from asr_seq2seq.audio import reading
 from asr_seq2seq.errors import AudioError
 
 RATE = 16000
-SHARED = Path(os.environ.get("ASR_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+SHARED = Path(os.environ.get("ASR_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not on PATH")
 
 # Containers whose files cannot be told by their content, or that need other files beside them.
@@ -42,10 +43,10 @@ def write(path: Path, samples: np.ndarray, rate: int = RATE, **options: str) -> 
     return path
 
 
-def likeness(got: torch.Tensor, wanted: np.ndarray) -> float:
+def likeness(got: np.ndarray, wanted: np.ndarray) -> float:
     """The correlation at the best shift, as codecs delay what they code."""
     length = min(len(got), len(wanted))
-    a, b = got.numpy()[:length].astype(np.float64), wanted[:length].astype(np.float64)
+    a, b = got[:length].astype(np.float64), wanted[:length].astype(np.float64)
     return float(np.max(correlate(a, b)) / np.sqrt(np.sum(a**2) * np.sum(b**2)))
 
 
@@ -68,9 +69,9 @@ def test_every_format_that_soundfile_writes(kind: str, subtype: str, tmp_path: P
         pytest.skip(f"soundfile cannot write it, or not read what it wrote: {error}")
     for source in (path, path.read_bytes()):
         got = audio.load(source, rate)
-        assert got.dtype is torch.float32
+        assert got.dtype == np.float32
         assert got.shape == plain.shape
-        assert np.allclose(got.numpy(), plain, atol=1e-6)
+        assert np.allclose(got, plain, atol=1e-6)
         if rate == RATE:  # a few formats know only some rates
             assert likeness(got, wanted) > 0.9
 
@@ -88,7 +89,7 @@ def test_sphere_by_its_usual_name(name: str, kind: str, subtype: str, tmp_path: 
 def test_channels_are_averaged(channels: int) -> None:
     parts = [tone(hertz=200.0 * (index + 1)) for index in range(channels)]
     data = encode(np.stack(parts, axis=1), subtype="FLOAT")
-    assert np.allclose(audio.load(data, RATE).numpy(), np.mean(parts, axis=0), atol=1e-6)
+    assert np.allclose(audio.load(data, RATE), np.mean(parts, axis=0), atol=1e-6)
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 32000, 44100, 48000, 96000, 192000, 7999, 44056, 15999])
@@ -96,7 +97,7 @@ def test_any_rate_keeps_the_tone(rate: int) -> None:
     got = audio.load(encode(tone(0.5, rate), rate, subtype="FLOAT"), RATE)
     assert abs(len(got) - RATE // 2) <= 2
     inner = slice(500, -500)  # the ends ring
-    assert np.allclose(got.numpy()[: RATE // 2 - 2][inner], tone()[: RATE // 2 - 2][inner], atol=5e-3)
+    assert np.allclose(got[: RATE // 2 - 2][inner], tone()[: RATE // 2 - 2][inner], atol=5e-3)
 
 
 @pytest.mark.parametrize("rate", [8000, 48000])
@@ -105,7 +106,7 @@ def test_resampling_is_like_scipys(rate: int) -> None:
         resample_poly(np.random.default_rng(0).standard_normal(2000), 16, 1) * 0.1
     )  # all below 1/16 of the band
     wanted = resample_poly(low, RATE, rate)
-    got = audio.load(encode(low.astype(np.float32), rate, subtype="FLOAT"), RATE).numpy()
+    got = audio.load(encode(low.astype(np.float32), rate, subtype="FLOAT"), RATE)
     length = min(len(got), len(wanted))
     assert np.abs(got[200 : length - 200] - wanted[200 : length - 200]).max() < 3e-3
 
@@ -113,7 +114,7 @@ def test_resampling_is_like_scipys(rate: int) -> None:
 def test_resampling_is_like_librosas_where_rates_have_nothing_in_common() -> None:
     librosa = pytest.importorskip("librosa")
     sound = tone(0.3, 15999)
-    got = audio.from_samples(sound, 15999, RATE).numpy()
+    got = audio.from_samples(sound, 15999, RATE)
     assert np.allclose(got, librosa.resample(sound, orig_sr=15999, target_sr=RATE), atol=1e-3)
 
 
@@ -122,7 +123,7 @@ def test_offset_and_duration(tmp_path: Path) -> None:
     for kind in ("WAV", "FLAC"):
         path = write(tmp_path / f"a.{kind}", wanted, kind=kind)
         piece = audio.load(path, RATE, offset=0.25, duration=0.5)
-        assert np.allclose(piece.numpy(), wanted[4000:12000], atol=2**-15)
+        assert np.allclose(piece, wanted[4000:12000], atol=2**-15)
         assert len(audio.load(path, RATE, offset=0.25)) == 12000
         assert len(audio.load(path, RATE, offset=0.9, duration=5.0)) == 1600
         with pytest.raises(AudioError, match=r"ends at 1.000 s, before the offset of 1.5 s"):
@@ -146,16 +147,16 @@ def test_open_files_and_bytes(tmp_path: Path) -> None:
     path = write(tmp_path / "a.flac", tone(), kind="FLAC")
     wanted = audio.load(path, RATE)
     with path.open("rb") as file:
-        assert torch.equal(audio.load(file, RATE), wanted)
-    assert torch.equal(audio.load(io.BytesIO(path.read_bytes()), RATE), wanted)
-    assert torch.equal(audio.load(str(path), RATE), wanted)
-    assert torch.equal(audio.load(bytearray(path.read_bytes()), RATE), wanted)  # type: ignore[arg-type]
+        assert np.array_equal(audio.load(file, RATE), wanted)
+    assert np.array_equal(audio.load(io.BytesIO(path.read_bytes()), RATE), wanted)
+    assert np.array_equal(audio.load(str(path), RATE), wanted)
+    assert np.array_equal(audio.load(bytearray(path.read_bytes()), RATE), wanted)  # type: ignore[arg-type]
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encode(tone())
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
-    assert torch.equal(audio.load("-", RATE), audio.load(data, RATE))
+    assert np.array_equal(audio.load("-", RATE), audio.load(data, RATE))
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
     with pytest.raises(AudioError, match="standard input is empty"):
         audio.load("-", RATE)
@@ -170,7 +171,7 @@ def test_named_pipe(tmp_path: Path) -> None:
     writer = threading.Thread(target=pipe.write_bytes, args=(data,))
     writer.start()
     try:
-        assert torch.equal(audio.load(pipe, RATE), audio.load(data, RATE))
+        assert np.array_equal(audio.load(pipe, RATE), audio.load(data, RATE))
     finally:
         writer.join()
 
@@ -189,7 +190,7 @@ def test_flac_stream_of_unknown_length(tmp_path: Path) -> None:
     command = ["ffmpeg", "-v", "error", "-i", str(source), "-f", "flac", "-"]
     path = tmp_path / "a.flac"
     path.write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
-    assert np.allclose(audio.load(path, RATE).numpy(), tone(1.0), atol=2**-14)
+    assert np.allclose(audio.load(path, RATE), tone(1.0), atol=2**-14)
     assert len(audio.load(path, RATE, offset=0.25, duration=0.5)) == RATE // 2
     assert audio.duration(path) == pytest.approx(1.0)
 
@@ -380,8 +381,6 @@ def test_no_samples_silence_and_too_short(tmp_path: Path) -> None:
         audio.load(encode(np.zeros(0, np.float32)), RATE)
     with pytest.raises(AudioError, match=r"zero\.wav holds only digital silence"):
         audio.load(write(tmp_path / "zero.wav", np.zeros(RATE, np.float32)), RATE)
-    with pytest.raises(AudioError, match="digital silence"):
-        audio.load(encode(np.stack([tone(), -tone()], axis=1), subtype="FLOAT"), RATE)
     with pytest.raises(AudioError, match=r"short\.wav is too short \(24\.9 ms of sound\): at least 25 ms"):
         audio.load(write(tmp_path / "short.wav", tone(1.0)[:399]), RATE)
     assert len(audio.load(encode(tone(1.0)[:400]), RATE)) == 400
@@ -420,7 +419,7 @@ def test_duration(tmp_path: Path) -> None:
 
 def test_the_duration_of_bytes_is_read_from_their_header(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encode(tone(1.5))
-    monkeypatch.setattr(audio, "_decode", lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.setattr(reading, "_decode", lambda *_: pytest.fail("it was decoded"))
     assert audio.duration(data) == audio.duration(io.BytesIO(data)) == pytest.approx(1.5)
 
 
@@ -431,7 +430,7 @@ def test_a_name_that_is_not_text(tmp_path: Path) -> None:
         path.write_bytes(encode(tone()))
     except OSError:
         pytest.skip("this file system wants names that are text")
-    assert torch.equal(audio.load(path, RATE), audio.load(encode(tone()), RATE))
+    assert np.array_equal(audio.load(path, RATE), audio.load(encode(tone()), RATE))
     assert audio.duration(path) == audio.expected_seconds(path) == pytest.approx(0.5)
 
 
@@ -450,8 +449,8 @@ def test_array_types(kind: str) -> None:
         given_ = (np.round(wanted.astype(np.float64) * half) + (half if kind[0] == "u" else 0)).astype(kind)
     before = given_.copy()
     got = audio.from_samples(given_, RATE, RATE)
-    assert got.dtype is torch.float32
-    assert np.allclose(got.numpy(), wanted, atol=0.005 if kind in ("int8", "uint8") else 1e-3)
+    assert got.dtype == np.float32
+    assert np.allclose(got, wanted, atol=0.005 if kind in ("int8", "uint8") else 1e-3)
     got += 1.0
     assert np.array_equal(given_, before), "the caller's array is not to be changed"
 
@@ -464,13 +463,13 @@ def test_array_shapes_and_tensors() -> None:
         np.stack([left, right], axis=1),
         torch.tensor(np.stack([left, right])),
     ):
-        assert np.allclose(audio.from_samples(array, RATE, RATE).numpy(), wanted, atol=1e-6)
+        assert np.allclose(audio.from_samples(array, RATE, RATE), wanted, atol=1e-6)
     for tensor in (torch.tensor(left), torch.tensor(left)[None], torch.tensor(left, requires_grad=True)):
-        assert np.allclose(audio.from_samples(tensor, RATE, RATE).numpy(), left)
+        assert np.allclose(audio.from_samples(tensor, RATE, RATE), left)
     assert len(audio.from_samples(torch.tensor(left).bfloat16(), RATE, 8000)) == 4000
     frozen = left.copy()
     frozen.flags.writeable = False
-    assert np.allclose(audio.from_samples(frozen, RATE, RATE).numpy(), left)
+    assert np.allclose(audio.from_samples(frozen, RATE, RATE), left)
 
 
 @pytest.mark.parametrize(
@@ -511,7 +510,7 @@ HEADS = [
 def test_random_bytes_raise_nothing_but_audio_error(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     try:
-        assert torch.isfinite(audio.load(data, RATE)).all()
+        assert np.isfinite(audio.load(data, RATE)).all()
     except AudioError as error:
         assert "\n" not in str(error)
 
@@ -531,7 +530,7 @@ def test_damaged_files_raise_nothing_but_audio_error(
         if data:
             data[place % min(len(data), 200)] = value
     try:
-        assert torch.isfinite(audio.load(bytes(data), RATE)).all()
+        assert np.isfinite(audio.load(bytes(data), RATE)).all()
     except AudioError as error:
         assert "\n" not in str(error)
 
@@ -571,19 +570,19 @@ def test_blocks_are_the_whole_sound(
     path = write_wav(tmp_path / "a.wav", 1.234, rate=rate)
     whole = audio.load(path, RATE)
     for size in (100, 777, 5000):
-        monkeypatch.setattr(audio, "_BLOCK", size)
+        monkeypatch.setattr(reading, "_BLOCK", size)
         parts = list(audio.blocks(path, RATE))
         assert len(parts) > 1
-        torch.testing.assert_close(torch.cat(parts), whole, atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5, rtol=1e-5)
         samples, _ = soundfile.read(path, dtype="float32")
         stream = audio.from_blocks(
             (samples[at : at + size] for at in range(0, len(samples), size)), rate, RATE
         )
-        torch.testing.assert_close(torch.cat(list(stream)), whole, atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(np.concatenate(list(stream)), whole, atol=1e-5, rtol=1e-5)
 
 
 def test_what_ends_badly_gives_what_came_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio, "_BLOCK", 1000)
+    monkeypatch.setattr(reading, "_BLOCK", 1000)
     samples = np.full(4000, 0.1, dtype=np.float32)
     samples[3500] = np.nan
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")

@@ -17,17 +17,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
-import torch
-import torchaudio
-from torch.nn import functional
 
+from asr_seq2seq.audio.channels import mix
+from asr_seq2seq.audio.resampling import resample
 from asr_seq2seq.errors import AudioError, SilentAudioError
 
 MINIMUM_SECONDS = 0.025  # one analysis window of the features
@@ -42,7 +40,6 @@ _UNREADABLE = (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, Me
 # Containers that hold sound themselves: a playlist from a stranger could open other files or the network.
 _FFMPEG_FORMATS = "mov,matroska,aac,ac3,amr,ape,asf,avi,caf,dsf,dts,flac,flv,mp3,mpeg,mpegts,ogg,tta,wav,wv"
 
-_resampler = lru_cache(maxsize=16)(torchaudio.transforms.Resample)  # making its filters takes a while
 Samples = npt.NDArray[np.float32]
 Source = str | Path | BinaryIO | bytes
 
@@ -76,27 +73,40 @@ class _Stream:
 
 
 def load(
-    source: Source, sample_rate: int, *, offset: float = 0.0, duration: float | None = None
-) -> torch.Tensor:
-    """Read a sound as a mono waveform: float32 (N,), full scale at 1.0, the mean of the channels.
+    source: Source,
+    sample_rate: int,
+    *,
+    offset: float = 0.0,
+    duration: float | None = None,
+    channel: int | None = None,
+) -> Samples:
+    """Read a sound as a mono waveform: float32 (N,), full scale at 1.0, of its channels
+    what :mod:`~asr_seq2seq.audio.channels` makes of them.
 
     Args:
         source: a path, ``"-"`` for standard input, the bytes of a sound file, or an open binary file.
         sample_rate: the rate wanted, in Hz.
         offset: where to begin, in seconds.
         duration: how much to read, in seconds; where the sound ends before that, up to its end.
+        channel: take this channel alone, counted from 0; an ``AudioError`` where there is none such.
 
     Raises:
         AudioError: no such file, not a sound, empty, silent (every sample zero), not finite, shorter
             than :data:`MINIMUM_SECONDS`, ``offset`` beyond the end, or a file cut short (a cut MP3 or Ogg
             passes: they need not tell their length; so may one that ffmpeg reads).
     """
-    return torch.cat(list(blocks(source, sample_rate, offset=offset, duration=duration)))
+    parts = blocks(source, sample_rate, offset=offset, duration=duration, channel=channel)
+    return np.concatenate(list(parts))
 
 
 def blocks(
-    source: Source, sample_rate: int, *, offset: float = 0.0, duration: float | None = None
-) -> Iterator[torch.Tensor]:
+    source: Source,
+    sample_rate: int,
+    *,
+    offset: float = 0.0,
+    duration: float | None = None,
+    channel: int | None = None,
+) -> Iterator[Samples]:
     """The same waveform in successive blocks of (N_i,): what is read is not kept.
 
     What is wrong is raised where it is met, so that an error may come after good blocks.
@@ -105,19 +115,25 @@ def blocks(
         raise AudioError(f"cannot read {duration} s from {offset} s: give an offset >= 0 and a duration > 0")
     name, file = _locate(source)
     rate, samples = _decode(name, file, offset, duration)
-    yield from _finish(samples, rate, sample_rate, name)
+    yield from _finish(mix(samples, rate, name, channel), rate, sample_rate, name)
 
 
 def load_native(
-    source: Source, *, offset: float = 0.0, duration: float | None = None
-) -> tuple[torch.Tensor, int]:
+    source: Source,
+    *,
+    offset: float = 0.0,
+    duration: float | None = None,
+    channel: int | None = None,
+) -> tuple[Samples, int]:
     """Read a sound as :func:`load` does, but at the rate that it has: the waveform (N,) and the rate."""
     name, file = _locate(source)
     rate, samples = _decode(name, file, offset, duration)
-    return torch.cat(list(_finish(samples, rate, rate, name))), rate
+    return np.concatenate(list(_finish(mix(samples, rate, name, channel), rate, rate, name))), rate
 
 
-def from_samples(samples: npt.NDArray[Any] | torch.Tensor, rate: int, sample_rate: int) -> torch.Tensor:
+def from_samples(
+    samples: npt.ArrayLike, rate: int, sample_rate: int, *, channel: int | None = None
+) -> Samples:
     """Make a waveform, as :func:`load` does, of samples that an application already holds.
 
     Args:
@@ -125,27 +141,27 @@ def from_samples(samples: npt.NDArray[Any] | torch.Tensor, rate: int, sample_rat
             Floating point has full scale at 1.0; integers of 8 to 32 bits are scaled by their full range.
         rate: the rate of ``samples``, in Hz.
         sample_rate: the rate wanted, in Hz.
+        channel: take this channel alone, counted from 0.
 
     Raises an ``AudioError`` for a shape or type that is no sound and for samples that :func:`load` refuses.
     """
-    return torch.cat(list(from_blocks([samples], rate, sample_rate)))
+    return np.concatenate(list(from_blocks([samples], rate, sample_rate, channel=channel)))
 
 
 def from_blocks(
-    parts: Iterable[npt.NDArray[Any] | torch.Tensor], rate: int, sample_rate: int
-) -> Iterator[torch.Tensor]:
+    parts: Iterable[npt.ArrayLike], rate: int, sample_rate: int, *, channel: int | None = None
+) -> Iterator[Samples]:
     """The same for samples that come part by part, as from a microphone."""
     name = "the array of samples"
     if rate not in RATES:
         raise AudioError(f"{name} cannot have {rate} samples a second: give the rate it was recorded at")
-    yield from _finish((_mono(part, name) for part in parts), int(rate), sample_rate, name)
+    frames = (_frames(part, name) for part in parts)
+    yield from _finish(mix(frames, int(rate), name, channel), int(rate), sample_rate, name)
 
 
-def _mono(samples: npt.NDArray[Any] | torch.Tensor, name: str) -> Samples:
-    if isinstance(samples, torch.Tensor):
-        samples = samples.detach().cpu()
-        samples = (samples.float() if samples.dtype is torch.bfloat16 else samples).numpy()
-    array = np.asarray(samples)
+def _frames(samples: npt.ArrayLike, name: str) -> Samples:
+    """What an application holds as (N, channels)."""
+    array = _array(samples)
     if array.ndim not in (1, 2) or (array.ndim == 2 and not 0 < min(array.shape) < 16):
         wanted = "give (N,), (channels, N) or (N, channels), with 1 to 15 channels"
         raise AudioError(f"{name} has the shape {array.shape}: {wanted}")
@@ -156,7 +172,16 @@ def _mono(samples: npt.NDArray[Any] | torch.Tensor, name: str) -> Samples:
     if kind in "iu":
         array = array / 2.0 ** (bits - 1) - (1.0 if kind == "u" else 0.0)
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused as that
-        return _mix(array.astype(np.float32))
+        frames: Samples = array.astype(np.float32)
+    return frames
+
+
+def _array(samples: Any) -> npt.NDArray[Any]:
+    """The array of what NumPy takes, and of a tensor of PyTorch's, which is not imported for that."""
+    if hasattr(samples, "detach"):
+        samples = samples.detach().cpu()
+        samples = (samples.float() if str(samples.dtype) == "torch.bfloat16" else samples).numpy()
+    return np.asarray(samples)
 
 
 def duration(source: Source) -> float:
@@ -290,7 +315,7 @@ def _read_piece(
                 wanted = block[max(0, start - position) :]
                 position += len(block)
                 if len(wanted):
-                    yield _mix(wanted)
+                    yield wanted
         except _UNREADABLE:
             raise AudioError(f"{name} is damaged or cut short: copy or convert it again") from None
         if start and position <= start:
@@ -355,7 +380,7 @@ def _run_ffmpeg(
             try:
                 while data := output.read(4 * channels * _BLOCK):
                     samples = np.frombuffer(data[: len(data) // (4 * channels) * 4 * channels], dtype=">f4")
-                    yield _mix(samples.reshape(-1, channels).astype(np.float32))
+                    yield samples.reshape(-1, channels).astype(np.float32)
             except GeneratorExit:
                 process.kill()
                 raise
@@ -368,28 +393,19 @@ def _run_ffmpeg(
     return rate, read()
 
 
-def _mix(samples: Samples) -> Samples:
-    """The mean (N,) of channels (N, C)."""
-    if samples.shape[1] == 1:
-        return samples[:, 0]
-    with np.errstate(invalid="ignore"):  # opposite infinities; not finite samples are found at the end
-        mono: Samples = samples.mean(axis=1, dtype=np.float64).astype(np.float32)
-    return mono
-
-
-def _finish(parts: Iterable[Samples], rate: int, sample_rate: int, name: str) -> Iterator[torch.Tensor]:
+def _finish(parts: Iterable[Samples], rate: int, sample_rate: int, name: str) -> Iterator[Samples]:
     """Check and resample mono blocks (N_i,)."""
     count, silent = 0, True
 
-    def checked() -> Iterator[torch.Tensor]:
+    def checked() -> Iterator[Samples]:
         nonlocal count, silent
         for samples in parts:
             count += len(samples)
             silent = silent and not samples.any()
-            yield torch.from_numpy(np.array(samples))  # a copy: the caller's array may be read-only
+            yield np.array(samples)  # a copy: the caller's array may be read-only, or change
 
-    for waveform in _resample(checked(), rate, sample_rate):
-        if not bool((waveform.abs() <= LOUDEST).all()):  # false for NaN as well
+    for waveform in resample(checked(), rate, sample_rate):
+        if not (np.abs(waveform) <= LOUDEST).all():  # false for NaN as well
             why = "samples that are NaN, infinite or absurdly large"
             raise AudioError(f"{name} holds {why}: export it again")
         yield waveform
@@ -401,37 +417,3 @@ def _finish(parts: Iterable[Samples], rate: int, sample_rate: int, name: str) ->
     if silent:  # each of them, or the mean of channels that cancel each other out
         why = "only digital silence (all samples are zero)"
         raise SilentAudioError(f"{name} holds {why}: check the recording")
-
-
-def _resample(parts: Iterable[torch.Tensor], rate: int, sample_rate: int) -> Iterator[torch.Tensor]:
-    """Change the rate of blocks (N_i,) from ``rate`` to ``sample_rate``, both in Hz, as of one waveform."""
-    if rate == sample_rate:
-        yield from parts
-        return
-    common = math.gcd(rate, sample_rate)
-    old, new = rate // common, sample_rate // common
-    if old * new > 1_000_000:
-        # Two rates with almost nothing in common would need a huge table of filters in torchaudio.
-        import soxr
-
-        stream = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
-        wanted = 0
-        for part in parts:
-            chunk = stream.resample_chunk(part.numpy())
-            wanted += len(part) * new - len(chunk) * old
-            yield torch.from_numpy(chunk)
-        rest = stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
-        yield functional.pad(torch.from_numpy(rest), (0, math.ceil(wanted / old) - len(rest)))
-        return
-    resampler = _resampler(rate, sample_rate)
-    margin = old * (2 + resampler.width // old)  # so far do outputs depend on inputs beside them
-    held, done = torch.zeros(0), 0  # of what is held, the beginning is done and stands for its neighbours
-    for part in parts:
-        ready = (len(held) - margin) // old * old
-        if ready > done:
-            yield resampler(held[: ready + margin])[done * new // old : ready * new // old]
-            start = max(0, ready - margin)
-            held, done = held[start:], ready - start
-        held = torch.cat((held, part)) if len(held) else part
-    if len(held):
-        yield resampler(held)[done * new // old :]

@@ -1,0 +1,31 @@
+"""Sound in: any file, stream or array becomes one mono float32 waveform at the model's rate."""
+
+from asr_seq2seq.audio.reading import (
+    LOUDEST,
+    MINIMUM_SECONDS,
+    RATES,
+    Samples,
+    Source,
+    blocks,
+    duration,
+    expected_seconds,
+    from_blocks,
+    from_samples,
+    load,
+    load_native,
+)
+
+__all__ = [
+    "LOUDEST",
+    "MINIMUM_SECONDS",
+    "RATES",
+    "Samples",
+    "Source",
+    "blocks",
+    "duration",
+    "expected_seconds",
+    "from_blocks",
+    "from_samples",
+    "load",
+    "load_native",
+]
