@@ -21,6 +21,16 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(_escape, text)
 
 
+def brief(text: str, most: int = 60) -> str:
+    """Return text from elsewhere as a part of a message: printable, and of at most `most` characters.
+
+    >>> brief("0123456789", 7)
+    '0123...'
+    """
+    shown = printable(text[: most + 1])
+    return shown if len(shown) <= most else f"{shown[: most - 3]}..."
+
+
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     return _SHORT.get(match[0]) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")

@@ -224,3 +224,78 @@ def test_a_language_models_recipe_is_checked_alike(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=problem):
             load_language_model_config(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("seed: !!python/object/apply:os.mkdir [canary]", "tags such as"),
+        ("seed: !!bool maybe", "tags such as"),
+        ("seed: 1\nseed: 2", "the key seed is given twice, line 2"),
+        ("1: 2", "the key 1 is no text"),
+        ("? [a]\n: 2", "a key must be a text"),
+        ("data: &a {train: *a}", "nested too deeply"),
+        ("seed: " + "[" * 5000, "nested too deeply"),
+        ("seed: " + "9" * 5000, "not a number"),
+        (
+            "a0: &a0 [x]\n" + "\n".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]" for n in range(1, 9)),
+            "aliases stand",
+        ),
+        (
+            "a0: &a0 {x: 1}\n"
+            + "\n".join(f"a{n}: &a{n} {{<<: [{f'*a{n - 1}, ' * 9}]}}" for n in range(1, 9)),
+            "merges|unknown key",  # newer PyYAML merges each key once
+        ),
+        ("x" * 1_000_001, "more than 1,000,000 characters"),
+    ],
+)
+def test_a_recipe_is_plain_small_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, reason: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("recipe.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=reason) as caught:
+        load_config("recipe.yaml")
+    assert len(str(caught.value)) < 200
+    assert not Path("canary").exists()
+
+
+def test_what_an_alias_stands_for_is_changed_in_one_place_only(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "model:\n  encoder:\n    layers: [&layer {units: 7}, *layer]\n"
+        "augmentation:\n  noise: &both {probability: 0.25}\n  reverberation: *both\n"
+    )
+    config = load_config(path, ["augmentation.noise.probability=0.75"])
+    assert [layer.units for layer in config.model.encoder.layers] == [7, 7]
+    assert (config.augmentation.noise.probability, config.augmentation.reverberation.probability) == (
+        0.75,
+        0.25,
+    )
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "features.mels=100000000",
+        "model.encoder.layers=[{units: 1000000000}]",
+        "search.batch_size=10000000000",
+        f"training.epochs={10**80}",
+        "training.learning_rate=.inf",
+        'data.train="a\\0b"',
+        "model.decoder.layers=1e9",
+    ],
+)
+def test_absurd_settings_are_refused_in_one_short_line(tmp_path: Path, setting: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, [setting])
+    assert setting.partition("=")[0] in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_date_is_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("data: {train: 2026-11-28}")
+    assert load_config(path).data.train == ["2026-11-28"]
