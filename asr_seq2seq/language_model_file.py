@@ -15,9 +15,8 @@ from asr_seq2seq.model.language_model import LanguageModel
 from asr_seq2seq.model_file import LANGUAGE_MODEL_FORMAT, read_file, write_file
 from asr_seq2seq.search.scorers import LanguageModelScorer, TextScorer
 from asr_seq2seq.search.word_ngram import WordNgramScorer
+from asr_seq2seq.search.word_ngram_file import is_word_ngram
 from asr_seq2seq.text import Alphabet, Normalizer
-
-WORD_NGRAM_SUFFIXES = (".arpa", ".bin", ".klm")
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,11 @@ def load_language_model(path: str | Path, device: torch.device | str = "cpu") ->
 def load_text_scorer(path: Path, alphabet: Alphabet, device: torch.device | str = "cpu") -> TextScorer:
     """What a search with a recogniser of this alphabet needs of the language model in `path`.
 
-    An ARPA file or a binary one of kenlm is a word n-gram model; any other file is one of ours.
+    A word n-gram model, an ARPA file or a binary one of kenlm, is known by its content, or by its name;
+    any other file is one of ours, or one that is bundled.
     """
-    if path.suffix in WORD_NGRAM_SUFFIXES:
+    path = bundled.find(path)
+    if is_word_ngram(path):
         return WordNgramScorer(path, alphabet, device)
     own = load_language_model(path, device)
     perplexity = own.provenance.get("dev_perplexity", 1.0)

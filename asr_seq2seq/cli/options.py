@@ -13,7 +13,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 BeamSize = Annotated[int | None, typer.Option(min=1, max=1000, help="Texts held open; 1 is greedy.")]
 CtcWeight = Annotated[float | None, typer.Option(min=0, max=0.99, help="Share of the CTC score.")]
 LanguageModel = Annotated[
-    Path | None, typer.Option(help="Model of train-lm, a bundled one, or word n-grams (.arpa; .bin, .klm).")
+    Path | None, typer.Option(help="Model of train-lm, a bundled one, or word n-grams (ARPA, kenlm).")
 ]
 LmWeight = Annotated[float | None, typer.Option(min=0, help="Weight of the language model.")]
 CoverageWeight = Annotated[float | None, typer.Option(min=0, help="Score for each frame attended to.")]

@@ -1,3 +1,6 @@
+import bz2
+import gzip
+import lzma
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +12,7 @@ import torch
 from asr_seq2seq.config import SearchConfig
 from asr_seq2seq.errors import ModelFileError
 from asr_seq2seq.features import pad
+from asr_seq2seq.language_model_file import load_text_scorer
 from asr_seq2seq.search import search
 from asr_seq2seq.search.word_ngram import WordNgramScorer
 from asr_seq2seq.text import END, Alphabet
@@ -113,9 +117,27 @@ def test_a_recogniser_of_single_words_has_no_space(arpa: Path) -> None:
     assert float(scorer.scores(state)[0, 0, END]) == pytest.approx(score(arpa, "a"), abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("pack", "ending"), [(gzip.compress, ".gz"), (bz2.compress, ".bz2"), (lzma.compress, ".xz")]
+)
+def test_compressed_files_score_as_what_they_hold(tmp_path: Path, arpa: Path, pack: Any, ending: str) -> None:
+    path = tmp_path / f"3-gram.arpa{ending}"
+    path.write_bytes(pack(arpa.read_bytes()))
+    ours, theirs = (load_text_scorer(one, SPELLED) for one in (path, arpa))
+    assert torch.equal(ours.start(1).scores, theirs.start(1).scores)
+    assert isinstance(ours, WordNgramScorer)
+
+
 def test_files_that_are_no_language_models(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"none\.arpa: no such language model"):
         WordNgramScorer(tmp_path / "none.arpa", SPELLED)
     (tmp_path / "text.arpa").write_text("no ARPA file")
     with pytest.raises(ModelFileError, match=r"text\.arpa: cannot be read"):
         WordNgramScorer(tmp_path / "text.arpa", SPELLED)
+    (tmp_path / "many.arpa").write_text(
+        ARPA.replace("\\end\\", "".join(f"\n\\{n}-grams:\n" for n in range(3, 9))).replace(
+            "ngram 2=4\n", "ngram 2=4\n" + "".join(f"ngram {n}=0\n" for n in range(3, 9))
+        )
+    )
+    with pytest.raises(ModelFileError, match=r"many\.arpa: cannot be read"):
+        WordNgramScorer(tmp_path / "many.arpa", SPELLED)
