@@ -2,15 +2,25 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
-import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NoReturn, TextIO, overload
 
 from asr_seq2seq.errors import OutputError
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is locked
+    fcntl = None  # type: ignore[assignment]
+
+# A file system that cannot lock (some network ones) does without.
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_held = set[int]()  # descriptors of locks, which a forked child does not share
 
 _REASONS = {
     errno.ENOSPC: "no space left on the device; free some, or choose another folder",
@@ -76,9 +86,10 @@ def atomic_write(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[Any]:
 
     What the block writes goes to a hidden file beside ``path``, which reaches the disk and takes the final
     name only when the block ends well. After any exception that file is gone and an older ``path`` is as it
-    was. An ``OSError`` becomes an ``OutputError`` that names ``path``, so do nothing in the block that
-    fails for another file. A link stays a link: the file it points to is replaced. A device or a pipe
-    (``/dev/stdout``) has no name to take over and is written directly.
+    was. What a killed process left of it is used again by the next one that writes ``path``. An ``OSError``
+    becomes an ``OutputError`` that names ``path``, so do nothing in the block that fails for another file.
+    A link stays a link: the file it points to is replaced. A device or a pipe (``/dev/stdout``) has no
+    name to take over and is written directly.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -89,23 +100,141 @@ def atomic_write(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[Any]:
     'hello'
     """
     encoding, newline = (None, None) if mode == "wb" else ("utf-8", "\n")
-    temporary: Path | None = None
     try:
         if path.exists() and not path.is_file():
             with path.open(mode, encoding=encoding, newline=newline) as file:
                 yield file
             return
         target = path.resolve()
-        # A short name of its own, since the final one may already be as long as the system allows.
-        temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
-        with temporary.open("xb" if mode == "wb" else "x", encoding=encoding, newline=newline) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
+        with _temporary(target) as (temporary, descriptor):
+            with open(descriptor, mode, encoding=encoding, newline=newline, closefd=False) as file:
+                yield file
+                file.flush()
+                os.fsync(descriptor)
+            temporary.replace(target)
     except OSError as error:
         raise output_error(path, error) from error
+
+
+@contextmanager
+def _temporary(target: Path) -> Iterator[tuple[Path, int]]:
+    """An empty hidden file beside `target` that no other process writes; unless it was renamed it goes.
+
+    Its name follows from that of `target`, so that what a killed process left is found again. It is
+    locked while it is written; with the lock of another process on it the next name is taken.
+    """
+    for number in range(1000):
+        temporary = _hidden(target, f"{number}.tmp" if number else "tmp")
+        descriptor = _claim(temporary)
+        if descriptor is not None:
+            break
+    else:
+        raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+    try:
+        _remove_left(_hidden(target, f"{number + 1}.tmp"))
+        os.ftruncate(descriptor, 0)
+        yield temporary, descriptor
     finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if _is_file(temporary, descriptor):
                 temporary.unlink()
+        os.close(descriptor)
+
+
+def _remove_left(path: Path) -> None:
+    """Remove the file that a killed process may have left."""
+    if path.exists():
+        descriptor = _claim(path)
+        if descriptor is not None:
+            path.unlink()
+            os.close(descriptor)
+
+
+def _hidden(path: Path, ending: str) -> Path:
+    """A hidden name beside `path`, as short as the system allows."""
+    name = path.name
+    if len(os.fsencode(name)) > 200:
+        name = hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()
+    return path.with_name(f".{name}.{ending}")
+
+
+def _claim(path: Path) -> int | None:
+    """A descriptor of the file, made if need be and locked; None if it is another's."""
+    while True:
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+        try:
+            descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666)
+        except OSError as error:
+            if error.errno == errno.ELOOP or path.is_dir():
+                return None
+            raise
+        try:
+            found = os.fstat(descriptor)
+            # Only a plain file of ours: in a folder that all may write to, others can lay traps.
+            foreign = hasattr(os, "geteuid") and found.st_uid != os.geteuid() and os.geteuid() != 0
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or foreign or not _locked(descriptor):
+                os.close(descriptor)
+                return None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if _is_file(path, descriptor):
+            return descriptor
+        os.close(descriptor)  # its last owner has just renamed or removed it
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether the lock of the file could be had; it ends with the process, however that ends."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return True
+
+
+def _is_file(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def lock(path: Path, work: str = "written") -> Iterator[None]:
+    """Keep other processes, on this machine or another, from entering this for the same file or folder.
+
+    Raises OutputError at once if one has: "PATH: is being WORK by another process ...". What is locked is
+    a hidden file in the folder, or beside the file, which is gone afterwards. A killed process holds no
+    lock. On a network file system that cannot lock, nothing is held.
+    """
+    place = path / ".lock" if path.is_dir() else _hidden(path, "lock")
+    try:
+        descriptor = _claim(place)
+    except OSError as error:
+        raise output_error(place, error) from error
+    if descriptor is None:
+        raise OutputError(f"{path}: is being {work} by another process; wait for it, or choose another place")
+    _held.add(descriptor)
+    try:
+        yield
+    finally:
+        _held.discard(descriptor)
+        with contextlib.suppress(OSError):
+            place.unlink()
+        os.close(descriptor)
+
+
+def _let_go() -> None:
+    """In a child: its copies of descriptors would hold the locks of a parent that was killed."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

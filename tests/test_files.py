@@ -1,14 +1,16 @@
 import errno
 import os
+import signal
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from asr_seq2seq.errors import ConfigError, OutputError
-from asr_seq2seq.files import atomic_write
+from asr_seq2seq.files import atomic_write, lock
 
 
 def fail_with(number: int) -> object:
@@ -150,3 +152,65 @@ def test_a_pipe_is_written_directly_and_stays_a_pipe(tmp_path: Path) -> None:
 def test_a_full_device() -> None:
     with pytest.raises(OutputError, match="no space left"), atomic_write(Path("/dev/full")) as file:
         file.write("text")
+
+
+def test_what_a_killed_process_left_is_used_again_and_another_writer_is_not_disturbed(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    for name in (".out.txt.tmp", ".out.txt.1.tmp", ".out.txt.2.tmp"):
+        (tmp_path / name).write_text("half of something long")
+    with atomic_write(path) as file, atomic_write(path) as other:
+        file.write("one")
+        other.write("two")
+        assert len(list(tmp_path.iterdir())) == 2
+    assert path.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("trap", ["link", "hard link", "folder", "pipe"])
+def test_a_trap_under_the_hidden_name_is_left_alone(tmp_path: Path, trap: str) -> None:
+    victim, hidden, path = tmp_path / "victim", tmp_path / ".out.txt.tmp", tmp_path / "out.txt"
+    victim.write_text("precious")
+    if trap == "link":
+        hidden.symlink_to(victim)
+    elif trap == "hard link":
+        hidden.hardlink_to(victim)
+    elif trap == "folder":
+        hidden.mkdir()
+    else:
+        os.mkfifo(hidden)
+    with atomic_write(path) as file:
+        file.write("text")
+    assert (victim.read_text(), path.read_text()) == ("precious", "text")
+
+
+def test_a_lock_is_of_one_process_until_it_ends(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    for path in (tmp_path / "run", tmp_path / "file"):
+        with lock(path, "trained"):
+            with (
+                pytest.raises(OutputError, match="is being trained by another process"),
+                lock(path, "trained"),
+            ):
+                pass
+            child = os.fork()  # its copy must not hold the lock of a parent that was killed
+            if child == 0:
+                time.sleep(60)
+                os._exit(0)
+        try:
+            with lock(path):
+                pass
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["run"]
+
+
+def test_a_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        with lock(tmp_path):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    with lock(tmp_path):
+        assert (tmp_path / ".lock").exists()
+    assert not (tmp_path / ".lock").exists()
