@@ -1,4 +1,5 @@
 import json
+import math
 import sys
 import zipfile
 from collections.abc import Callable
@@ -154,25 +155,20 @@ def test_int8_is_a_third_as_large_and_hears_digits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("decoder", DECODERS, ids=lambda changes: "-".join(map(str, changes.values())))
-def test_no_sum_of_int8_products_overflows_on_any_processor(
+def test_no_int8_product_saturates_on_any_processor(
     both: Callable[..., Any], tmp_path: Path, decoder: Any
 ) -> None:
-    """AVX2 without VNNI adds two products of unsigned and signed bytes in 16 bits, and saturates."""
+    """AVX2 without VNNI adds two products of unsigned and signed bytes in 16 bits; unsigned ones have 32."""
     import onnx
-    from onnx import numpy_helper
 
     both(decoder, int8=True)
-    found = 0
+    kinds = []
     with zipfile.ZipFile(tmp_path / "model.onnx.zip") as archive:
         for name in GRAPHS:
-            for constant in onnx.load_from_string(archive.read(name)).graph.initializer:
-                if constant.data_type == onnx.TensorProto.INT8 and constant.dims:
-                    weights = numpy_helper.to_array(constant).astype(int)
-                    assert 2 * 255 * abs(weights).max() <= 32767, (name, constant.name)
-                    found += weights.size > 1
-                else:
-                    assert constant.data_type != onnx.TensorProto.UINT8 or not constant.dims
-    assert found >= 5  # encoder, context, CTC, decoder, logits
+            constants = onnx.load_from_string(archive.read(name)).graph.initializer
+            kinds += [constant.data_type for constant in constants if math.prod(constant.dims) > 1]
+    assert kinds.count(onnx.TensorProto.UINT8) >= 5  # encoder, context, CTC, decoder, logits
+    assert onnx.TensorProto.INT8 not in kinds
 
 
 def test_where_attention_looked(both: Callable[..., Any], make_sounds: Any) -> None:
