@@ -19,9 +19,9 @@ from torch.nn import functional
 from torchaudio.transforms import Speed
 
 from asr_seq2seq import audio
+from asr_seq2seq.audio.discovery import sounds_in
 from asr_seq2seq.config import AugmentationConfig, FeaturesConfig, JoiningConfig, LogMelConfig
 from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.inputs import find_sounds
 
 _POWER_FLOOR = 1e-10
 _TELEPHONE = (300.0, 3400.0)  # Hz, ITU-T G.712
@@ -159,10 +159,10 @@ def _sounds(folder: str | None, setting: str) -> list[str]:
         return []
     if not Path(folder).is_dir():
         raise ConfigError(f"{setting}: there is no folder {folder}; paths are relative to the current folder")
-    sounds, wrong = find_sounds([folder], recursive=True)
-    if wrong:
-        raise ConfigError(f"{setting}: {wrong[0]}")
-    return sounds
+    sounds = sounds_in(folder)
+    if not sounds:
+        raise ConfigError(f"{setting}: {folder} is a folder without sound files: name another")
+    return list(map(str, sounds))
 
 
 @lru_cache(maxsize=64)

@@ -12,9 +12,9 @@ import typer
 from corpus_folder import CorpusFolder, read_manifest
 
 from asr_seq2seq import audio
+from asr_seq2seq.audio.discovery import sounds_in
 from asr_seq2seq.augmentation import add_noise
 from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.inputs import find_sounds
 
 
 def main(
@@ -31,9 +31,9 @@ def main(
     Example: python tools/make_noisy.py --source ../shared/data/fsdd/test.jsonl
     --noises corpora/acoustics/noises --snr 10 --out corpora/noisy/fsdd_10
     """
-    sounds, wrong = find_sounds([str(noises)], recursive=True)
-    if wrong or not sounds:
-        raise ConfigError(f"--noises {noises}: {wrong[0] if wrong else 'holds no sound'}")
+    sounds = sounds_in(noises)
+    if not sounds:
+        raise ConfigError(f"--noises {noises}: is a folder without sound files: name another")
     records = read_manifest(source)
     with CorpusFolder(out, overwrite=overwrite) as corpus:
         for number, record in enumerate(corpus_folder.progress(records, len(records), "adding noise")):

@@ -67,7 +67,7 @@ def transcribe(
 
     The text of one file is printed alone; of several, each on a line after its name and a tab.
     """
-    from asr_seq2seq.inputs import find_sounds
+    from asr_seq2seq.audio.discovery import find_sounds
     from asr_seq2seq.writers import are_written, parse_formats, write, write_attention
 
     check_lm_weight(language_model, lm_weight)
@@ -75,7 +75,10 @@ def transcribe(
     if output is None and (skip_existing or attention or wanted != ["txt"]):
         flag = "--skip-existing" if skip_existing else "--attention" if attention else f"-f {formats}"
         raise ConfigError(f"{flag} needs a folder for the results: name one with -o")
-    sounds, unmatched = find_sounds(files, recursive=recursive)
+    found = find_sounds(files, recursive=recursive)
+    sounds, unmatched = [sound.path for sound in found.sounds], found.errors
+    if message := found.passed_over_message():
+        print(message, file=sys.stderr)
     alone = len(files) == 1 and (sounds == files or not sounds)
     if alone and unmatched:
         raise unmatched[0]
@@ -117,10 +120,10 @@ def transcribe(
     with sound_progress() as progress:
         seconds = 0.0 if progress.disable else sum(expected_seconds(name) for name, _ in inputs)
         bar = progress.add_task("transcribing", total=seconds or None, note=f"0/{len(inputs)} files")
-        found = recognizer.transcribe_each(
+        transcripts = recognizer.transcribe_each(
             [name for name, _ in inputs], on_progress=lambda seconds: progress.advance(bar, seconds)
         )
-        for done, ((name, stem), result) in enumerate(zip(inputs, found, strict=True), start=1):
+        for done, ((name, stem), result) in enumerate(zip(inputs, transcripts, strict=True), start=1):
             progress.update(bar, note=f"{done}/{len(inputs)} files")
             try:
                 if isinstance(result, AsrError):

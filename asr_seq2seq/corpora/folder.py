@@ -11,16 +11,17 @@ from pathlib import Path
 
 from lhotse import MonoCut
 
+from asr_seq2seq.audio.discovery import files_in, is_sound
 from asr_seq2seq.corpora.lines import read_lines
 from asr_seq2seq.corpora.utterance import utterance
 from asr_seq2seq.errors import CorpusError
-from asr_seq2seq.inputs import SOUND_FILE
 
 
 def read_folder(folder: Path) -> Iterator[MonoCut]:
     """The utterances by the names of their files; CorpusError where a sound has no text."""
     listed = {}  # the path of a sound without its ending -> where its text is, and the text
-    for transcript in sorted(folder.rglob("*.trans.txt")):
+    files = files_in(folder)
+    for transcript in (path for path in files if path.name.endswith(".trans.txt")):
         for where, line in read_lines(transcript):
             name, *words = line.split(maxsplit=1)
             if transcript.parent / name in listed:
@@ -29,8 +30,8 @@ def read_folder(folder: Path) -> Iterator[MonoCut]:
                 )
             listed[transcript.parent / name] = where, " ".join(words)
     sounds: dict[Path, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if SOUND_FILE.fullmatch(path.name) and path.is_file():
+    for path in files:
+        if is_sound(path.name):
             first = sounds.setdefault(path.parent / path.stem, path)
             if first != path:
                 raise CorpusError(f"{path}: {first.name} has the same name and text; move one of them away")

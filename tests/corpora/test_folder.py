@@ -84,3 +84,12 @@ def test_a_folder_without_sound_is_named(tmp_path: Path) -> None:
     (tmp_path / "all.jsonl").touch()
     with pytest.raises(CorpusError, match=r"e.g. .*all.jsonl"):
         load_corpus(tmp_path)
+
+
+def test_folders_that_are_links_belong_to_it_once(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tree = tmp_path_factory.mktemp("tree")
+    (tree / "c").symlink_to(folder / "b")
+    (tree / "d").symlink_to(folder / "b")
+    assert [cut.id for cut in load_corpus(tree)] == ["c/c"]
