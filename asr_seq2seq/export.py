@@ -70,12 +70,26 @@ def _quantized(graph: bytes) -> bytes:
     quant_utils.add_pre_process_metadata(model)  # else it warns; its preparations change nothing here
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "graph.onnx"
-        # Unsigned weights: of signed ones onnxruntime adds two products in 16 bits on processors without VNNI,
-        # and 2 * 255 * 128 saturates there. The file must be right on every processor.
         quantize_dynamic(
             model, path, per_channel=True, weight_type=QuantType.QUInt8, op_types_to_quantize=_QUANTIZED
         )
-        return path.read_bytes()
+        model = onnx.load(path)
+    for constant in model.graph.initializer:
+        _make_unsigned(constant)
+    return bytes(model.SerializeToString())
+
+
+def _make_unsigned(constant: Any) -> None:
+    """Write signed bytes, of weights or of their zero points, as unsigned ones that mean the same.
+
+    Where weights are signed, onnxruntime adds two products in 16 bits on a processor without VNNI, which
+    saturates; the file must be right on every processor. Its quantizer makes those of an LSTM signed.
+    """
+    from onnx import TensorProto, numpy_helper
+
+    if constant.data_type == TensorProto.INT8:
+        values = numpy_helper.to_array(constant).astype(np.int16) + 128
+        constant.CopyFrom(numpy_helper.from_array(values.astype(np.uint8), constant.name))
 
 
 class _Graph:
