@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asr_seq2seq.cli.options import AsJson, NormalizerName, Reference
+from asr_seq2seq.cli.options import AsJson, Form, NormalizerName, Reference
 
 
 def compare(
@@ -15,6 +15,7 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="What one system heard.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="What the other one heard.")],
     normalizer: NormalizerName = "english-v1",
+    form: Form = None,
     as_json: AsJson = False,
 ) -> None:
     """Say which of two systems is better on the same utterances, or that the data cannot tell."""
@@ -23,7 +24,7 @@ def compare(
     from asr_seq2seq.scoring.normalizers import scoring_normalizer
     from asr_seq2seq.scoring.texts import read_pairs
 
-    one, other = read_pairs(reference, first, second)
+    one, other = read_pairs(reference, first, second, form=form)
     names = (first.stem, second.stem) if first.stem != second.stem else (str(first), str(second))
     found = compare_systems(
         [line.reference for line in one],

@@ -23,7 +23,13 @@ Settings = Annotated[list[str] | None, typer.Option("--set", help="path.to.key=v
 RunFolder = Annotated[Path | None, typer.Option(help="Run folder; runs/NAME of the recipe without it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Reference = Annotated[
-    Path, typer.Argument(help="What was said: plain lines, .trn, .stm, .ctm, or JSON lines (.jsonl).")
+    Path,
+    typer.Argument(
+        help="What was said: plain lines, Kaldi's text, a table, JSON lines, .srt, .vtt, .trn, .stm, .ctm."
+    ),
+]
+Form = Annotated[
+    str | None, typer.Option(help="How lines are read where it does not show: lines, kaldi or trn.")
 ]
 By = Annotated[
     list[str] | None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asr_seq2seq.cli.options import AsJson, By, NormalizerName, Reference, Report
+from asr_seq2seq.cli.options import AsJson, By, Form, NormalizerName, Reference, Report
 
 
 def score(
@@ -15,6 +15,7 @@ def score(
     hypothesis: Annotated[Path, typer.Argument(help="What was heard, in any of these forms.")],
     by: By = None,
     normalizer: NormalizerName = "english-v1",
+    form: Form = None,
     report: Report = None,
     as_json: AsJson = False,
 ) -> None:
@@ -24,7 +25,7 @@ def score(
     from asr_seq2seq.scoring.normalizers import scoring_normalizer
     from asr_seq2seq.scoring.texts import read_pairs
 
-    [lines] = read_pairs(reference, hypothesis)
+    [lines] = read_pairs(reference, hypothesis, form=form)
     found = assess(lines, scoring_normalizer(normalizer), by=by or ())
     if report is not None:
         from asr_seq2seq.scoring.report import write

@@ -1,80 +1,202 @@
 """Files of references and of hypotheses, in the forms that the field uses, matched utterance by utterance.
 
-The ending says which form it is: ``.jsonl`` or ``.json`` JSON lines (a manifest, or what ``evaluate`` wrote),
-``.trn``, ``.stm`` and ``.ctm`` those of NIST, anything else plain lines.
+The ending says which form a file has, or its content where the ending does not (:func:`read_texts`). What is
+read wrongly is scored wrongly without a word, so a file that can be read in two ways is refused.
 """
 
-import json
-import math
+from __future__ import annotations
+
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any
 
-from asr_seq2seq.errors import CorpusError
-from asr_seq2seq.scoring.hypotheses import HypothesisLine, is_number
+from asr_seq2seq.errors import CorpusError, brief
+from asr_seq2seq.scoring import lines
+from asr_seq2seq.scoring.hypotheses import HypothesisLine
+from asr_seq2seq.scoring.json_texts import is_json, read_json
+from asr_seq2seq.scoring.nist import read_ctm, read_stm, read_trn, words_in
+from asr_seq2seq.scoring.subtitles import TIMES, read_subtitles
+from asr_seq2seq.scoring.tables import is_header, read_table
+from asr_seq2seq.scoring.text import Text, Texts, by_sound, once, read_file
 
-Key = str | int | float | bool
+_BY_ENDING = {
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".csv": "table",
+    ".tsv": "table",
+    ".srt": "subtitles",
+    ".vtt": "subtitles",
+    ".trn": "trn",
+    ".stm": "stm",
+    ".ctm": "ctm",
+}
+_UNREAD = {
+    *(".ass", ".ssa", ".sbv", ".sub", ".lrc", ".ttml", ".dfxp", ".xml", ".html", ".htm", ".textgrid", ".eaf"),
+    *(".mlf", ".lab", ".rttm", ".pdf", ".rtf", ".docx", ".doc", ".odt", ".xlsx", ".yaml", ".yml", ".sgml"),
+}
+_UNREAD_STARTS = (
+    *("<?xml", "<tt", "<html", "<!doctype", "[script info]", 'file type = "ootextfile"', "{\\rtf", "#!mlf!#"),
+    "%pdf",
+)
+_OF_FOLDERS = (
+    ".txt",
+    ".json",
+    ".srt",
+    ".vtt",
+    ".tsv",
+)  # of several with one name the first: all are one text
+_SECONDS = r"\d+(?:\.\d+)?"
+_CTM = re.compile(rf"\S+\s+\S+\s+{_SECONDS}\s+\d*\.\d+\s+\S+(?:\s+{_SECONDS})?\s*")
+_STM = re.compile(rf"\S+\s+\S+\s+\S+\s+{_SECONDS}\s+\d*\.\d+(?:\s.*)?")
 
-_TRN = re.compile(r"(.*)\(([^()]*)\)\s*")
-_SPEAKER = re.compile(r"[^-_]+(?=[-_])")  # of an utterance's name, as NIST's `spu_id` has it
-_REFERENCE = ("reference", "text")
-_HYPOTHESIS = ("hypothesis", "pred_text", "text", "reference")
-_SPOKEN = {*_REFERENCE, *_HYPOTHESIS}
-_PLACES = {"id", "speaker", "keys", "audio_filepath", "feature_filepath", "offset", "duration"}
-_NOT_KEYS = _SPOKEN | _PLACES | {"score", "n_best", "confidences"}
-_UNSCORED = "ignore_time_segment_in_scoring"
 
-
-@dataclass(frozen=True)
-class Text:
-    """What was said or heard in an utterance, and what else the file knows of it."""
-
-    text: str
-    speaker: str | None = None
-    keys: Mapping[str, Key] = field(default_factory=dict)
-    duration: float | None = None
-    confidences: tuple[float, ...] = ()
-
-
-def read_pairs(reference: Path, *hypotheses: Path) -> list[list[HypothesisLine]]:
+def read_pairs(reference: Path, *hypotheses: Path, form: str | None = None) -> list[list[HypothesisLine]]:
     """Return for each file of hypotheses its utterances beside their references, in the references' order.
 
-    ``CorpusError`` if a file cannot be read or a line of it understood, or if the files do not have the same
-    utterances: nothing is passed over.
+    ``form`` (`lines`, `kaldi` or `trn`) is how lines are read where neither ending nor content says it.
+    ``CorpusError`` if a file cannot be read or a line of it understood, if it could be read in two ways, or
+    if the files do not have the same utterances: nothing is passed over.
     """
-    if reference.suffix == ".stm" and all(path.suffix == ".ctm" for path in hypotheses):
-        truth, said = _read_stm(reference)
-        heard = [_words_in(truth, said, path) for path in hypotheses]
+    if form is not None and form not in lines.FORMS:
+        raise CorpusError(f"--form must be one of {', '.join(lines.FORMS)}, not {brief(form)!r}")
+    paths = (reference, *hypotheses)
+    contents = [None if path.is_dir() else read_file(path) for path in paths]
+    kinds = [
+        "folder" if content is None else _kind(path, content)
+        for path, content in zip(paths, contents, strict=True)
+    ]
+    if kinds[0] == "stm" and all(kind == "ctm" for kind in kinds[1:]):
+        segments, of_stm = read_stm(reference, contents[0] or "")
+        said = Texts(of_stm)
+        heard = [
+            Texts(words_in(segments, of_stm, path, read_ctm(path, content or "")))
+            for path, content in zip(hypotheses, contents[1:], strict=True)
+        ]
     else:
-        said = read_texts(reference, of_references=True)
-        heard = [read_texts(path, of_references=False) for path in hypotheses]
+        said, *heard = _read_all(paths, contents, kinds, form)
+    pairs = []
     for path, texts in zip(hypotheses, heard, strict=True):
-        _check_same(reference, said, path, texts)
-    return [[_line(name, said[name], texts[name]) for name in said] for texts in heard]
+        ours, theirs = _same_units(reference, said, path, texts)
+        theirs = by_sound(ours, theirs)
+        _check_same(reference, ours, path, theirs)
+        pairs.append([_line(name, ours[name], theirs[name]) for name in ours])
+    if len({tuple(line.id for line in pair) for pair in pairs}) > 1:
+        raise CorpusError(
+            f"{reference}: is cut in other segments than one of the others; give all in one form"
+        )
+    return pairs
 
 
-def read_texts(path: Path, *, of_references: bool) -> dict[str, Text]:
-    """Return the utterances of a file by their names; plain lines are called by their numbers."""
-    if path.suffix in (".jsonl", ".json"):
-        texts = dict(_once(path, _read_json(path, _REFERENCE if of_references else _HYPOTHESIS)))
-    elif path.suffix == ".trn":
-        texts = dict(_once(path, _read_trn(path)))
-    elif path.suffix == ".stm":
-        texts = _read_stm(path)[1]
-    elif path.suffix == ".ctm":
-        texts = {
-            " ".join(place): Text(" ".join(w.text for w in words)) for place, words in _ctm(path).items()
-        }
-    else:
-        content = _read(path)
-        lines = content.removesuffix("\n").split("\n") if content else []
-        texts = {str(number): Text(line) for number, line in enumerate(lines, start=1)}
-    if not texts:
+def _kind(path: Path, content: str) -> str:
+    """The form that the ending of a file tells, or its content; "lines" where neither does."""
+    ending = path.suffix.lower()
+    if kind := _BY_ENDING.get(ending):
+        return kind
+    start = content.lstrip()
+    if ending in _UNREAD or start[:40].lower().startswith(_UNREAD_STARTS):
+        raise CorpusError(
+            f"{path}: is in a form that is not read; convert it to plain lines, Kaldi's text, a table, JSON "
+            "lines, srt, vtt, trn, stm or ctm"
+        )
+    first = [line for line in start[:100_000].split("\n") if line.strip()]
+    if start.startswith("WEBVTT") or any(map(TIMES.fullmatch, (line.rstrip() for line in first[:2]))):
+        return "subtitles"
+    if is_json(content):
+        return "json"
+    if first and is_header(first[0].rstrip("\r")):
+        return "table"
+    rows = [line for line in lines.plain(content) if line.strip() and not line.startswith(";;")]
+    for pattern, kind in ((_CTM, "ctm"), (_STM, "stm")):
+        if rows and all(map(pattern.fullmatch, rows)):
+            return kind
+    return "lines"
+
+
+def _read_all(
+    paths: Sequence[Path], contents: Sequence[str | None], kinds: Sequence[str], form: str | None
+) -> list[Texts]:
+    """The texts of all files; how lines are read is decided by all of them."""
+    found: list[Texts | None] = []
+    for number, (path, content, kind) in enumerate(zip(paths, contents, kinds, strict=True)):
+        found.append(None if kind == "lines" else _read(path, content or "", kind, of_references=not number))
+    names: list[Set[str]] = [
+        set(lines.first_words(content or "")) if texts is None else texts.by_name.keys()
+        for texts, content in zip(found, contents, strict=True)
+    ]
+    for number, (path, content) in enumerate(zip(paths, contents, strict=True)):
+        if found[number] is None:
+            others = names[:number] + names[number + 1 :]
+            kind = form or lines.form_of(path, content or "", others)
+            found[number] = _read(path, content or "", f"{kind} form", of_references=not number)
+    return [texts for texts in found if texts is not None]
+
+
+def _read(path: Path, content: str, kind: str, *, of_references: bool) -> Texts:
+    match kind:
+        case "json":
+            texts = read_json(path, content, of_references=of_references)
+        case "table":
+            texts = read_table(path, content, of_references=of_references)
+        case "subtitles":
+            texts = read_subtitles(path, content)
+        case "trn" | "trn form":
+            texts = Texts(once(path, read_trn(path, content)))
+        case "stm":
+            texts = Texts(read_stm(path, content)[1])
+        case "ctm":
+            words = read_ctm(path, content)
+            texts = Texts({" ".join(place): Text(" ".join(w.text for w in words[place])) for place in words})
+        case "folder":
+            texts = _read_folder(path, of_references=of_references)
+        case "kaldi form":
+            texts = lines.read_kaldi(path, content)
+        case _:
+            texts = lines.read_lines(path, content)
+    if not texts.by_name:
         raise CorpusError(f"{path}: holds no utterance; give a file with one a line")
     return texts
+
+
+def _read_folder(folder: Path, *, of_references: bool) -> Texts:
+    """A text for each name in a folder, and in the folders in it, as `transcribe -o` leaves them."""
+    chosen: dict[str, Path] = {}
+    for path in sorted(
+        folder.rglob("*"), key=lambda path: (path.suffix.lower() not in _OF_FOLDERS, str(path))
+    ):
+        ending = path.suffix.lower()
+        if ending not in _OF_FOLDERS or not path.is_file():
+            continue
+        name = str(path.relative_to(folder).with_suffix(""))
+        before = chosen.get(name)
+        if before is None or _OF_FOLDERS.index(ending) < _OF_FOLDERS.index(before.suffix.lower()):
+            chosen[name] = path
+    found = {}
+    for name, path in chosen.items():
+        content = read_file(path)
+        kind = _kind(path, content)
+        whole = Texts({}) if not content.strip() else _read(path, content, kind, of_references=of_references)
+        if not whole.lines and whole.spans is None and len(whole.by_name) > 1:
+            raise CorpusError(f"{path}: holds texts of many utterances; in a folder each file is one text")
+        found[name] = Text(whole.joined().by_name["1"].text, sound=name)
+    return Texts(found)
+
+
+def _same_units(
+    reference: Path, said: Texts, path: Path, heard: Texts
+) -> tuple[Mapping[str, Text], Mapping[str, Text]]:
+    """Utterances of both: of recordings that are cut differently the whole text."""
+    recordings = [texts.spans is not None for texts in (said, heard)]
+    if not any(recordings) or said.spans == heard.spans:
+        return said.by_name, heard.by_name
+    for file, texts in ((reference, said), (path, heard)):
+        if texts.spans is None and not texts.lines and len(texts.by_name) > 1:
+            other = path if file is reference else reference
+            raise CorpusError(
+                f"{file}: has {len(texts.by_name):,} utterances, but {other} is one recording in segments; "
+                "give the text of that recording"
+            )
+    return said.joined().by_name, heard.joined().by_name
 
 
 def _line(name: str, said: Text, heard: Text) -> HypothesisLine:
@@ -95,150 +217,6 @@ def _check_same(reference: Path, said: Mapping[str, Text], path: Path, heard: Ma
         if missing:
             count = f" and {len(missing) - 1:,} others" if len(missing) > 1 else ""
             raise CorpusError(
-                f'{one}: the utterance "{missing[0]}"{count} of {other} is not there; both files must hold '
-                "the same utterances, where nothing was heard with an empty text"
+                f'{one}: the utterance "{brief(missing[0])}"{count} of {other} is not there; both files must '
+                "hold the same utterances, where nothing was heard with an empty text"
             )
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise CorpusError(
-            f"cannot read {path}: {error.strerror}; check the path and its permissions"
-        ) from None
-    except UnicodeDecodeError:
-        raise CorpusError(f"{path}: is not UTF-8 text; convert it, with iconv for example") from None
-
-
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Lines that are neither blank nor a comment of NIST's, after the words that name their place."""
-    # Not splitlines(): only \n ends a line of these forms, and texts may hold what else Unicode calls one.
-    for number, line in enumerate(_read(path).split("\n"), start=1):
-        if line.strip() and not line.startswith(";;"):
-            yield f"{path}, line {number}", line.removesuffix("\r")
-
-
-def _once(path: Path, texts: Iterator[tuple[str, Text]]) -> Iterator[tuple[str, Text]]:
-    seen: set[str] = set()
-    for name, text in texts:
-        if name in seen:
-            raise CorpusError(f'{path}: the utterance "{name}" is there twice; delete or rename one of them')
-        seen.add(name)
-        yield name, text
-
-
-def _read_trn(path: Path) -> Iterator[tuple[str, Text]]:
-    for where, line in _lines(path):
-        found = _TRN.fullmatch(line)
-        if not found:
-            raise CorpusError(f"{where}: must be a text and then its name in brackets: one two (ann_01)")
-        name = found[2].strip()
-        speaker = _SPEAKER.match(name)
-        yield name, Text(found[1].strip(), speaker and speaker[0])
-
-
-def _read_json(path: Path, spoken: tuple[str, ...]) -> Iterator[tuple[str, Text]]:
-    for where, line in _lines(path):
-        try:
-            entry: Any = json.loads(line)
-        except (ValueError, RecursionError):
-            entry = None
-        if not isinstance(entry, dict):
-            raise CorpusError(f"{where}: is not a JSON object; mend or delete the line")
-        key = next((key for key in spoken if key in entry), spoken[0])
-        text = entry.get(key)
-        if not isinstance(text, str):
-            raise CorpusError(f"{where}: the key `{key}` is missing or not text; add it")
-        number = where.rpartition(" ")[2]
-        place = entry.get("audio_filepath", entry.get("feature_filepath"))
-        # As a manifest names its utterances, so that it goes together with what `evaluate` wrote.
-        unnamed = number if place is None else f"{Path(str(place)).stem}@{number}"
-        nested = entry["keys"] if isinstance(entry.get("keys"), dict) else {}
-        known = {key: value for key, value in entry.items() if key not in _NOT_KEYS} | nested
-        speaker, sure, seconds = (entry.get(key) for key in ("speaker", "confidences", "duration"))
-        yield (
-            str(entry.get("id", unnamed)),
-            Text(
-                text,
-                None if speaker is None else str(speaker),
-                {key: value for key, value in known.items() if isinstance(value, str) or is_number(value)},
-                float(seconds) if is_number(seconds) else None,
-                tuple(map(float, sure))
-                if isinstance(sure, list) and all(map(is_number, sure)) and spoken == _HYPOTHESIS
-                else (),
-            ),
-        )
-
-
-@dataclass(frozen=True)
-class _Span:
-    """A word of a CTM, or a segment of an STM (its `text` is then the utterance's name)."""
-
-    start: float
-    end: float
-    text: str
-
-
-_Place = tuple[str, str]  # the sound's name and the channel
-
-
-def _read_stm(path: Path) -> tuple[dict[_Place, list[_Span]], dict[str, Text]]:
-    """Segments by their sound, in order of time, and the text of each that is to be scored."""
-    segments: dict[_Place, list[_Span]] = defaultdict(list)
-    texts: dict[str, Text] = {}
-    for where, line in _lines(path):
-        fields = line.split(maxsplit=5)
-        if len(fields) < 5:
-            raise CorpusError(f"{where}: must be sound, channel, speaker, start, end, and the text")
-        sound, channel, speaker, start, end = fields[:5]
-        text = fields[5] if len(fields) == 6 else ""
-        labels, _, spoken = text[1:].partition(">") if text.startswith("<") else ("", "", text)
-        name = f"{sound} {channel} {start} {end}"
-        if name in texts:
-            raise CorpusError(f"{where}: this stretch of {sound} is there twice; delete one of the lines")
-        span = _Span(_seconds(start, where), _seconds(end, where), name)
-        segments[sound, channel].append(span)
-        if spoken.strip().lower() != _UNSCORED:
-            keys = {"labels": labels} if labels else {}
-            texts[name] = Text(spoken.strip(), speaker, keys, span.end - span.start)
-    return {place: sorted(spans, key=lambda span: span.start) for place, spans in segments.items()}, texts
-
-
-def _ctm(path: Path) -> dict[_Place, list[_Span]]:
-    words: dict[_Place, list[_Span]] = defaultdict(list)
-    for where, line in _lines(path):
-        fields = line.split()
-        if len(fields) not in (5, 6):
-            raise CorpusError(f"{where}: must be sound, channel, start, duration, word [, confidence]")
-        start = _seconds(fields[2], where)
-        words[fields[0], fields[1]].append(_Span(start, start + _seconds(fields[3], where), fields[4]))
-    return {place: sorted(spans, key=lambda span: span.start) for place, spans in words.items()}
-
-
-def _words_in(truth: dict[_Place, list[_Span]], said: Mapping[str, Text], path: Path) -> dict[str, Text]:
-    """The text of each segment: the words whose middle lies before its end, or behind the last one's."""
-    heard: dict[str, list[str]] = {name: [] for name in said}
-    for place, words in _ctm(path).items():
-        if place not in truth:
-            raise CorpusError(
-                f"{path}: the references have no sound {place[0]}, channel {place[1]}; give the "
-                "references of the same sounds"
-            )
-        spans = truth[place]
-        for word in words:
-            middle = (word.start + word.end) / 2
-            span = next((span for span in spans if middle <= span.end), spans[-1])
-            if span.text in heard:
-                heard[span.text].append(word.text)
-    return {name: Text(" ".join(words)) for name, words in heard.items()}
-
-
-def _seconds(text: str, where: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise CorpusError(f"{where}: times must be numbers of seconds, not {text!r}")
-    return seconds
