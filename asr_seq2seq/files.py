@@ -131,7 +131,7 @@ def _temporary(target: Path) -> Iterator[tuple[Path, int]]:
     else:
         raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
     try:
-        _remove_left(_hidden(target, f"{number + 1}.tmp"))
+        remove_left(target, number + 1)
         os.ftruncate(descriptor, 0)
         yield temporary, descriptor
     finally:
@@ -141,13 +141,22 @@ def _temporary(target: Path) -> Iterator[tuple[Path, int]]:
         os.close(descriptor)
 
 
-def _remove_left(path: Path) -> None:
-    """Remove the file that a killed process may have left."""
-    if path.exists():
+def remove_left(target: Path, number: int = 0) -> None:
+    """Remove the hidden files, from the given number on, that killed processes left of writing `target`."""
+    while (path := _hidden(target, f"{number}.tmp" if number else "tmp")).exists():
         descriptor = _claim(path)
         if descriptor is not None:
             path.unlink()
             os.close(descriptor)
+        number += 1
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it unless it is there; OutputError if it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(path, error) from error
 
 
 def _hidden(path: Path, ending: str) -> Path:

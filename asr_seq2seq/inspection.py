@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ def inspect(*paths: Path, quick: bool = False) -> dict[str, Any]:
     for path in map(bundled.find, paths):
         model, run = (
             path.suffix == ".safetensors" or is_onnx_form(path),
-            path.is_dir() and (path / "metrics.jsonl").exists(),
+            path.is_dir() and ((path / "metrics.jsonl").exists() or (path / "state").is_dir()),
         )
         if not path.exists() and not model:
             raise AsrError(f"{path}: no such file or folder; give a corpus, a model file or a run folder")
@@ -63,19 +61,15 @@ def inspect_model(path: Path) -> dict[str, Any]:
 
 def inspect_run(path: Path) -> dict[str, Any]:
     """How far a run has come and its best epoch."""
-    metrics = path / "metrics.jsonl"
-    try:
-        lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
-        epochs = [json.loads(line) for line in lines]
-    except ValueError:
-        raise AsrError(f"{metrics}: a line is not JSON; delete that line") from None
+    from asr_seq2seq.training.metrics import rank, read_metrics
+
+    model = path / "model.safetensors"
+    epochs = read_metrics(path)
     facts: dict[str, Any] = {"kind": "run folder", "epochs": len(epochs)}
     if epochs:
-        ranks = [name for name in ("dev_wer", "dev_cer", "dev_loss") if name in epochs[0]]
-        best = min(epochs, key=lambda epoch: [math.inf if epoch[r] is None else epoch[r] for r in ranks])
-        facts |= {"best": best, "last": epochs[-1]}
-    if (path / "model.safetensors").exists() and "dev_wer" in facts.get("best", {}):
-        facts["model"] = inspect_model(path / "model.safetensors")
+        facts |= {"best": min(epochs, key=rank), "last": epochs[-1]}
+    if model.exists() and "dev_wer" in facts.get("best", {}):
+        facts["model"] = inspect_model(model)
     return facts
 
 

@@ -21,8 +21,9 @@ from asr_seq2seq.language_model_file import LanguageModelFile, save_language_mod
 from asr_seq2seq.model.language_model import LanguageModel
 from asr_seq2seq.progress import console, count_progress
 from asr_seq2seq.text import Alphabet, Normalizer
+from asr_seq2seq.training.metrics import append_metrics
 from asr_seq2seq.training.optim import Schedule, autocast, build_optimizer
-from asr_seq2seq.training.run_folder import MODEL, append_metrics, make_run_folder
+from asr_seq2seq.training.run_folder import MODEL, make_run_folder
 
 Batch = tuple[Tensor, Tensor]  # tokens (B, U) zero-padded, lengths (B,)
 

@@ -15,7 +15,6 @@ import torch
 from lhotse import CutSet
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.tensorboard import SummaryWriter
 
 from asr_seq2seq.batching import Batch, Batches, hold_out, seed_from, within_limits
 from asr_seq2seq.config import Config, SearchConfig
@@ -23,19 +22,21 @@ from asr_seq2seq.corpora import digest, load_corpora
 from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
 from asr_seq2seq.evaluation import calibrate, decode
+from asr_seq2seq.files import lock, make_folder
 from asr_seq2seq.model.seq2seq import Loss, Seq2Seq
 from asr_seq2seq.model_file import ModelFile, average_models, load_model, save_model
 from asr_seq2seq.progress import console, sound_progress
 from asr_seq2seq.scoring.wer import score
 from asr_seq2seq.text import Alphabet, Normalizer
+from asr_seq2seq.training.board import Board
 from asr_seq2seq.training.checkpoint import Position, restore, save_state
 from asr_seq2seq.training.distributed import Team, join_team
 from asr_seq2seq.training.fine_tuning import model_to_start_from, take_weights
+from asr_seq2seq.training.metrics import append_metrics
 from asr_seq2seq.training.optim import Schedule, autocast, build_optimizer
 from asr_seq2seq.training.run_folder import (
     MODEL,
     Resume,
-    append_metrics,
     checkpoints,
     keep_checkpoint,
     open_run,
@@ -69,7 +70,12 @@ def train(config: Config, run: Path, device_name: str = "auto", resume: Resume =
     """
     team, device_name = join_team(device_name)
     try:
-        return _train(config, run, pick_device(device_name), resume, team)
+        device = pick_device(device_name)
+        if not team.leads:
+            return _train(config, run, device, resume, team)
+        make_folder(run)
+        with lock(run, "trained"):
+            return _train(config, run, device, resume, team)
     finally:
         team.close()
 
@@ -134,8 +140,16 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
         average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
         parts["average"] = average.to(device)  # of a copy, cuDNN wants the weights laid together anew
     resumed = state is not None
-    corpus = digest(train_cuts)
-    position = restore(run, state, parts, corpus) if state is not None else Position(corpus=corpus)
+    corpus, chosen_on = digest(train_cuts), digest(dev_cuts)
+    plan = f"{config.data.batch_seconds} {config.data.buckets}"
+    if state is None:
+        position = Position(corpus=corpus, dev=chosen_on, plan=plan)
+    else:
+        position = restore(run, state, parts, corpus, chosen_on)
+        if position.plan != plan:
+            if position.batches:
+                say(f"other batches than before (data.batch_seconds): epoch {position.epoch} begins again")
+            position.batches, position.sums, position.plan = 0, {}, plan
     del state, texts, spelt  # large, and of no more use
     provenance = _provenance(config, train_cuts, train_batches.seconds)
 
@@ -159,7 +173,7 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
         (loss.total * characters).backward()  # type: ignore[no-untyped-call]
         return torch.stack((loss.total, loss.decoder, loss.ctc)).detach() * characters, characters
 
-    board = SummaryWriter(str(run / "tensorboard"), purge_step=position.step + 1) if team.leads else None
+    board = Board(run / "tensorboard", position.step + 1) if team.leads else None
     say(
         f"{len(train_cuts):,} utterances ({train_batches.seconds / 3600:.2f} h) to learn from"
         f"{f', {left_out} too short or too long left out' if left_out else ''}; "
@@ -286,9 +300,8 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
                     save_model(run / MODEL, recogniser)
                 keep_checkpoint(run, recogniser, epoch, settings.keep_epochs)
                 append_metrics(run, figures)
-                for name, value in figures.items():
-                    assert board is not None
-                    board.add_scalar(name, value, position.step)
+                if board is not None:
+                    board.add(figures, position.step)
                 save_state(run, position, parts)
             say(
                 f"epoch {epoch:3d}  loss {figures['loss']:.4f}  dev loss {dev['dev_loss']:.4f}  "
@@ -298,18 +311,21 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
             )
             if team.sum(torch.tensor(float(bool(stop.signal)), device=device)):
                 stopped = stop.signal or signal.SIGTERM
-    if board is not None:
-        board.close()
     if team.leads and not stopped and position.best_epoch:
         dev_batches.plan.rank, dev_batches.plan.size = 0, 1
         if settings.keep_epochs > 1:
-            say(_try_mean(run, position, dev_batches, search, device))
+            say(_try_mean(run, position, parts, dev_batches, search, device))
         say(_calibrate(run / MODEL, dev_batches, device))
     return Result(run / MODEL, position.best_epoch, position.best[0], position.best[1], stopped)
 
 
 def _try_mean(
-    run: Path, position: Position, batches: Batches, search: SearchConfig, device: torch.device
+    run: Path,
+    position: Position,
+    parts: dict[str, Any],
+    batches: Batches,
+    search: SearchConfig,
+    device: torch.device,
 ) -> str:
     """Let the mean of the kept epochs be the model of the run if it is better on dev; what to say of it."""
     mean = average_models(checkpoints(run))
@@ -320,6 +336,7 @@ def _try_mean(
     if better:
         position.best = rank
         save_model(run / MODEL, mean.with_provenance(**_of_dev(dev)))
+        save_state(run, position, parts)
     return (
         f"mean of {len(checkpoints(run))} epochs  dev loss {dev['dev_loss']:.4f}  WER {dev['dev_wer']:7.2%}  "
         f"CER {dev['dev_cer']:7.2%}{'  best' if better else ''}"

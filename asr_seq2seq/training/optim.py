@@ -51,12 +51,15 @@ class Schedule:
     def state_dict(self) -> dict[str, float]:
         """What it has seen so far, for going on later."""
         names = ("steps", "plateau_scale", "best", "epochs_without_better")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {"rate": self.rate}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Take up what `state_dict` gave."""
         for name, value in state.items():
-            setattr(self, name, value)
+            if name != "rate":
+                setattr(self, name, value)
+        for group in self.optimizer.param_groups:
+            group["lr"] = state["rate"]
 
     def before_step(self, progress: float) -> None:
         """Set the rate; `progress` is the part of the run that is done, 0 to 1."""

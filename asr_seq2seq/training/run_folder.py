@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from asr_seq2seq.config import Config, LanguageModelConfig
-from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.files import atomic_write, output_error
+from asr_seq2seq.errors import ConfigError, brief
+from asr_seq2seq.files import atomic_write, make_folder, remove_left
 from asr_seq2seq.model_file import ModelFile, save_model
 from asr_seq2seq.recipes import load_config, to_yaml
-from asr_seq2seq.training.checkpoint import load_state
+from asr_seq2seq.training.checkpoint import STATE, load_state
+from asr_seq2seq.training.metrics import METRICS, metrics_lines, rank, read_metrics
 
 MODEL = "model.safetensors"
-METRICS = "metrics.jsonl"
+RECIPE = "config.yaml"
 CHECKPOINTS = "checkpoints"
 Resume = Literal["auto", "never"]
 
@@ -25,14 +25,28 @@ def make_run_folder(run: Path, config: Config | LanguageModelConfig) -> None:
     """Make the folder of a run with its frozen recipe; ConfigError if it holds a run already."""
     if (run / METRICS).exists() or (run / MODEL).exists():
         raise ConfigError(f"{run}: holds a run already; give another folder with --run, or delete this one")
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"{run}: cannot be made ({error.strerror}); give another folder with --run"
-        ) from None
-    with atomic_write(run / "config.yaml") as file:
+    make_folder(run)
+    _freeze(run, config)
+
+
+def _freeze(run: Path, config: Config | LanguageModelConfig) -> None:
+    with atomic_write(run / RECIPE) as file:
         file.write(to_yaml(config))
+
+
+# What may differ where a run is resumed: where things lie, how fast they are read, when is saved, how long
+# it lasts. What the corpora hold is compared by digests; a changed plan of batches begins the epoch again.
+_MAY_DIFFER = (
+    "data.train",
+    "data.dev",
+    "data.workers",
+    "data.batch_seconds",
+    "data.buckets",
+    "training.epochs",
+    "training.save_steps",
+    "training.keep_epochs",
+)
+_MAY_LIE_ELSEWHERE = ("augmentation.noise.folder", "augmentation.reverberation.folder", "training.start_from")
 
 
 def open_run(run: Path, config: Config, resume: Resume) -> dict[str, Any] | None:
@@ -41,22 +55,38 @@ def open_run(run: Path, config: Config, resume: Resume) -> dict[str, Any] | None
     Raises ConfigError if a run is there that may not or cannot go on, or that had other settings.
     """
     state = None if resume == "never" else load_state(run)
-    if state is None:
+    begun = state is not None or (resume != "never" and _was_killed_early(run))
+    if not begun:
         make_run_folder(run, config)
+        make_folder(run / STATE.parent)
         return None
-    frozen = load_config(run / "config.yaml")
+    frozen = load_config(run / RECIPE)
     if frozen != config:
-        key, was, now = next(_differences(frozen.model_dump(), config.model_dump()))
-        raise ConfigError(
-            f"{run}: the run there had {key}={was!r} and not {now!r}; go on with its own settings "
-            f"({run / 'config.yaml'}), or give another folder with --run"
-        )
+        for key, was, now in _differences(frozen.model_dump(), config.model_dump()):
+            moved = key in _MAY_LIE_ELSEWHERE and was is not None and now is not None
+            if key not in _MAY_DIFFER and not moved:
+                was, now = brief(repr(was), 40), brief(repr(now), 40)
+                raise ConfigError(
+                    f"{run}: the run there had {key}={was} and not {now}; go on with its own settings "
+                    f"({run / RECIPE}), or give another folder with --run"
+                )
+    for name in (RECIPE, METRICS, MODEL, STATE):
+        remove_left(run / name)
+    if frozen != config:
+        _freeze(run, config)
     metrics = run / METRICS
     if metrics.exists():
-        lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-        with atomic_write(metrics) as file:
-            file.writelines(lines[: state["position"]["epoch"] - 1])
+        lines = metrics_lines(metrics)[: state["position"]["epoch"] - 1 if state else 0]
+        with atomic_write(metrics, "wb") as file:
+            file.write(b"".join(line + b"\n" for line in lines))
     return state
+
+
+def _was_killed_early(run: Path) -> bool:
+    """Whether a run was ended before its first state was saved: the folder for it is there and empty."""
+    if not (run / STATE.parent).is_dir() or not (run / RECIPE).is_file():
+        return False
+    return not (run / METRICS).exists() or len(metrics_lines(run / METRICS)) <= 1
 
 
 def _differences(one: Any, other: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -69,35 +99,30 @@ def _differences(one: Any, other: Any, place: str = "") -> Iterator[tuple[str, A
 
 def checkpoints(run: Path) -> list[Path]:
     """The model files of single epochs that the run has kept, in order."""
-    return sorted((run / CHECKPOINTS).glob("epoch_*.safetensors"))
+    found = _kept(run)
+    return [found[epoch] for epoch in sorted(found)]
+
+
+def _kept(run: Path) -> dict[int, Path]:
+    """The kept model files by epoch."""
+    paths = (run / CHECKPOINTS).glob("epoch_*.safetensors")
+    names = ((re.fullmatch(r"epoch_([0-9]{1,9})", path.stem), path) for path in paths)
+    return {int(name[1]): path for name, path in names if name}
 
 
 def best_checkpoints(run: Path, count: int) -> list[Path]:
     """Of the kept model files those of the `count` best epochs by dev WER, CER and loss, in order."""
-    kept = {int(path.stem.split("_")[1]): path for path in checkpoints(run)}
-    metrics = run / METRICS
-    lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
-    epochs = [figures for line in lines if (figures := json.loads(line))["epoch"] in kept]
-    ranks = ("dev_wer", "dev_cer", "dev_loss")
-    epochs.sort(key=lambda epoch: [math.inf if epoch[rank] is None else epoch[rank] for rank in ranks])
-    return sorted(kept[int(epoch["epoch"])] for epoch in epochs[:count])
+    kept = _kept(run)
+    epochs = [epoch for epoch in read_metrics(run) if epoch.get("epoch") in kept]
+    best = sorted(epochs, key=rank)[:count]
+    return [kept[number] for number in sorted(int(epoch["epoch"] or 0) for epoch in best)]
 
 
 def keep_checkpoint(run: Path, recogniser: ModelFile, epoch: int, count: int) -> None:
     """Keep the model of an epoch; only the last `count` stay."""
     if not count:
         return
-    (run / CHECKPOINTS).mkdir(exist_ok=True)
+    make_folder(run / CHECKPOINTS)
     save_model(run / CHECKPOINTS / f"epoch_{epoch:04d}.safetensors", recogniser)
     for old in checkpoints(run)[:-count]:
         old.unlink()
-
-
-def append_metrics(run: Path, figures: Mapping[str, float]) -> None:
-    """Add one line to the metrics; JSON knows no infinity, which becomes null."""
-    rounded = {name: float(f"{x:.6g}") if math.isfinite(x) else None for name, x in figures.items()}
-    try:
-        with (run / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(rounded) + "\n")
-    except OSError as error:
-        raise output_error(run / METRICS, error) from None

@@ -1,0 +1,65 @@
+"""The figures of each epoch of a run, one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from asr_seq2seq.errors import AsrError, brief
+from asr_seq2seq.files import output_error, parse_json
+
+METRICS = "metrics.jsonl"
+_Integer = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]
+_Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_Figures = TypeAdapter(
+    Annotated[dict[Annotated[str, Field(max_length=100)], _Integer | _Float | None], Field(max_length=100)]
+)
+
+
+def metrics_lines(path: Path) -> list[bytes]:
+    """The lines of the file as they stand there."""
+    try:
+        if not path.is_file():
+            raise AsrError(f"{path}: is no file; delete it")
+        return path.read_bytes().splitlines()
+    except OSError as error:
+        raise AsrError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+
+
+def read_metrics(run: Path) -> list[dict[str, float | None]]:
+    """The figures of each epoch; AsrError that names the line that is none."""
+    path = run / METRICS
+    if not path.exists():
+        return []
+    epochs = []
+    for number, line in enumerate(metrics_lines(path), 1):
+        try:
+            epochs.append(_Figures.validate_python(parse_json(line)))
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            reason = f"{'.'.join(map(str, problem['loc'][:1]))} {problem['msg']}".strip()
+            raise AsrError(f"{path}: line {number}: {brief(reason, 100)}; delete that line") from None
+        except ValueError as error:
+            raise AsrError(f"{path}: line {number}: {brief(str(error), 100)}; delete that line") from None
+    return epochs
+
+
+def rank(epoch: Mapping[str, float | None]) -> list[float]:
+    """What makes one epoch better than another: dev WER, CER and loss; what is unknown counts as infinite."""
+    found = [epoch.get(name) for name in ("dev_wer", "dev_cer", "dev_loss")]
+    return [math.inf if value is None else value for value in found]
+
+
+def append_metrics(run: Path, figures: Mapping[str, float]) -> None:
+    """Add one line to the metrics; JSON knows no infinity, which becomes null."""
+    rounded = {name: float(f"{x:.6g}") if math.isfinite(x) else None for name, x in figures.items()}
+    try:
+        with (run / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(rounded) + "\n")
+    except OSError as error:
+        raise output_error(run / METRICS, error) from None
