@@ -24,6 +24,7 @@ from asr_seq2seq.corpora import digest
 from asr_seq2seq.corpora.manifest import FEATURES
 from asr_seq2seq.errors import ConfigError, CorpusError
 from asr_seq2seq.features import pad
+from asr_seq2seq.leveling import even_out
 from asr_seq2seq.model_file import ModelFile
 from asr_seq2seq.progress import console
 from asr_seq2seq.scoring.assessment import Assessment, assess, check_keys
@@ -144,8 +145,9 @@ def _pieces(recogniser: ModelFile, inputs: Tensor) -> list[Tensor]:
     features = recogniser.config.features
     if not isinstance(features, LogMelConfig):
         return [inputs]
-    pieces = split([inputs], features.sample_rate, recogniser.longest_seconds)
-    return [piece for _, piece in pieces] or [inputs]
+    pieces = split([inputs.numpy()], features.sample_rate, recogniser.longest_seconds)
+    levelled = [even_out(piece, features.sample_rate) for _, piece in pieces]
+    return list(map(torch.from_numpy, levelled)) or [inputs]
 
 
 def _candidate(one: Hypothesis, alphabet: Alphabet) -> Candidate:

@@ -21,12 +21,13 @@ from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import AsrError, ConfigError, ModelFileError
 from asr_seq2seq.features import pad
 from asr_seq2seq.language_model_file import load_text_scorer
+from asr_seq2seq.leveling import even_out
 from asr_seq2seq.model.ctc import character_frames
 from asr_seq2seq.model.seq2seq import Encoded
 from asr_seq2seq.model_file import ModelFile, load_model
 from asr_seq2seq.search import Hypothesis, search
 from asr_seq2seq.search.scorers import TextScorer
-from asr_seq2seq.segmentation import speech_finder, split
+from asr_seq2seq.segmentation import Samples, cutter, split
 from asr_seq2seq.transcript import Segment, Transcript, Word
 
 Source = str | Path | bytes | BinaryIO | npt.NDArray[Any] | Tensor
@@ -43,18 +44,26 @@ class _Job:
     segments: list[Segment] = field(default_factory=list)
     error: AsrError | None = None
 
-    def counted(self, blocks: Iterable[Tensor], rate: int, on_progress: Progress) -> Iterator[Tensor]:
+    def counted(self, blocks: Iterable[Samples], rate: int, on_progress: Progress) -> Iterator[Samples]:
         for block in blocks:
             self.seconds += len(block) / rate
             on_progress(len(block) / rate)
             yield block
 
     def result(self) -> Transcript | AsrError:
+        if self.error is not None:
+            return self.error
         text = " ".join(segment.text for segment in self.segments if segment.text)
-        return self.error or Transcript(text, tuple(self.segments), None, self.seconds)
+        return Transcript(text, tuple(self.segments), None, self.seconds, self.dropped())
+
+    def dropped(self) -> tuple[tuple[float, float], ...]:
+        """The stretches in seconds that belong to no segment."""
+        ends = [0.0, *(segment.end for segment in self.segments)]
+        starts = [*(segment.start for segment in self.segments), self.seconds]
+        return tuple((end, start) for end, start in zip(ends, starts, strict=True) if start - end > 1e-6)
 
 
-_Piece = tuple[_Job, float, Tensor]  # with the second at which it begins
+_Piece = tuple[_Job, float, Samples]  # with the second at which it begins
 
 
 class Recognizer:
@@ -80,7 +89,7 @@ class Recognizer:
         """
         self.model_file = model_file
         self.lm = lm
-        self.find_speech = speech_finder(vad)
+        self.cut = cutter(vad)
         self.attention = attention
         self.search = search or model_file.config.search
         features = model_file.config.features
@@ -166,7 +175,7 @@ class Recognizer:
             jobs.append(job)
             try:
                 blocks = job.counted(self._blocks(source, rate), self._rate, on_progress)
-                for start, piece in split(blocks, self._rate, self.longest_seconds, self.find_speech):
+                for start, piece in split(blocks, self._rate, self.longest_seconds, self.cut):
                     job.waiting += 1
                     pieces.append((job, start / self._rate, piece))
                     if len(pieces) == enough:
@@ -190,8 +199,7 @@ class Recognizer:
         """
         job = _Job()
         sound = audio.from_blocks(blocks, self._rate if rate is None else rate, self._rate)
-        tensors = map(torch.from_numpy, sound)
-        for start, piece in split(tensors, self._rate, self.longest_seconds, self.find_speech):
+        for start, piece in split(sound, self._rate, self.longest_seconds, self.cut):
             self._decode([(job, start / self._rate, piece)])
             yield job.segments[-1]
 
@@ -211,7 +219,7 @@ class Recognizer:
         """The segments of one batch."""
         model, alphabet = self.model_file.model, self.model_file.alphabet
         device = self.model_file.device
-        sound, lengths = pad([piece for _, _, piece in pieces])
+        sound, lengths = pad([torch.from_numpy(even_out(piece, self._rate)) for _, _, piece in pieces])
         with torch.inference_mode():
             encoded = model.encode(sound.to(device), lengths.to(device))
         found = [hypotheses[0] for hypotheses in search(model, encoded, self.search, self.lm)]
@@ -234,7 +242,7 @@ class Recognizer:
             )
 
     def _words(
-        self, best: Hypothesis, frames: list[tuple[int, int]] | None, piece: Tensor, start: float
+        self, best: Hypothesis, frames: list[tuple[int, int]] | None, piece: Samples, start: float
     ) -> tuple[Word, ...]:
         """The words of a piece that begins at `start`; without times where no frames are known."""
         alphabet = self.model_file.alphabet
@@ -244,19 +252,19 @@ class Recognizer:
         times: list[tuple[float | None, float | None]] = [(None, None)] * len(places)
         if frames is not None:
             in_words = [[frames[i] for i in word] for word in places]
-            seconds = word_times(in_words, self.model_file.model.seconds_per_frame, piece, self._rate)
+            seconds = word_times(
+                in_words, self.model_file.model.seconds_per_frame, torch.from_numpy(piece), self._rate
+            )
             times = [(round(start + begin, 3), round(start + end, 3)) for begin, end in seconds]
         return tuple(
             Word(text, begin, end, round(probability, 4))
             for text, (begin, end), probability in zip(texts, times, sure, strict=True)
         )
 
-    def _blocks(self, source: Source, rate: int | None) -> Iterator[Tensor]:
+    def _blocks(self, source: Source, rate: int | None) -> Iterator[Samples]:
         if isinstance(source, np.ndarray | Tensor):
-            sound = audio.from_blocks([source], self._rate if rate is None else rate, self._rate)
-        else:
-            sound = audio.blocks(source, self._rate)
-        return map(torch.from_numpy, sound)
+            return audio.from_blocks([source], self._rate if rate is None else rate, self._rate)
+        return audio.blocks(source, self._rate)
 
 
 def _character_frames(

@@ -9,6 +9,8 @@ Facts of that schema which a reader of ours should know (openai/whisper, ``trans
 - ``compression_ratio`` is bytes of UTF-8 text to bytes of its zlib form; above about 2.4 the text repeats.
 - ``no_speech_prob`` is left out: our models estimate no such thing, and 0.0 would say "surely speech".
 - A word without times has ``null`` for them; ``duration`` (seconds of sound) is as in OpenAI's verbose JSON.
+- ``dropped`` is ours: the stretches, in seconds, that were left out since they are silent in themselves
+  (:mod:`asr_seq2seq.segmentation`), as ``{"start": 1.5, "end": 9.0}``. All else was given to the model.
 - ``timing`` is ours: what the times of a segment's words rest on, or why they are not known.
 """
 
@@ -54,7 +56,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Transcript:
-    """The text of a whole sound and its segments; ``duration`` in seconds.
+    """The text of a whole sound and its segments; ``duration``, and ``dropped`` (start, end), in seconds.
 
     >>> word = Word("hello", 0.1, 0.5, 0.9)
     >>> segment = Segment(0, 0.0, 0.6, "hello", (4, 5, 6, 6, 7), -0.2, (word,))
@@ -69,6 +71,7 @@ class Transcript:
     segments: tuple[Segment, ...]
     language: str | None
     duration: float
+    dropped: tuple[tuple[float, float], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return whisper's JSON object; ``words`` only in segments that have any."""
@@ -77,6 +80,7 @@ class Transcript:
             "segments": [_segment_to_dict(segment) for segment in self.segments],
             "language": self.language,
             "duration": self.duration,
+            "dropped": [{"start": start, "end": end} for start, end in self.dropped],
         }
 
     @classmethod
@@ -89,9 +93,9 @@ class Transcript:
         try:
             segments = tuple(_segment_from_dict(entry) for entry in data["segments"])
             last = segments[-1].end if segments else 0.0
-            return cls(
-                data["text"].strip(), segments, data.get("language"), float(data.get("duration", last))
-            )
+            dropped = tuple((float(span["start"]), float(span["end"])) for span in data.get("dropped", []))
+            duration = float(data.get("duration", last))
+            return cls(data["text"].strip(), segments, data.get("language"), duration, dropped)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else "a value has the wrong type"
             raise CorpusError(

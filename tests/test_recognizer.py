@@ -234,3 +234,14 @@ def test_settings_that_the_model_cannot_follow(tiny_model: ModelFile, tmp_path: 
     ):
         with pytest.raises(ConfigError, match=problem):
             Recognizer.load(tmp_path / "m.safetensors", **settings)
+
+
+def test_what_was_left_out_is_told(recognizer: Recognizer, make_sounds) -> None:
+    recognizer.longest_seconds = 2.0
+    burst, silence = 5 * make_sounds(4000)[0], torch.zeros(5 * 8000)
+    transcript = recognizer.transcribe(torch.cat((silence, burst, silence, burst)))
+    assert [span for pair in transcript.dropped for span in pair] == pytest.approx(
+        [0, 4.75, 5.75, 10.25], abs=0.03
+    )
+    assert Transcript.from_dict(transcript.to_dict()).dropped == transcript.dropped
+    assert recognizer.transcribe(burst).dropped == ()

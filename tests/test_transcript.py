@@ -17,7 +17,8 @@ TRANSCRIPT = Transcript("hello wörld bye", SEGMENTS, "en", 4.0)
 
 def test_the_keys_are_those_of_whisper() -> None:
     data = TRANSCRIPT.to_dict()
-    assert list(data) == ["text", "segments", "language", "duration"]
+    assert list(data) == ["text", "segments", "language", "duration", "dropped"]
+    assert data["dropped"] == []
     first, second = data["segments"]
     assert first == {
         "id": 0,
