@@ -5,10 +5,14 @@
 'one two three'
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+import os
+
+TYPE_CHECKING = False  # as `typing` has it, which takes time to import when a command has to start
 if TYPE_CHECKING:
+    from typing import Any
+
     from asr_seq2seq.corpora import load_corpus as load_corpus
     from asr_seq2seq.errors import AsrError as AsrError
     from asr_seq2seq.evaluation import evaluate as evaluate
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
     from asr_seq2seq.transcript import Segment as Segment
     from asr_seq2seq.transcript import Transcript as Transcript
     from asr_seq2seq.transcript import Word as Word
+
+# onnxruntime would tell its maker of its use, and leave files in the temporary and the cache folder.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 
@@ -41,6 +48,8 @@ __all__ = sorted(_HOME)
 
 def __getattr__(name: str) -> Any:
     """Import a public name on its first use: importing the package alone must not load torch."""
+    from importlib import import_module
+
     if name in _HOME:
         return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import multiprocessing
 import os
 import random
 import re
+import shutil
 import signal
-import sys
+import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing.util import get_temp_dir
 from typing import Any
 
 import numpy as np
@@ -31,6 +34,7 @@ from asr_seq2seq.corpora.embedded import is_embedded, read_embedded
 from asr_seq2seq.corpora.manifest import FEATURES
 from asr_seq2seq.errors import AudioError, CorpusError
 from asr_seq2seq.features import pad
+from asr_seq2seq.signals import ENDING
 from asr_seq2seq.text import Alphabet, Normalizer
 
 _SHUFFLED_TOGETHER = 20_000  # utterances in the window that lhotse's samplers draw batches from
@@ -185,15 +189,25 @@ def seed_from(*parts: object) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-def _be_quiet(worker: int) -> None:
-    """Let the training process alone answer to Ctrl-C and SIGTERM, which may reach every process of a job.
+def _start_worker(worker: int) -> None:
+    """Let the parent process alone answer to Ctrl-C, SIGTERM and SIGHUP, which may reach all of a job.
 
-    A second SIGTERM ends a worker as it would any process. What goes wrong in a worker is raised in the
-    training process too; a worker itself would only print that its other end has gone.
+    A second SIGTERM ends a worker as it would any process. A worker never outlives its parent, whatever
+    ended that.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
-    sys.excepthook = lambda *_: None
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Wait until the parent process has gone, then end this one at once, wherever its main thread waits."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        shutil.rmtree(get_temp_dir(), ignore_errors=True)  # what the parent could not remove
+        os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def _end_workers(loader: weakref.ref[DataLoader[Batch]]) -> None:
@@ -292,7 +306,7 @@ class Batches:
         if config.workers:
             # A worker keeps what its parent's memory held when it was begun. Those of training begin early
             # and stay; others begin when it has grown by gigabytes, and end with their turn.
-            loading |= {"persistent_workers": shuffle, "prefetch_factor": 4, "worker_init_fn": _be_quiet}
+            loading |= {"persistent_workers": shuffle, "prefetch_factor": 4, "worker_init_fn": _start_worker}
         self.reader = BatchReader(features, alphabet, normalizer, changes, seed)
         self.loader: DataLoader[Batch] = DataLoader(
             self.reader,
@@ -301,6 +315,7 @@ class Batches:
             **loading,
         )
         if config.workers:
+            get_temp_dir()  # for the sockets of all workers: made here, it is removed when this process ends
             atexit.register(_end_workers, weakref.ref(self.loader))
 
     def __iter__(self) -> Iterator[Batch]:

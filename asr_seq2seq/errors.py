@@ -31,6 +31,15 @@ def brief(text: str, most: int = 60) -> str:
     return shown if len(shown) <= most else f"{shown[: most - 3]}..."
 
 
+def printable_json(text: str) -> str:
+    r"""Return JSON as a terminal can show it: what JSON leaves of such characters as its own escapes.
+
+    >>> print(printable_json('{"id": "\x9b1m\u202e"}'))
+    {"id": "\u009b1m\u202e"}
+    """
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     return _SHORT.get(match[0]) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")

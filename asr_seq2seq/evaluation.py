@@ -25,8 +25,8 @@ from asr_seq2seq.corpora.manifest import FEATURES
 from asr_seq2seq.errors import ConfigError, CorpusError
 from asr_seq2seq.features import pad
 from asr_seq2seq.leveling import even_out
+from asr_seq2seq.messages import message
 from asr_seq2seq.model_file import ModelFile
-from asr_seq2seq.progress import console
 from asr_seq2seq.scoring.assessment import Assessment, assess, check_keys
 from asr_seq2seq.scoring.hypotheses import Candidate, HypothesisLine, is_number
 from asr_seq2seq.scoring.journal import Entry, Journal
@@ -247,10 +247,10 @@ def open_journal(
     journal = Journal(hypotheses, fingerprint(models, cuts, config, n_best))
     if journal.entries:
         said = f"going on: {journal.utterances} of {len(cuts)} utterances are in {journal.path}"
-        console.print(said, markup=False)
+        message(said)
     if journal.replaced:
         said = f"{journal.path} is of another model, corpus or search: beginning anew"
-        console.print(said, markup=False)
+        message(said)
     return journal
 
 

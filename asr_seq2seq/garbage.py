@@ -10,6 +10,8 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from asr_seq2seq.signals import while_importing
+
 
 @contextmanager
 def without_collection() -> Iterator[None]:
@@ -25,7 +27,10 @@ def without_collection() -> Iterator[None]:
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """No search while modules are imported, and none through them afterwards: they stay to the end."""
-    with without_collection():
+    """No search while modules are imported, and none through them afterwards: they stay to the end.
+
+    On the command line Ctrl-C and the other ending signals end the process at once meanwhile.
+    """
+    with without_collection(), while_importing():
         yield
         gc.freeze()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -27,19 +28,23 @@ class _Rate(ProgressColumn):
         return Text("" if speed is None else f"{speed:,.0f} s of sound/s")
 
 
+def _on_a_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and not stream.closed and stream.isatty()
+
+
 def sound_progress() -> Progress:
     """A bar whose tasks count seconds of sound; the field `note` stands behind the bar."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         _Rate(),
         TimeRemainingColumn(elapsed_when_finished=True),
         console=console,
         transient=True,
         # Rich would show on the console what a redirected or piped standard output is to get.
-        redirect_stdout=sys.stdout.isatty(),
+        redirect_stdout=_on_a_terminal(sys.stdout),
         disable=not console.is_terminal,
     )
 
@@ -47,13 +52,13 @@ def sound_progress() -> Progress:
 def count_progress() -> Progress:
     """A bar whose tasks count files or utterances; how many there are need not be known."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
         console=console,
         transient=True,
         # Rich would show on the console what a redirected or piped standard output is to get.
-        redirect_stdout=sys.stdout.isatty(),
+        redirect_stdout=_on_a_terminal(sys.stdout),
         disable=not console.is_terminal,
     )

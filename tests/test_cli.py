@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr_seq2seq import cli
+from asr_seq2seq.cli.application import app
+from asr_seq2seq.cli.run import run as run_command
 from asr_seq2seq.model_file import ModelFile, save_model
 from asr_seq2seq.transcript import Segment, Transcript, Word
 from asr_seq2seq.writers import WRITERS
@@ -18,15 +19,13 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the command line in this process: exit code, standard output, standard error."""
 
     def command(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["asr-seq2seq", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
+        code = run_command(app, [str(argument) for argument in arguments])
         captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
+        return code, captured.out, captured.err
 
     return command
 
@@ -327,7 +326,7 @@ def test_standard_output_that_cannot_be_written(model: Path, tmp_path: Path) -> 
             text=True,
         )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: standard output cannot be written")
+    assert done.stderr.startswith("error: cannot write standard output (No space left")
 
 
 def test_evaluate_writes_figures_and_hypotheses(run: Run, model: Path, tmp_path: Path) -> None:
@@ -453,7 +452,7 @@ def test_results_reach_a_file_though_progress_is_on_a_terminal(model: Path, tmp_
     good = _sound(tmp_path / "good.wav", _noise())
     terminal, end = pty.openpty()
     with (tmp_path / "out.txt").open("w") as out:
-        command = [sys.executable, "-m", "asr_seq2seq", "transcribe", good, good, "--model", model]
+        command = [sys.executable, "-m", "asr_seq2seq", "transcribe", str(good), str(good), "--model", model]
         subprocess.run(command, stdout=out, stderr=end, check=True)
     for descriptor in (terminal, end):
         os.close(descriptor)

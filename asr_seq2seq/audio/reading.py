@@ -226,6 +226,8 @@ def _locate(source: Source) -> tuple[str, str | _Stream]:
                 raise AudioError(f"{name} is open as text: open it in the mode rb")
             file = _on_disk(source)
         elif name == "-":
+            if sys.stdin is None or sys.stdin.closed:
+                raise AudioError("standard input is closed: open it, or name a sound file")
             name, file = "standard input", _on_disk(sys.stdin.buffer)
         else:
             mode = Path(source).stat().st_mode

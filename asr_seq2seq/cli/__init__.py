@@ -1,8 +1,28 @@
-"""The command line: one verb, one function call, one result."""
+"""The command line: one verb, one function call, one result.
+
+Results go to stdout, messages and progress to stderr. Exit code 0 is success, 1 that some of several
+files failed or the reader of standard output has gone, 2 a mistake of the user, 70 a bug or an
+installation that does not work, 130 an interruption by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
+"""
 
 
 def main() -> None:
-    """Run the command line `asr-seq2seq`."""
-    from asr_seq2seq.cli.application import run
+    """Run the command line `asr-seq2seq`, which owns this process: its signals and its streams."""
+    import sys
 
-    run()
+    try:
+        from asr_seq2seq import signals  # first, and small: Ctrl-C may come while the rest is imported
+
+        signals.end_at_once()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+    from asr_seq2seq.cli.application import app
+    from asr_seq2seq.cli.output import own_streams
+    from asr_seq2seq.cli.run import run
+
+    own_streams()
+    signals.end_cleanly()
+    code = run(app, sys.argv[1:])
+    signals.finish()
+    sys.exit(code)

@@ -1,14 +1,7 @@
-"""All verbs together: what `asr-seq2seq` parses and runs.
-
-Results go to stdout, messages and progress to stderr. Exit code 0 is success, 1 that some of
-several files failed, 2 a mistake in the input, 130 an interruption by Ctrl-C.
-"""
+"""All verbs together: what `asr-seq2seq` parses."""
 
 from __future__ import annotations
 
-import io
-import os
-import sys
 from typing import Annotated
 
 import typer
@@ -19,12 +12,12 @@ from asr_seq2seq.cli.compare import compare
 from asr_seq2seq.cli.evaluate import evaluate
 from asr_seq2seq.cli.export import export
 from asr_seq2seq.cli.inspect import inspect
+from asr_seq2seq.cli.output import print_line
 from asr_seq2seq.cli.prepare import prepare
 from asr_seq2seq.cli.score import score
 from asr_seq2seq.cli.train import train
 from asr_seq2seq.cli.train_lm import train_lm
 from asr_seq2seq.cli.transcribe import transcribe
-from asr_seq2seq.errors import AsrError
 
 app = typer.Typer(
     add_completion=False,
@@ -53,31 +46,12 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)
     ] = False,
+    traceback: Annotated[
+        bool,
+        typer.Option("--traceback", help="Show where an unexpected error comes from; before or after VERB."),
+    ] = False,
 ) -> None:
     """Sequence-to-sequence speech recognition: transcribe, train, evaluate."""
     if version:
-        print(__version__)
+        print_line(__version__)
         raise typer.Exit
-
-
-def run() -> None:
-    """Run the command line; a user's mistake becomes one line and exit code 2."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # names of files need not be text
-    try:
-        try:
-            app()
-        except SystemExit:
-            sys.stdout.flush()
-            raise
-    except AsrError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # the reader of our output, `head` perhaps, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        what = error.filename or "standard output"
-        print(f"error: {what} cannot be written ({error.strerror}); send it elsewhere", file=sys.stderr)
-        sys.exit(2)

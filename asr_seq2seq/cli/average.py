@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from asr_seq2seq.cli.output import print_line
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.garbage import importing
 
@@ -30,4 +31,4 @@ def average(
     save_model(
         path, average_models(best_checkpoints(run, best) if best else checkpoints(run)[-(last or 5) :])
     )
-    print(path)
+    print_line(str(path))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from asr_seq2seq.cli.options import AsJson, Form, NormalizerName, Reference
+from asr_seq2seq.cli.output import need_standard_output, print_json, print_text
 
 
 def compare(
@@ -20,10 +21,10 @@ def compare(
 ) -> None:
     """Say which of two systems is better on the same utterances, or that the data cannot tell."""
     from asr_seq2seq.scoring.comparison import compare as compare_systems
-    from asr_seq2seq.scoring.hypotheses import to_json
     from asr_seq2seq.scoring.normalizers import scoring_normalizer
     from asr_seq2seq.scoring.texts import read_pairs
 
+    need_standard_output()
     one, other = read_pairs(reference, first, second, form=form)
     names = (first.stem, second.stem) if first.stem != second.stem else (str(first), str(second))
     found = compare_systems(
@@ -34,4 +35,7 @@ def compare(
         speakers=[line.speaker for line in one],
         names=names,
     )
-    print(to_json(found.to_dict()) if as_json else found.describe())
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        print_text(found.describe())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,9 +22,10 @@ from asr_seq2seq.cli.options import (
     Temperature,
     check_lm_weight,
 )
-from asr_seq2seq.cli.output import print_json
+from asr_seq2seq.cli.output import need_standard_output, print_json, print_text
 from asr_seq2seq.errors import ConfigError, OutputError
 from asr_seq2seq.garbage import importing
+from asr_seq2seq.messages import message
 
 
 def evaluate(
@@ -63,6 +63,8 @@ def evaluate(
         raise ConfigError("--n-best needs a file for the texts: name one with --hypotheses")
     if listen is not None and report is None:
         raise ConfigError("--listen needs a page for the utterances: name one with --report")
+    if as_json or (hypotheses is None and report is None):
+        need_standard_output()
     for path in (hypotheses, report):
         if path is not None and not path.parent.is_dir():
             raise OutputError(f"cannot write {path}: its folder does not exist; create it first")
@@ -113,7 +115,7 @@ def evaluate(
             )
         except KeyboardInterrupt:
             if journal is not None:
-                print(f"{journal.utterances} utterances are saved: the same command goes on", file=sys.stderr)
+                message(f"{journal.utterances} utterances are saved: the same command goes on")
             raise
     if hypotheses is not None:
         write(hypotheses, result.lines)
@@ -127,4 +129,4 @@ def evaluate(
     if as_json:
         print_json(result.to_dict())
     else:
-        print(result.describe(by or ()))
+        print_text(result.describe(by or ()))

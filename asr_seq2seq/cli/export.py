@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from asr_seq2seq.cli.output import print_line
 from asr_seq2seq.garbage import importing
 
 
@@ -21,4 +22,4 @@ def export(
         from asr_seq2seq.model_file import load_model
 
     export_model(out, load_model(model), int8=int8)
-    print(out)
+    print_line(str(out))

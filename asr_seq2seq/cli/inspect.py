@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from asr_seq2seq.cli.options import AsJson
-from asr_seq2seq.cli.output import print_json
+from asr_seq2seq.cli.output import need_standard_output, print_json, print_text
 
 
 def inspect(
@@ -25,8 +25,9 @@ def inspect(
     from asr_seq2seq.inspection import as_text
     from asr_seq2seq.inspection import inspect as inspect_paths
 
+    need_standard_output()
     facts = inspect_paths(*paths, quick=quick)
     if as_json:
         print_json(facts)
     else:
-        print(as_text(facts))
+        print_text(as_text(facts))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from asr_seq2seq.cli.options import AsJson
-from asr_seq2seq.cli.output import print_json
+from asr_seq2seq.cli.output import print_json, print_line
 from asr_seq2seq.garbage import importing
 
 
@@ -37,4 +37,4 @@ def prepare(
         print_json({"manifests": manifests})
         return
     for part in parts:
-        print(f"{part.path}\t{part.utterances} utterances\t{part.hours:.2f} hours")
+        print_line(str(part.path), f"{part.utterances} utterances", f"{part.hours:.2f} hours")

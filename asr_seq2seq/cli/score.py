@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from asr_seq2seq.cli.options import AsJson, By, Form, NormalizerName, Reference, Report
+from asr_seq2seq.cli.output import need_standard_output, print_json, print_text
 
 
 def score(
@@ -21,14 +22,18 @@ def score(
 ) -> None:
     """Compare texts with what was said: WER, CER and their parts, with 95 % intervals."""
     from asr_seq2seq.scoring.assessment import assess
-    from asr_seq2seq.scoring.hypotheses import to_json
     from asr_seq2seq.scoring.normalizers import scoring_normalizer
     from asr_seq2seq.scoring.texts import read_pairs
 
+    if as_json or report is None:
+        need_standard_output()
     [lines] = read_pairs(reference, hypothesis, form=form)
     found = assess(lines, scoring_normalizer(normalizer), by=by or ())
     if report is not None:
         from asr_seq2seq.scoring.report import write
 
         write(report, found, {"References": str(reference), "Hypotheses": str(hypothesis)})
-    print(to_json(found.to_dict()) if as_json else found.describe(by or ()))
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        print_text(found.describe(by or ()))

@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from asr_seq2seq.cli.options import AsJson, Device, RunFolder, Settings
-from asr_seq2seq.cli.output import print_json, stop_interrupted
+from asr_seq2seq.cli.output import print_json, print_line, stop_interrupted
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.garbage import importing
+from asr_seq2seq.messages import message
 
 
 def train(
@@ -43,14 +44,14 @@ def train(
         recipe, run or Path("runs") / config.stem, device, "never" if resume == "never" else "auto"
     )
     if result.stopped:
-        print("the state is saved: the same command goes on", file=sys.stderr)
+        message("the state is saved: the same command goes on")
         stop_interrupted(result.model, result.epoch, result.stopped)
     if leads:
         if as_json:
             figures = {"epoch": result.epoch, "dev_wer": round(result.dev_wer, 6)}
             print_json({"model": str(result.model)} | figures)
         else:
-            print(result.model)
+            print_line(str(result.model))
     if os.environ.get("WORLD_SIZE", "1") != "1":
         # All is saved and said. While Python ends, a thread of the collective library was seen, rarely, to
         # abort the process, which torchrun takes for a failed training.

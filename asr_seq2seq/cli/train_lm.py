@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from asr_seq2seq.cli.options import AsJson, Device, RunFolder, Settings
-from asr_seq2seq.cli.output import print_json, stop_interrupted
+from asr_seq2seq.cli.output import print_json, print_line, stop_interrupted
 from asr_seq2seq.garbage import importing
 
 
@@ -29,11 +29,11 @@ def train_lm(
 
     keep_freed_memory()
     result = train_language_model(recipe, run or Path("runs") / config.stem, device)
-    if result.interrupted:
-        stop_interrupted(result.model, result.epoch)
+    if result.stopped:
+        stop_interrupted(result.model, result.epoch, result.stopped)
     if as_json:
         print_json(
             {"model": str(result.model), "epoch": result.epoch, "dev_perplexity": result.dev_perplexity}
         )
     else:
-        print(result.model)
+        print_line(str(result.model))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,9 +19,10 @@ from asr_seq2seq.cli.options import (
     Temperature,
     check_lm_weight,
 )
-from asr_seq2seq.cli.output import print_json
+from asr_seq2seq.cli.output import need_standard_output, print_json, print_line
 from asr_seq2seq.errors import AsrError, ConfigError, OutputError
 from asr_seq2seq.garbage import importing
+from asr_seq2seq.messages import message
 
 if TYPE_CHECKING:
     from asr_seq2seq.transcript import Segment
@@ -75,15 +75,17 @@ def transcribe(
     if output is None and (skip_existing or attention or wanted != ["txt"]):
         flag = "--skip-existing" if skip_existing else "--attention" if attention else f"-f {formats}"
         raise ConfigError(f"{flag} needs a folder for the results: name one with -o")
+    if output is None or as_json:
+        need_standard_output()
     found = find_sounds(files, recursive=recursive)
     sounds, unmatched = [sound.path for sound in found.sounds], found.errors
-    if message := found.passed_over_message():
-        print(message, file=sys.stderr)
+    if passed_over := found.passed_over_message():
+        message(passed_over)
     alone = len(files) == 1 and (sounds == files or not sounds)
     if alone and unmatched:
         raise unmatched[0]
     for error in unmatched:
-        print(f"error: {error}", file=sys.stderr)
+        message(f"error: {error}")
     total, failed = len(sounds) + len(unmatched), len(unmatched)
 
     stems = [Path(name).stem if name != "-" else "stdin" for name in sounds]
@@ -94,7 +96,7 @@ def transcribe(
     if output is not None and skip_existing:
         parts = [*wanted, "attention.npz"] if attention else wanted
         inputs = [(name, stem) for name, stem in inputs if not are_written(output, stem, parts)]
-        print(f"{len(sounds) - len(inputs)} of {total} files skipped: already in {output}", file=sys.stderr)
+        message(f"{len(sounds) - len(inputs)} of {total} files skipped: already in {output}")
 
     with importing():
         from asr_seq2seq.audio import expected_seconds
@@ -139,17 +141,17 @@ def transcribe(
                 if alone:
                     raise
                 failed += 1
-                print(f"error: {error}", file=sys.stderr)
+                message(f"error: {error}")
                 continue
             if output is None and not as_json:
-                print(result.text if alone else f"{name}\t{result.text}", flush=True)
+                print_line(*([] if alone else [name]), result.text)
             results.append({"file": name, **result.to_dict()})
     if untimed is not None:
-        print(f"words have no times ({untimed.timing})", file=sys.stderr)
+        message(f"words have no times ({untimed.timing})")
     if as_json:
         print_json(results[0] if alone and results else {"files": results, "failed": failed})
     if failed:
-        print(f"{failed} of {total} files could not be transcribed", file=sys.stderr)
+        message(f"{failed} of {total} files could not be transcribed")
         raise typer.Exit(1)
 
 

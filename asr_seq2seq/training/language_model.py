@@ -18,8 +18,10 @@ from asr_seq2seq.config import LanguageModelConfig
 from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
 from asr_seq2seq.language_model_file import LanguageModelFile, save_language_model
+from asr_seq2seq.messages import message
 from asr_seq2seq.model.language_model import LanguageModel
-from asr_seq2seq.progress import console, count_progress
+from asr_seq2seq.progress import count_progress
+from asr_seq2seq.signals import number_of
 from asr_seq2seq.text import Alphabet, Normalizer
 from asr_seq2seq.training.metrics import append_metrics
 from asr_seq2seq.training.optim import Schedule, autocast, build_optimizer
@@ -30,12 +32,12 @@ Batch = tuple[Tensor, Tensor]  # tokens (B, U) zero-padded, lengths (B,)
 
 @dataclass(frozen=True)
 class LanguageModelResult:
-    """What a run ends with: the best model's file and its perplexity per character."""
+    """The best model's file and its perplexity per character; `stopped` is 0 or a signal."""
 
     model: Path
     epoch: int
     dev_perplexity: float
-    interrupted: bool
+    stopped: int = 0
 
 
 def train_language_model(
@@ -43,7 +45,7 @@ def train_language_model(
 ) -> LanguageModelResult:
     """Train by `config` and leave a run folder: the best model by dev loss, metrics, the frozen recipe.
 
-    Ctrl-C ends the run with the best model so far in place.
+    Ctrl-C, and SIGTERM on the command line, end the run with the best model so far in place.
     """
     device = pick_device(device_name)
     torch.manual_seed(config.seed)
@@ -80,7 +82,7 @@ def train_language_model(
 
     # ---- run folder ----
     make_run_folder(run, config)
-    console.print(
+    message(
         f"{len(sentences):,} sentences ({characters:,} characters) to learn from"
         f"{f', {left_out:,} too long left out' if left_out else ''}; "
         f"{len(dev_sentences):,} to choose on; {len(alphabet)} symbols; "
@@ -89,7 +91,7 @@ def train_language_model(
 
     # ---- epochs ----
     best = math.inf
-    result = LanguageModelResult(run / MODEL, 0, math.inf, interrupted=False)
+    result = LanguageModelResult(run / MODEL, 0, math.inf)
     started, shuffle = time.perf_counter(), random.Random(config.seed)
     try:
         with count_progress() as progress:
@@ -139,15 +141,15 @@ def train_language_model(
                         run / MODEL, LanguageModelFile(model, config, alphabet, normalizer, provenance)
                     )
                     best = dev_loss
-                    result = LanguageModelResult(run / MODEL, epoch, math.exp(dev_loss), interrupted=False)
-                progress.console.print(
+                    result = LanguageModelResult(run / MODEL, epoch, math.exp(dev_loss))
+                message(
                     f"epoch {epoch:3d}  loss {figures['loss']:.4f}  dev loss {dev_loss:.4f}  "
                     f"perplexity per character {figures['dev_perplexity']:.3f}  "
                     f"{figures['characters_per_second']:,.0f} characters/s  "
                     f"{figures['elapsed_seconds']:.0f} s{'  best' if better else ''}"
                 )
-    except KeyboardInterrupt:
-        result = replace(result, interrupted=True)
+    except KeyboardInterrupt as stop:
+        result = replace(result, stopped=number_of(stop))
     return result
 
 

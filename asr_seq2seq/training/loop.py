@@ -23,9 +23,10 @@ from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
 from asr_seq2seq.evaluation import calibrate, decode
 from asr_seq2seq.files import lock, make_folder
+from asr_seq2seq.messages import message
 from asr_seq2seq.model.seq2seq import Loss, Seq2Seq
 from asr_seq2seq.model_file import ModelFile, average_models, load_model, save_model
-from asr_seq2seq.progress import console, sound_progress
+from asr_seq2seq.progress import sound_progress
 from asr_seq2seq.scoring.wer import score
 from asr_seq2seq.text import Alphabet, Normalizer
 from asr_seq2seq.training.board import Board
@@ -84,9 +85,9 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
     settings = config.training
     torch.manual_seed(config.seed)
 
-    def say(message: str) -> None:
+    def say(text: str) -> None:
         if team.leads:
-            console.print(message, markup=False)
+            message(text)
 
     # ---- corpora ----
     if not config.data.train:
@@ -216,7 +217,7 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
                 for problem in (problem for batch in mine for problem in batch.problems):
                     if problem not in unreadable:
                         unreadable.add(problem)
-                        console.print(f"left out: {problem}", markup=False)
+                        message(f"left out: {problem}")
                 progress = (epoch - 1 + min(sums["seconds"] / train_batches.seconds, 1.0)) / settings.epochs
                 optimizer.zero_grad(set_to_none=True)
                 shares = torch.zeros(len(_SHARES), device=device)
@@ -250,7 +251,7 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
                     else:
                         skipped += 1
                         names = ", ".join(name for batch in mine for name in batch.ids)
-                        console.print(f"a batch without a finite loss is left out: {names}", markup=False)
+                        message(f"a batch without a finite loss is left out: {names}")
                         if skipped >= _MOST_SKIPPED:
                             raise AsrError(
                                 f"{run}: {skipped} batches in a row had no finite loss; lower "

@@ -1,17 +1,20 @@
-"""Ctrl-C and SIGTERM during training: finish the step at hand, then stop."""
+"""Ctrl-C, SIGTERM and SIGHUP during training: finish the step at hand, then stop."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from itertools import filterfalse
 from types import FrameType, TracebackType
 from typing import Any
 
+from asr_seq2seq.signals import ENDING, is_ignored
+
 
 class StopRequest:
-    """While this is entered, a first SIGINT or SIGTERM is only remembered in `signal`.
+    """While this is entered, a first signal that ends the work is only remembered in `signal`.
 
-    A second one does what it always does.
+    A second one does what it always does. One that is to be ignored, as SIGHUP under `nohup`, stays so.
     """
 
     def __init__(self) -> None:
@@ -20,7 +23,7 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():  # others may not set handlers
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in filterfalse(is_ignored, ENDING):
                 self._before[number] = signal.signal(number, self._remember)
         return self
 

@@ -1,6 +1,7 @@
 import json
 import math
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def test_ctrl_c_keeps_the_best_model_so_far(
 
     monkeypatch.setattr(Schedule, "after_epoch", interrupted_in_the_second)
     result = train_language_model(recipe(text), tmp_path / "run", "cpu")
-    assert (result.epoch, result.interrupted) == (1, True)
+    assert (result.epoch, result.stopped) == (1, signal.SIGINT)
     assert load_language_model(result.model).provenance["epoch"] == 1
 
 
