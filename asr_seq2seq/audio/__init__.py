@@ -1,19 +1,9 @@
 """Sound in: any file, stream or array becomes one mono float32 waveform at the model's rate."""
 
-from asr_seq2seq.audio.reading import (
-    LOUDEST,
-    MINIMUM_SECONDS,
-    RATES,
-    Samples,
-    Source,
-    blocks,
-    duration,
-    expected_seconds,
-    from_blocks,
-    from_samples,
-    load,
-    load_native,
-)
+from asr_seq2seq.audio.arrays import from_blocks, from_samples
+from asr_seq2seq.audio.checks import LOUDEST, MINIMUM_SECONDS, RATES, Samples
+from asr_seq2seq.audio.reading import blocks, duration, expected_seconds, load, load_native
+from asr_seq2seq.audio.source import Source
 
 __all__ = [
     "LOUDEST",

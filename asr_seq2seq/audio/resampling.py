@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+_REACH = 256  # samples at the lower rate; measured, twice that of the HQ filter
 Samples = npt.NDArray[np.float32]
 
 
@@ -39,3 +40,8 @@ def resample(parts: Iterable[Samples], rate: int, sample_rate: int) -> Iterator[
     padding = [(0, missing - len(rest))] + [(0, 0)] * (rest.ndim - 1)
     if missing > 0:
         yield np.pad(rest, padding)
+
+
+def margin(rate: int, sample_rate: int) -> int:
+    """How many samples at ``rate`` beside it a resampled one depends on, at most."""
+    return 0 if rate == sample_rate else math.ceil(_REACH * max(1.0, rate / sample_rate))

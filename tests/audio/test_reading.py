@@ -1,8 +1,6 @@
 import errno
 import io
 import os
-import shutil
-import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,17 +9,16 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import correlate, resample_poly
 
 from asr_seq2seq import audio
-from asr_seq2seq.audio import reading
+from asr_seq2seq.audio import libsndfile
 from asr_seq2seq.errors import AudioError
 
 RATE = 16000
 SHARED = Path(os.environ.get("ASR_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not on PATH")
 
 # Containers whose files cannot be told by their content, or that need other files beside them.
 NOT_FOUND_BY_CONTENT = {"RAW", "SD2"}
@@ -184,113 +181,9 @@ def test_streams_that_do_not_tell_their_length() -> None:
         assert len(audio.load(bytes(wav), RATE)) == RATE // 2
 
 
-@needs_ffmpeg
-def test_flac_stream_of_unknown_length(tmp_path: Path) -> None:
-    source = write(tmp_path / "a.wav", tone(1.0))
-    command = ["ffmpeg", "-v", "error", "-i", str(source), "-f", "flac", "-"]
-    path = tmp_path / "a.flac"
-    path.write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
-    assert np.allclose(audio.load(path, RATE), tone(1.0), atol=2**-14)
-    assert len(audio.load(path, RATE, offset=0.25, duration=0.5)) == RATE // 2
-    assert audio.duration(path) == pytest.approx(1.0)
-
-
-@needs_ffmpeg
-def test_mp3_of_varying_bitrate_without_a_length_is_read_to_its_end(tmp_path: Path) -> None:
-    # Quiet first and loud later: by its first frames it is guessed to be half as long as it is.
-    sound = (np.random.default_rng(0).standard_normal(20 * RATE) * np.linspace(0.001, 0.3, 20 * RATE)).astype(
-        "f4"
-    )
-    source, path = write(tmp_path / "a.wav", sound), tmp_path / "a.mp3"
-    options = ["-q:a", "4", "-write_xing", "0"]
-    subprocess.run(["ffmpeg", "-v", "error", "-i", str(source), *options, str(path)], check=True)
-    # A tag before the sound, in which the names of the tags that would tell the length occur.
-    size = 5000
-    tag = b"ID3\x04\x00\x00" + bytes([0, 0, size >> 7, size & 127]) + b"Xing Info VBRI ".ljust(size, b"\x00")
-    for data in (path, path.read_bytes(), tag + path.read_bytes()):
-        assert len(audio.load(data, RATE)) == pytest.approx(20 * RATE, abs=3000)
-    assert audio.duration(path) == pytest.approx(20.0, abs=0.2)
-
-
 def test_an_ordinary_mp3_is_read_without_a_murmur(capfd: pytest.CaptureFixture[str]) -> None:
     assert len(audio.load(encode(tone(3.0), kind="MP3"), RATE)) == 3 * RATE
     assert capfd.readouterr().err == ""
-
-
-def ffmpeg_made(tmp_path: Path, name: str, *options: str) -> Path:
-    source = write(tmp_path / "source.wav", np.stack([tone(1.0, 44100)] * 2, axis=1), 44100)
-    path = tmp_path / name
-    command = ["ffmpeg", "-v", "error", "-y", "-i", str(source), *options, str(path)]
-    if subprocess.run(command, check=False).returncode != 0:
-        pytest.skip(f"this ffmpeg cannot write {name}")
-    return path
-
-
-@needs_ffmpeg
-@pytest.mark.parametrize("name", ["a.m4a", "a.webm", "a.mkv", "a.aac", "a.wv", "-odd: name.m4a"])
-def test_what_only_ffmpeg_reads(name: str, tmp_path: Path) -> None:
-    path = ffmpeg_made(tmp_path, "made" + Path(name).suffix).rename(tmp_path / name)
-    for source in (path, path.read_bytes()):
-        got = audio.load(source, RATE)
-        assert abs(len(got) - RATE) < 2500
-        assert likeness(got, tone(1.0)) > 0.95
-    assert audio.duration(path) == pytest.approx(1.0, abs=0.1)
-    assert len(audio.load(path, RATE, offset=0.25, duration=0.5)) == pytest.approx(RATE // 2, abs=2)
-    assert not list(tmp_path.glob("asr_seq2seq_*"))
-
-
-@needs_ffmpeg
-def test_relative_path_that_begins_with_a_dash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ffmpeg_made(tmp_path, "made.m4a").rename(tmp_path / "-y.m4a")
-    monkeypatch.chdir(tmp_path)
-    assert len(audio.load("-y.m4a", RATE)) > 0
-
-
-@needs_ffmpeg
-def test_video_without_sound(tmp_path: Path) -> None:
-    path = tmp_path / "silent.mkv"
-    command = [
-        "ffmpeg",
-        "-v",
-        "error",
-        "-f",
-        "lavfi",
-        "-i",
-        "color=s=32x32:d=0.2",
-        "-c:v",
-        "mjpeg",
-        str(path),
-    ]
-    subprocess.run(command, check=True)
-    with pytest.raises(AudioError, match=r"silent\.mkv is nothing that libsndfile or ffmpeg can read"):
-        audio.load(path, RATE)
-
-
-@needs_ffmpeg
-def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:
-    write(tmp_path / "secret.wav", tone())
-    for text in ("#EXTM3U\n#EXTINF:1,\nsecret.wav\n", "ffconcat version 1.0\nfile secret.wav\n"):
-        path = tmp_path / "list.m4a"
-        path.write_text(text)
-        with pytest.raises(AudioError):
-            audio.load(path, RATE)
-
-
-def test_ffmpeg_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.m4a"
-    path.write_bytes(b"\x00\x00\x00\x20ftypM4A " + bytes(100))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(AudioError, match=r"a\.m4a: .* ffmpeg, .* is not on PATH; install ffmpeg, or convert"):
-        audio.load(path, RATE)
-
-
-def test_ffmpeg_that_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "ffmpeg"
-    program.write_bytes(b"\x7fELF nonsense")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(AudioError, match="does not start"):
-        audio.load(b"no sound at all", RATE)
 
 
 def test_missing_file_folder_device_and_odd_names(tmp_path: Path) -> None:
@@ -346,7 +239,7 @@ def test_cut_file(kind: str, share: float, tmp_path: Path, capfd: pytest.Capture
     path = tmp_path / "cut.bin"
     path.write_bytes(data[: int(share * len(data))])
     for source in (path, path.read_bytes()):
-        with pytest.raises(AudioError, match=r"cut short|can read|libsndfile cannot"):
+        with pytest.raises(AudioError, match=r"cut short|can be read"):
             audio.load(source, RATE)
     assert "Traceback" not in capfd.readouterr().err
 
@@ -419,7 +312,7 @@ def test_duration(tmp_path: Path) -> None:
 
 def test_the_duration_of_bytes_is_read_from_their_header(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encode(tone(1.5))
-    monkeypatch.setattr(reading, "_decode", lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.setattr(libsndfile.LibsndfileSound, "read", lambda *_: pytest.fail("it was decoded"))
     assert audio.duration(data) == audio.duration(io.BytesIO(data)) == pytest.approx(1.5)
 
 
@@ -505,42 +398,32 @@ HEADS = [
 ]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None)
 @given(data=st.binary(max_size=600))
-def test_random_bytes_raise_nothing_but_audio_error(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "")
+def test_random_bytes_raise_nothing_but_audio_error(data: bytes) -> None:
     try:
         assert np.isfinite(audio.load(data, RATE)).all()
     except AudioError as error:
         assert "\n" not in str(error)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None)
 @given(
     head=st.sampled_from(HEADS),
     places=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=12),
     keep=st.floats(0.0, 1.0),
 )
 def test_damaged_files_raise_nothing_but_audio_error(
-    head: bytes, places: list[tuple[int, int]], keep: float, monkeypatch: pytest.MonkeyPatch
+    head: bytes,
+    places: list[tuple[int, int]],
+    keep: float,
 ) -> None:
-    monkeypatch.setenv("PATH", "")
     data = bytearray(head[: int(len(head) * keep)])
     for place, value in places:
         if data:
             data[place % min(len(data), 200)] = value
     try:
         assert np.isfinite(audio.load(bytes(data), RATE)).all()
-    except AudioError as error:
-        assert "\n" not in str(error)
-
-
-@needs_ffmpeg
-@settings(max_examples=8, deadline=None)
-@given(data=st.binary(min_size=1, max_size=400))
-def test_random_bytes_through_ffmpeg(data: bytes) -> None:
-    try:
-        audio.load(data, RATE)
     except AudioError as error:
         assert "\n" not in str(error)
 
@@ -570,7 +453,7 @@ def test_blocks_are_the_whole_sound(
     path = write_wav(tmp_path / "a.wav", 1.234, rate=rate)
     whole = audio.load(path, RATE)
     for size in (100, 777, 5000):
-        monkeypatch.setattr(reading, "_BLOCK", size)
+        monkeypatch.setattr(libsndfile, "BLOCK_VALUES", size)
         parts = list(audio.blocks(path, RATE))
         assert len(parts) > 1
         np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5, rtol=1e-5)
@@ -582,7 +465,7 @@ def test_blocks_are_the_whole_sound(
 
 
 def test_what_ends_badly_gives_what_came_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_BLOCK", 1000)
+    monkeypatch.setattr(libsndfile, "BLOCK_VALUES", 1000)
     samples = np.full(4000, 0.1, dtype=np.float32)
     samples[3500] = np.nan
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
