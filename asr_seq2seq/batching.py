@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from multiprocessing.util import get_temp_dir
 from typing import Any
 
-import numpy as np
 import torch
 from lhotse import CutSet
 from lhotse.cut import Cut, MixedCut
@@ -27,11 +26,11 @@ from lhotse.dataset.sampling import DynamicBucketingSampler, DynamicCutSampler
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from asr_seq2seq import audio
 from asr_seq2seq.augmentation import Augmentation, join_utterances
 from asr_seq2seq.config import AugmentationConfig, DataConfig, FeaturesConfig, JoiningConfig, LogMelConfig
-from asr_seq2seq.corpora.embedded import is_embedded, read_embedded
-from asr_seq2seq.corpora.manifest import FEATURES
+from asr_seq2seq.corpora.features import read_features
+from asr_seq2seq.corpora.reading import read_sound
+from asr_seq2seq.corpora.utterance import problem_of
 from asr_seq2seq.errors import AudioError, CorpusError
 from asr_seq2seq.features import pad
 from asr_seq2seq.signals import ENDING
@@ -83,59 +82,6 @@ class Draw:
     cuts: CutSet
 
 
-def sound_of(cut: Cut) -> str | bytes | None:
-    """The path or bytes of the sound file that `cut` is a piece of; None where only lhotse can read it."""
-    sources = cut.recording.sources
-    if len(sources) > 1 or len(sources[0].channels) > 1 or cut.recording.transforms:
-        return None
-    if is_embedded(sources[0]):
-        return read_embedded(sources[0])
-    return str(sources[0].source) if sources[0].type == "file" else None
-
-
-def place_of(cut: Cut) -> str:
-    """The real path of the file that holds an utterance's sound, or else its features.
-
-    Of embedded sound it goes on with the place in the file.
-    """
-    place: str = cut.recording.sources[0].source if cut.has_recording else (cut.custom or {})[FEATURES]
-    return os.path.realpath(place)
-
-
-def read_sound(cut: Cut, sample_rate: int) -> Tensor:
-    """The sound of an utterance, mono (N,), at `sample_rate`."""
-    if not cut.has_recording:
-        raise CorpusError("it has features and no sound, and this model hears sound (features.kind)")
-    place = sound_of(cut)
-    if place is not None:
-        sound = audio.load(place, sample_rate, offset=cut.start, duration=cut.duration)
-        return torch.from_numpy(sound)
-    try:
-        samples = cut.load_audio()
-    except Exception as error:  # lhotse raises whatever its readers meet
-        reason = " ".join(str(error).split())[:200]
-        raise AudioError(f"lhotse cannot read it ({reason}); mend the CutSet") from None
-    return torch.from_numpy(audio.from_samples(samples, cut.sampling_rate, sample_rate))
-
-
-def read_features(cut: Cut, size: int) -> Tensor:
-    """The features of an utterance (T, size), from its own NumPy file or as lhotse keeps them."""
-    path = (cut.custom or {}).get(FEATURES)
-    try:
-        if path is None and not cut.has_features:
-            raise CorpusError("it has no features, and this recipe learns from those (features.kind)")
-        frames = np.load(path, allow_pickle=False) if path else cut.load_features()
-    except (OSError, ValueError, EOFError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CorpusError(f"{path or cut.id}: cannot be read as features ({reason})") from None
-    if frames.ndim != 2 or frames.shape[1] != size or not len(frames) or frames.dtype.kind != "f":
-        what = f"{frames.dtype} {frames.shape}"
-        raise CorpusError(f"{path or cut.id}: holds {what} and not frames of {size} numbers (features.size)")
-    if not np.isfinite(frames).all():
-        raise CorpusError(f"{path or cut.id}: holds features that are not finite; make them anew")
-    return torch.from_numpy(np.ascontiguousarray(frames, dtype=np.float32))
-
-
 class BatchReader(Dataset[Batch]):
     """Read, augment, spell and pad the utterances of a batch: what the worker processes run.
 
@@ -178,8 +124,8 @@ class BatchReader(Dataset[Batch]):
 
     def _read(self, cut: Cut) -> Tensor:
         if isinstance(self.features, LogMelConfig):
-            return read_sound(cut, self.features.sample_rate)
-        return read_features(cut, self.features.size)
+            return torch.from_numpy(read_sound(cut, self.features.sample_rate))
+        return torch.from_numpy(read_features(cut, self.features.size))
 
 
 def seed_from(*parts: object) -> int:
@@ -330,6 +276,15 @@ class Batches:
                 break
             chosen.append(cut)
         return self.reader[Draw(0, 0, CutSet.from_cuts(chosen))]
+
+
+def readable(cuts: CutSet) -> tuple[CutSet, list[str]]:
+    """The utterances of which nothing bad is known, and what is known of the others, each named."""
+    problems = [f"utterance {cut.id}: {problem}" for cut in cuts if (problem := problem_of(cut))]
+    kept = [cut for cut in cuts if problem_of(cut) is None]
+    if problems and not kept:
+        raise CorpusError(f"none of {len(problems)} utterances can be read; {problems[0]}")
+    return CutSet.from_cuts(kept), problems
 
 
 def within_limits(cuts: CutSet, config: DataConfig) -> tuple[CutSet, int]:

@@ -17,11 +17,12 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 from torch import Tensor
 
-from asr_seq2seq.batching import Batch, Batches, place_of
+from asr_seq2seq.batching import Batch, Batches
 from asr_seq2seq.calibration import expected_calibration_error, fit_temperature, soften, word_confidences
 from asr_seq2seq.config import LogMelConfig, SearchConfig
 from asr_seq2seq.corpora import digest
 from asr_seq2seq.corpora.manifest import FEATURES
+from asr_seq2seq.corpora.reading import channel_of, place_of
 from asr_seq2seq.errors import ConfigError, CorpusError
 from asr_seq2seq.features import pad
 from asr_seq2seq.leveling import even_out
@@ -263,7 +264,7 @@ def fingerprint(models: Iterable[Path], cuts: CutSet, config: SearchConfig, n_be
     found.update(f"{config.model_dump_json()} {n_best} {digest(cuts)}".encode())
     for cut in cuts:  # two corpora may differ in their sound alone
         place = place_of(cut)
-        found.update(os.fsencode(place))
+        found.update(os.fsencode(f"{place} {channel_of(cut)}"))
         with suppress(OSError):  # a piece of an archive is no file
             known = Path(place).stat()
             found.update(f"{known.st_size} {known.st_mtime_ns}".encode())

@@ -14,8 +14,9 @@ from lhotse.cut import Cut
 from PIL import Image
 from torch import Tensor
 
-from asr_seq2seq.batching import read_features, read_sound
 from asr_seq2seq.config import LogMelConfig
+from asr_seq2seq.corpora.features import read_features
+from asr_seq2seq.corpora.reading import read_sound
 from asr_seq2seq.errors import AudioError, CorpusError
 from asr_seq2seq.evaluation import Evaluation
 from asr_seq2seq.features import build_features
@@ -42,10 +43,10 @@ def exhibit(recogniser: ModelFile, cut: Cut, line: HypothesisLine) -> Exhibit:
         if cut.duration > LONGEST_SECONDS:
             return Exhibit()
         if isinstance(config, LogMelConfig):
-            inputs = read_sound(cut, config.sample_rate)
+            inputs = torch.from_numpy(read_sound(cut, config.sample_rate))
             sound, heading = mp3(inputs, config.sample_rate), "Log-mel energies"
         else:
-            inputs = read_features(cut, config.size)
+            inputs = torch.from_numpy(read_features(cut, config.size))
     except (AudioError, CorpusError):
         return Exhibit()
     return Exhibit(

@@ -46,17 +46,19 @@ def output_error(path: Path, error: OSError) -> OutputError:
     return OutputError(f"cannot write {path}: {reason}")
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, *, nan_is_null: bool = False) -> Any:
     """Return the value of a JSON text from elsewhere; ``ValueError`` in one line says why it is none.
 
     NaN and infinities, which JSON does not have, integers of thousands of digits, and nesting that
-    Python cannot follow are refused as wrong JSON is.
+    Python cannot follow are refused as wrong JSON is. With ``nan_is_null`` NaN becomes None: programs of
+    tables, such as pandas, write it for what is missing.
 
     >>> parse_json('{"duration": 1.5}')
     {'duration': 1.5}
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        constant = _only_nan if nan_is_null else _refuse_constant
+        return json.loads(text, parse_constant=constant, parse_float=_finite)
     except json.JSONDecodeError as error:
         raise ValueError(f"not valid JSON ({error.msg}, line {error.lineno} column {error.colno})") from None
     except UnicodeDecodeError:
@@ -67,6 +69,11 @@ def parse_json(text: str | bytes) -> Any:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _only_nan(name: str) -> None:
+    if name != "NaN":
+        _refuse_constant(name)
 
 
 def _finite(digits: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from asr_seq2seq.cli.options import AsJson
 from asr_seq2seq.cli.output import print_json, print_line
+from asr_seq2seq.errors import printable
 from asr_seq2seq.garbage import importing
 
 
@@ -29,9 +31,18 @@ def prepare(
         from asr_seq2seq.corpora.prepare import prepare as prepare_corpus
 
     parts = prepare_corpus(corpus, source, out)
+    for part in parts:
+        if part.left_out:
+            first = printable("; ".join(part.left_out[:3]))
+            print(f"{part.path}: {len(part.left_out)} left out that cannot be read: {first}", file=sys.stderr)
     if as_json:
         manifests = [
-            {"path": str(part.path), "utterances": part.utterances, "hours": round(part.hours, 3)}
+            {
+                "path": str(part.path),
+                "utterances": part.utterances,
+                "hours": round(part.hours, 3),
+                "left_out": list(part.left_out),
+            }
             for part in parts
         ]
         print_json({"manifests": manifests})

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from lhotse import CutSet, MonoCut
 
-from asr_seq2seq import audio
-from asr_seq2seq.batching import place_of, read_sound, sound_of
 from asr_seq2seq.corpora.load import load_corpora
+from asr_seq2seq.corpora.reading import channel_of, place_of, read_native
+from asr_seq2seq.corpora.utterance import problem_of
 from asr_seq2seq.errors import AudioError, SilentAudioError
 from asr_seq2seq.progress import sound_progress
 
@@ -49,7 +49,9 @@ def inspect_corpora(paths: Sequence[Path], *, quick: bool = False) -> dict[str, 
     `quick` does not read the sound, and finds only what the manifest tells.
     """
     corpora = [load_corpora([path]) for path in paths]
-    heard: list[list[Heard | None]] = [[None] * len(cuts) for cuts in corpora]
+    heard: list[list[Heard | None]] = [
+        [Heard(problem=problem) if (problem := problem_of(cut)) else None for cut in cuts] for cuts in corpora
+    ]
     if not quick:
         with sound_progress() as progress:
             total = sum(cut.duration for cuts in corpora for cut in cuts)
@@ -86,7 +88,7 @@ def inspect_corpora(paths: Sequence[Path], *, quick: bool = False) -> dict[str, 
 
 def _describe(cuts: CutSet, heard: Sequence[Heard | None]) -> dict[str, Any]:
     texts = [cut.supervisions[0].text for cut in cuts]
-    durations = [cut.duration for cut in cuts]
+    durations = [cut.duration for cut in cuts if problem_of(cut) is None] or [0.0]
     rates = Counter(result.rate for result in heard if result and result.rate)
     return {
         "kind": "corpus",
@@ -108,7 +110,9 @@ def _suspicions(cuts: CutSet, heard: Sequence[Heard | None]) -> dict[str, dict[s
     usual = Counter(result.rate for result in heard if result and result.rate).most_common(1)
     first: dict[Hashable, str] = {}
     for cut, result in zip(cuts, heard, strict=True):
-        for name in _suspicions_of_text(cut) + (_suspicions_of_sound(cut, result) if result else []):
+        # Of a file that is known to be bad, the duration may not be the utterance's own.
+        of_text = [] if problem_of(cut) else _suspicions_of_text(cut)
+        for name in of_text + (_suspicions_of_sound(cut, result) if result else []):
             found[name].append(f"{cut.id}: {result.problem}" if result and name == _UNREADABLE else cut.id)
         if result and result.rate and result.rate != usual[0][0]:
             found["another sample rate than most"].append(f"{cut.id}: {result.rate} Hz")
@@ -148,15 +152,12 @@ def _suspicions_of_sound(cut: MonoCut, result: Heard) -> list[str]:
 
 
 def _hear(cut: MonoCut) -> Heard | None:
+    if problem := problem_of(cut):
+        return Heard(problem=problem)
     if not cut.has_recording:
         return None  # it has the features of another program
     try:
-        place = sound_of(cut)
-        if place is not None:
-            sound, rate = audio.load_native(place, offset=cut.start, duration=cut.duration)
-        else:
-            rate = cut.sampling_rate
-            sound = read_sound(cut, rate).numpy()
+        sound, rate = read_native(cut)
     except SilentAudioError:
         return Heard(seconds=cut.duration)
     except AudioError as error:
@@ -177,7 +178,7 @@ def _sound_key(cut: MonoCut, result: Heard | None) -> Hashable:
         return result.digest
     if not cut.has_recording:
         return place_of(cut)
-    return cut.recording.sources[0].type, place_of(cut), cut.start, cut.duration
+    return cut.recording.sources[0].type, place_of(cut), channel_of(cut), cut.start, cut.duration
 
 
 def _people(cuts: CutSet) -> set[str]:

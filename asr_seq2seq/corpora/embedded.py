@@ -6,12 +6,12 @@ the memory nor travels to the processes that read it.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from lhotse.audio import AudioSource
 
+from asr_seq2seq.corpora.arrow import open_dataset
+from asr_seq2seq.corpora.lines import shown
 from asr_seq2seq.errors import AudioError, CorpusError
 
 _ARCHIVE, _DATASET = "archive", "dataset"
@@ -36,25 +36,11 @@ def read_embedded(source: AudioSource) -> bytes:
     """The bytes of the sound file. AudioError where what holds them has gone or changed."""
     place, middle, last = source.source.rsplit(":", 2)
     try:
-        if source.type == _DATASET:
-            return bytes(open_dataset(Path(place), middle)[int(last)][middle]["bytes"])
-        with Path(place).open("rb") as file:
-            file.seek(int(middle))
-            return file.read(int(last))
-    except Exception as error:  # `datasets` raises whatever its readers meet
-        reason = " ".join(str(error).split())[:200]
-        raise AudioError(f"{place} cannot be read ({reason}); load the corpus again") from None
-
-
-@lru_cache(maxsize=64)
-def open_dataset(folder: Path, column: str | None = None) -> Any:
-    """The `datasets` folder, opened once a process; the sound of `column` stays in encoded form."""
-    try:
-        import datasets
-    except ImportError:
-        raise CorpusError(
-            f"{folder}: is a Hugging Face datasets folder, and the package `datasets` is not installed; "
-            "pip install 'asr_seq2seq[huggingface]'"
-        ) from None
-    dataset = datasets.load_from_disk(str(folder))
-    return dataset if column is None else dataset.cast_column(column, datasets.Audio(decode=False))
+        if source.type == _ARCHIVE:
+            with Path(place).open("rb") as file:
+                file.seek(int(middle))
+                return file.read(int(last))
+        sound = open_dataset(Path(place))[middle][int(last)].as_py()["bytes"]
+    except (OSError, CorpusError, LookupError) as error:
+        raise AudioError(f"{place} cannot be read ({shown(str(error))}); load the corpus again") from None
+    return bytes(sound)

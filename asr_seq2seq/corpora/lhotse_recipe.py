@@ -6,15 +6,24 @@ import contextlib
 import difflib
 import gzip
 import inspect
+import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import soundfile
 from lhotse import CutSet, MonoCut, RecordingSet, SupervisionSet
+from lhotse.audio import backend
+from lhotse.audio.backend import AudioBackend, LibsndfileCompatibleAudioInfo
 
-from asr_seq2seq.errors import CorpusError
+from asr_seq2seq import audio
+from asr_seq2seq.corpora.cutset import plain_cut
+from asr_seq2seq.corpora.guard import nothing_started
+from asr_seq2seq.corpora.lines import shown
+from asr_seq2seq.corpora.utterance import NOMINAL_RATE, UNKNOWN_SECONDS, with_problem
+from asr_seq2seq.errors import AudioError, CorpusError
 from asr_seq2seq.files import atomic_write
 from asr_seq2seq.scoring.hypotheses import to_json
 
@@ -30,7 +39,7 @@ def run_recipe(name: str, source: Path) -> dict[str, list[MonoCut]]:
     names = [known.removeprefix("prepare_") for known in dir(recipes) if known.startswith("prepare_")]
     if name not in names:
         near = ", ".join(difflib.get_close_matches(name, names, n=3, cutoff=0.0))
-        raise CorpusError(f"lhotse has no recipe {name}; near it are {near}")
+        raise CorpusError(f"lhotse has no recipe {shown(name)}; near it are {near}")
     recipe = getattr(recipes, f"prepare_{name}")
     parameters = inspect.signature(recipe).parameters.values()
     needed = [parameter.name for parameter in parameters if parameter.default is parameter.empty]
@@ -42,15 +51,70 @@ def run_recipe(name: str, source: Path) -> dict[str, list[MonoCut]]:
                 f"lhotse's recipe {name} needs {' and '.join(others) or 'more than one folder'}; call "
                 f"lhotse.recipes.prepare_{name} in Python and save a CutSet"
             )
+        who = f"{source}: lhotse's recipe {name}"
+        sound = _Sound()
         try:
-            with contextlib.redirect_stdout(sys.stderr):
+            with contextlib.redirect_stdout(sys.stderr), nothing_started(who), _read_by(sound):
                 found = dict(_parts(recipe(source.resolve(), **settings)))
+        except CorpusError:
+            raise
         except Exception as error:  # a recipe raises whatever it meets, often an assertion
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            raise CorpusError(f"{source}: lhotse's recipe {name} cannot read it ({reason})") from None
+            reason = shown(" ".join(str(error).split()), 150) or type(error).__name__
+            raise CorpusError(f"{who} cannot read it ({reason})") from error
     if not found:
-        raise CorpusError(f"{source}: lhotse's recipe {name} finds nothing with text in it; check the folder")
-    return found
+        raise CorpusError(f"{who} finds nothing with text in it; check the folder")
+    return {part: [sound.checked(cut, who) for cut in cuts] for part, cuts in found.items()}
+
+
+class _Sound(AudioBackend):  # type: ignore[misc]
+    """How recipes read sound: as it is read everywhere here, and one bad file does not stop the rest."""
+
+    def __init__(self) -> None:
+        self.problems: dict[str, str] = {}
+
+    def supports_info(self) -> bool:
+        """Tell lhotse that `info` may be asked."""
+        return True
+
+    def info(self, path_or_fd: Any, **_: Any) -> LibsndfileCompatibleAudioInfo:
+        """Channels, rate and length of a file; a second of nothing where it cannot be read."""
+        path = path_or_fd
+        try:
+            seconds = audio.duration(path)
+            try:
+                known = soundfile.info(os.fsencode(path))
+                rate, channels = known.samplerate, known.channels
+            except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError):
+                rate, channels = audio.load_native(path)[1], 1
+        except AudioError as error:
+            self.problems[str(path)] = str(error)
+            seconds, rate, channels = UNKNOWN_SECONDS, NOMINAL_RATE, 1
+        return LibsndfileCompatibleAudioInfo(channels, round(seconds * rate), rate, seconds)
+
+    def read_audio(
+        self, path_or_fd: Any, offset: float = 0.0, duration: float | None = None, **_: Any
+    ) -> tuple[Any, int]:
+        """Samples (N,) and their rate."""
+        return audio.load_native(path_or_fd, offset=offset, duration=duration)
+
+    def checked(self, cut: MonoCut, who: str) -> MonoCut:
+        """The cut as plain data; CorpusError where its sound is not in files."""
+        plain = plain_cut(cut.to_dict(), who, Path())
+        for source in plain.recording.sources:
+            if problem := self.problems.get(source.source):
+                return with_problem(plain, problem)
+        return plain
+
+
+@contextlib.contextmanager
+def _read_by(sound: AudioBackend) -> Iterator[None]:
+    """lhotse reads all sound by this; its own way may start other programs."""
+    before = backend.CURRENT_AUDIO_BACKEND
+    backend.set_current_audio_backend(sound)
+    try:
+        yield
+    finally:
+        backend.CURRENT_AUDIO_BACKEND = before
 
 
 def write_cutset(path: Path, cuts: Iterable[MonoCut]) -> None:
@@ -81,6 +145,6 @@ def _alone(cuts: CutSet) -> list[MonoCut]:
     alone = []
     for cut in cuts.trim_to_supervisions(keep_overlapping=False):
         if not isinstance(cut, MonoCut):
-            raise CorpusError(f"the utterance {cut.id} has several channels; mix them before preparing")
+            raise CorpusError(f"the utterance {shown(cut.id)} has several channels; mix them first")
         alone.append(cut)
     return alone

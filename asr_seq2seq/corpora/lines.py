@@ -1,35 +1,67 @@
-"""The text files of a corpus, line by line, and the numbers in them."""
+"""The text files of a corpus, line by line, and how their faults are told."""
 
 from __future__ import annotations
 
-import math
+import gzip
+import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
-from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.errors import CorpusError, printable
+
+LONGEST_LINE = 10_000_000  # characters; a line of a packed file can be very much longer than the file
+LONGEST_SECONDS = 1e8  # three years
+MOST_CHANNELS = 256
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+
+
+def shown(value: object, limit: int = 60) -> str:
+    r"""A value from a file as a message shows it: on one line, and of long text its beginning and end.
+
+    >>> shown("a\nb"), shown("x" * 100, limit=9)
+    ('a\\nb', 'xxxx...xx')
+    """
+    text = value if isinstance(value, str) else repr(value)
+    if len(text) > limit:
+        tail = limit // 3
+        text = f"{text[: limit - tail - 3 + (limit % 3 == 0)]}...{text[len(text) - tail + 1 :]}"
+    return printable(text)
 
 
 @contextmanager
 def open_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
-    """The file while it is read; CorpusError where the system fails to."""
+    """The file, unpacked where its name ends in `.gz`; CorpusError where it cannot be read or is not UTF-8.
+
+    A byte order mark is no part of the text.
+    """
     try:
-        with path.open(encoding="utf-8-sig", newline=newline) as file:
-            yield file
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read ({error.strerror}); check its name and place") from None
+        if path.suffix == ".gz":
+            packed = gzip.open(path, "rt", encoding="utf-8-sig", newline=newline)  # noqa: SIM115
+            with cast("TextIO", packed) as file:
+                yield file
+        else:
+            with path.open(encoding="utf-8-sig", newline=newline) as file:
+                yield file
+    except UnicodeDecodeError:
+        raise CorpusError(f"{path}: is not UTF-8 text; convert it, with iconv for example") from None
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or shown(str(error))
+        raise CorpusError(f"{path}: cannot be read ({reason}); check its name and place") from None
 
 
 def read_lines(path: Path) -> Iterator[tuple[str, str]]:
     """The lines that are not blank, each after the words by which a message names its place."""
     with open_text(path) as file:
-        try:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield f"{path}, line {number}", line.rstrip("\r\n")
-        except UnicodeDecodeError:
-            raise CorpusError(f"{path}: is not UTF-8 text; convert it, with iconv for example") from None
+        number = 0
+        while line := file.readline(LONGEST_LINE):
+            number += 1
+            if len(line) == LONGEST_LINE:
+                raise CorpusError(f"{path}, line {number}: is over {LONGEST_LINE:,} characters long; cut it")
+            if not line.isspace():
+                yield f"{path}, line {number}", line.rstrip("\r\n")
 
 
 def read_keys(path: Path) -> dict[str, tuple[str, str]]:
@@ -38,17 +70,24 @@ def read_keys(path: Path) -> dict[str, tuple[str, str]]:
     for where, line in read_lines(path):
         key, _, rest = line.strip().replace("\t", " ").partition(" ")
         if key in found:
-            raise CorpusError(f"{where}: the name {key} was given on an earlier line too; delete one of them")
+            raise CorpusError(
+                f"{where}: the name {shown(key)} was given on an earlier line too; delete one of them"
+            )
         found[key] = where, rest.strip()
     return found
 
 
 def to_seconds(text: str, name: str, where: str) -> float:
     """The number of seconds that `text` spells."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise CorpusError(f"{where}: the {name} must be a number of seconds, not {text!r}")
+    spelt = text.strip()
+    if not (_NUMBER.fullmatch(spelt) and 0 <= (seconds := float(spelt)) < LONGEST_SECONDS):
+        raise CorpusError(f"{where}: the {name} must be a number of seconds, not {shown(repr(text))}")
     return seconds
+
+
+def to_channel(text: str, where: str) -> int:
+    """The channel that `text` spells, counted from 0."""
+    spelt = text.strip()
+    if not (spelt.isascii() and spelt.isdigit() and len(spelt) < 4 and int(spelt) < MOST_CHANNELS):
+        raise CorpusError(f"{where}: the channel must be a number from 0 on, not {shown(repr(text))}")
+    return int(spelt)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from lhotse import CutSet, MonoCut
 
-from asr_seq2seq.corpora.cutset import is_shar, read_cutset, read_shar
+from asr_seq2seq.corpora.cutset import read_cutset
 from asr_seq2seq.corpora.folder import read_folder
 from asr_seq2seq.corpora.huggingface import is_dataset, read_dataset
 from asr_seq2seq.corpora.kaldi import read_kaldi
 from asr_seq2seq.corpora.manifest import read_manifest
+from asr_seq2seq.corpora.shar import is_shar, read_shar
 from asr_seq2seq.corpora.table import read_table
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.garbage import without_collection

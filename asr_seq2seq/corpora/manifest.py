@@ -1,83 +1,92 @@
 """A JSON-lines manifest: one utterance a line.
 
 ``{"audio_filepath": "a.flac", "duration": 1.5, "text": "one two", "speaker": "x", "offset": 0.0}``;
-`duration`, `speaker` and `offset` may be missing, paths are relative to the manifest, and any other
-key is kept with the utterance. In the place of `audio_filepath` may stand `feature_filepath`, the
-frames (T, F) of another program in NumPy's format; then `duration` must be there.
+`duration`, `speaker`, `offset`, `channel` and `id` may be missing or null, paths are relative to the
+manifest, and any other key is kept with the utterance. In the place of `audio_filepath` may stand
+`feature_filepath`, the frames (T, F) of another program in NumPy's format; then `duration` must be there.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lhotse import MonoCut
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from asr_seq2seq.corpora.lines import open_text
+from asr_seq2seq.corpora.fields import Channel, Duration, FileName, Name, Seconds, Text, first_fault
+from asr_seq2seq.corpora.lines import read_lines
+from asr_seq2seq.corpora.places import find_file
 from asr_seq2seq.corpora.utterance import utterance
 from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.files import parse_json
 
-_LONGEST = 1e8  # seconds: three years
 FEATURES = "feature_filepath"  # in a manifest, and among the custom fields of a cut
-_KNOWN = {"audio_filepath", "duration", "offset", "text", "speaker", "id"}
+
+
+class _Line(BaseModel):
+    """What a line says of an utterance; a key whose value is null counts as not given."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+    text: Text
+    audio_filepath: FileName | None = None
+    feature_filepath: FileName | None = None
+    duration: Duration | None = None
+    offset: Seconds | None = None
+    channel: Channel | None = None
+    speaker: Name | None = None
+    id: Name | None = None
 
 
 def read_manifest(path: Path) -> Iterator[MonoCut]:
     """The utterances of a manifest, in its order. CorpusError names the line that is wrong."""
-    with open_text(path) as file:
-        lines = enumerate(file, start=1)
-        while True:
-            try:
-                number, line = next(lines)
-            except StopIteration:
-                return
-            except UnicodeDecodeError:
-                raise CorpusError(
-                    f"{path}: is not UTF-8 text; a manifest has one JSON object a line"
-                ) from None
-            if line.strip():
-                yield _utterance(path, number, line)
+    for where, line in read_lines(path):
+        yield _utterance(path, where, line)
 
 
-def _utterance(path: Path, number: int, line: str) -> MonoCut:
-    where = f"{path}, line {number}"
+def _utterance(path: Path, where: str, line: str) -> MonoCut:
     try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError) as error:  # JSONDecodeError, or a number of thousands of digits
+        value = parse_json(line, nan_is_null=True)
+    except ValueError as error:
         raise CorpusError(f"{where}: is not a JSON object ({error}); mend or delete the line") from None
-    if not isinstance(entry, dict):
+    if not isinstance(value, dict):
         raise CorpusError(f'{where}: must be an object such as {{"audio_filepath": ..., "text": ...}}')
-    of_features = FEATURES in entry and "audio_filepath" not in entry
-    place = FEATURES if of_features else "audio_filepath"
-    for key in (place, "text"):
-        if not isinstance(entry.get(key), str):
-            raise CorpusError(f"{where}: the key `{key}` is missing or not text; add it")
-    source = os.path.join(path.parent, entry[place])  # noqa: PTH118 - a Path takes ten times as long
-    if not os.path.isfile(source):  # noqa: PTH113 - Path.is_file raises where the name is too long
-        raise CorpusError(f"{where}: there is no file {source}; paths are relative to the manifest")
-    if of_features and ("duration" not in entry or "offset" in entry):
-        raise CorpusError(f"{where}: features need a `duration` and no `offset`: cut the features themselves")
-    offset = _seconds(entry, "offset", where, least=0.0)
-    duration = _seconds(entry, "duration", where, least=1e-9) if "duration" in entry else None
-    speaker = entry.get("speaker")
-    extra = {key: value for key, value in entry.items() if key not in _KNOWN}
+    try:
+        entry = _Line.model_validate(value)
+    except ValidationError as error:
+        raise CorpusError(f"{where}: {_told(error)}; mend the line") from None
+    name = entry.audio_filepath if entry.audio_filepath is not None else entry.feature_filepath
+    if name is None:
+        raise CorpusError(f"{where}: the key `audio_filepath` is missing or not text; add it")
+    source = find_file(where, name, path.parent, advice="paths are relative to the manifest")
+    of_features = entry.audio_filepath is None
+    if of_features and (entry.duration is None or entry.offset is not None or entry.channel is not None):
+        raise CorpusError(
+            f"{where}: features need a `duration` and no `offset` or `channel`: cut the features themselves"
+        )
+    extra: dict[str, Any] = entry.model_extra or {}
+    custom = {key: given for key, given in extra.items() if given is not None}
     return utterance(
-        str(entry["id"]) if "id" in entry else f"{Path(entry[place]).stem}@{number}",
+        entry.id if entry.id is not None else f"{Path(name).stem}@{where.rpartition(' ')[2]}",
         None if of_features else source,
-        entry["text"],
+        entry.text,
         where,
-        offset=offset,
-        duration=duration,
-        speaker=None if speaker is None else str(speaker),
-        custom=extra | {FEATURES: source} if of_features else extra,
+        offset=entry.offset or 0.0,
+        duration=entry.duration,
+        channel=entry.channel,
+        speaker=entry.speaker,
+        custom=custom | {FEATURES: source} if of_features else custom,
     )
 
 
-def _seconds(entry: dict[str, Any], key: str, where: str, least: float) -> float:
-    value = entry.get(key, 0.0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < _LONGEST:
-        raise CorpusError(f"{where}: `{key}` must be a number of seconds, not {value!r}")
-    return float(value)
+def _told(error: ValidationError) -> str:
+    """The first fault in words of this form."""
+    problem = error.errors(include_url=False, include_context=False)[0]
+    key = str(problem["loc"][0])
+    if problem["type"] in ("missing", "string_type") or key in ("audio_filepath", FEATURES):
+        return f"the key `{key}` is missing or not text"
+    if key in ("duration", "offset"):
+        return first_fault(error).replace("should be", "must be a number of seconds,")
+    return first_fault(error)

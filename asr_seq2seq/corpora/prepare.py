@@ -19,9 +19,10 @@ from lhotse import MonoCut
 from asr_seq2seq.corpora.folder import read_folder
 from asr_seq2seq.corpora.kaldi import read_kaldi
 from asr_seq2seq.corpora.lhotse_recipe import run_recipe, write_cutset
-from asr_seq2seq.corpora.lines import read_keys, read_lines, to_seconds
+from asr_seq2seq.corpora.lines import read_keys, read_lines, shown, to_seconds
+from asr_seq2seq.corpora.reading import channel_of
 from asr_seq2seq.corpora.table import read_table
-from asr_seq2seq.corpora.utterance import find_sound, utterance
+from asr_seq2seq.corpora.utterance import find_sound, problem_of, utterance
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.files import atomic_write, output_error
 from asr_seq2seq.progress import count_progress
@@ -40,6 +41,7 @@ class Prepared:
     path: Path
     utterances: int
     hours: float
+    left_out: tuple[str, ...] = ()  # utterances whose sound cannot be read, each with the reason
 
 
 def prepare(corpus: str, source: Path, out: Path) -> list[Prepared]:
@@ -47,12 +49,13 @@ def prepare(corpus: str, source: Path, out: Path) -> list[Prepared]:
 
     `lhotse:NAME` is any recipe of lhotse and gives CutSets, `out/PART.jsonl.gz`. CorpusError where
     the corpus is not known or the folder is not laid out as it should be; nothing is written then.
+    Utterances whose sound cannot be read are left out, and each `Prepared` names them.
     """
     recipe = corpus.removeprefix("lhotse:")
     if recipe == corpus and corpus not in CORPORA:
         near = difflib.get_close_matches(corpus, CORPORA, n=1, cutoff=0.0)[0]
         raise CorpusError(
-            f"there is no preparation for {corpus}; did you mean {near}? "
+            f"there is no preparation for {shown(corpus)}; did you mean {near}? "
             f"(there are {', '.join(CORPORA)}, and lhotse:NAME for the recipes of lhotse)"
         )
     if not source.is_dir():
@@ -61,13 +64,22 @@ def prepare(corpus: str, source: Path, out: Path) -> list[Prepared]:
         bar = progress.add_task("preparing", total=None)
         found = CORPORA[corpus](source) if recipe == corpus else run_recipe(recipe, source)
         parts: dict[str, list[MonoCut]] = {}
+        left_out: dict[str, list[str]] = {}
         for part, cuts in found.items():
-            parts[part] = []
+            parts[part], left_out[part] = [], []
             for cut in cuts:
-                parts[part].append(cut)
+                if problem := problem_of(cut):
+                    left_out[part].append(f"{cut.id}: {problem}")
+                else:
+                    parts[part].append(cut)
                 progress.advance(bar)
             if not parts[part]:
-                raise CorpusError(f"{source}: no utterance of the part {part} is there; unpack it again")
+                why = (
+                    f"can be read, the first is {shown(left_out[part][0], 150)}"
+                    if left_out[part]
+                    else "is there"
+                )
+                raise CorpusError(f"{source}: no utterance of the part {part} {why}; unpack it again")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -76,7 +88,8 @@ def prepare(corpus: str, source: Path, out: Path) -> list[Prepared]:
     for part, cuts in parts.items():
         path = out / (f"{part}.jsonl" if recipe == corpus else f"{part}.jsonl.gz")
         (write_manifest if recipe == corpus else write_cutset)(path, cuts)
-        prepared.append(Prepared(path, len(cuts), sum(cut.duration for cut in cuts) / 3600))
+        hours = sum(cut.duration for cut in cuts) / 3600
+        prepared.append(Prepared(path, len(cuts), hours, tuple(left_out[part])))
     return prepared
 
 
@@ -92,6 +105,7 @@ def write_manifest(path: Path, cuts: Iterable[MonoCut]) -> None:
                 "text": supervision.text,
             }
             entry |= {"offset": cut.start} if cut.start else {}
+            entry |= {"channel": cut.channel} if channel_of(cut) is not None else {}
             entry |= {"speaker": supervision.speaker} if supervision.speaker is not None else {}
             file.write(to_json(entry | (cut.custom or {}), allow_nan=True) + "\n")
 
@@ -182,9 +196,10 @@ def _common_voice(source: Path) -> Parts:
         raise CorpusError(f"{source}: has no train.tsv, dev.tsv or test.tsv; give the folder of one language")
     lengths = root / "clip_durations.tsv"  # of newer releases; without it every MP3 has to be decoded
     durations = {
-        clip: to_seconds(length, "duration", where) / 1000
+        clip: milliseconds / 1000
         for clip, (where, length) in (read_keys(lengths) if lengths.is_file() else {}).items()
-        if clip != "clip"
+        # Releases list files that are empty or broken with 0 ms.
+        if clip != "clip" and (milliseconds := to_seconds(length, "duration", where)) > 0
     }
     return {path.stem: read_table(path, sounds=root / "clips", durations=durations) for path in tables}
 

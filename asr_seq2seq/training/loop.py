@@ -6,6 +6,7 @@ import math
 import signal
 import time
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,7 +17,7 @@ from lhotse import CutSet
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from asr_seq2seq.batching import Batch, Batches, hold_out, seed_from, within_limits
+from asr_seq2seq.batching import Batch, Batches, hold_out, readable, seed_from, within_limits
 from asr_seq2seq.config import Config, SearchConfig
 from asr_seq2seq.corpora import digest, load_corpora
 from asr_seq2seq.device import pick_device
@@ -81,6 +82,14 @@ def train(config: Config, run: Path, device_name: str = "auto", resume: Resume =
         team.close()
 
 
+def _readable(corpora: Sequence[str], say: Callable[[str], None]) -> CutSet:
+    """The utterances of the corpora without those that are known not to be readable, which it names."""
+    cuts, problems = readable(load_corpora(corpora))
+    if problems:
+        say(f"left out: {len(problems)} utterances that cannot be read, the first: {'; '.join(problems[:3])}")
+    return cuts
+
+
 def _train(config: Config, run: Path, device: torch.device, resume: Resume, team: Team) -> Result:
     settings = config.training
     torch.manual_seed(config.seed)
@@ -92,9 +101,9 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
     # ---- corpora ----
     if not config.data.train:
         raise ConfigError("data.train names no corpus; give one, e.g. --set data.train=train.jsonl")
-    train_cuts, left_out = within_limits(load_corpora(config.data.train), config.data)
+    train_cuts, left_out = within_limits(_readable(config.data.train, say), config.data)
     if config.data.dev:
-        dev_cuts = load_corpora(config.data.dev)
+        dev_cuts = _readable(config.data.dev, say)
     elif config.data.dev_fraction:
         train_cuts, dev_cuts = hold_out(train_cuts, config.data.dev_fraction)
     else:

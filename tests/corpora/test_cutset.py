@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from lhotse import CutSet, Recording, SupervisionSegment
 
-from asr_seq2seq.batching import read_sound
 from asr_seq2seq.corpora import load_corpus
+from asr_seq2seq.corpora.reading import read_sound
 from asr_seq2seq.errors import CorpusError
 
 
@@ -58,5 +58,5 @@ def test_a_damaged_archive_is_named(shar: Path, size: int) -> None:
 
 def test_a_damaged_list_of_cuts_is_named(shar: Path) -> None:
     (shar / "cuts.000000.jsonl.gz").write_bytes(gzip.compress(b"{broken"))
-    with pytest.raises(CorpusError, match=r"cuts.000000.jsonl.gz: cannot be read as a lhotse CutSet"):
+    with pytest.raises(CorpusError, match=r"cuts.000000.jsonl.gz, line 1: cannot be read as a lhotse CutSet"):
         load_corpus(shar)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from asr_seq2seq.corpora import load_corpus
+from asr_seq2seq.corpora.arrow import open_dataset
 from asr_seq2seq.errors import CorpusError
 
 datasets = pytest.importorskip("datasets", reason="the extra `huggingface` is not installed")
@@ -72,6 +73,7 @@ def test_a_damaged_dataset_is_named(save: Save) -> None:
 
 def test_without_the_package_the_extra_is_named(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = save()
-    monkeypatch.setitem(sys.modules, "datasets", None)
+    open_dataset.cache_clear()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(CorpusError, match=r"pip install 'asr_seq2seq\[huggingface\]'"):
         load_corpus(folder)

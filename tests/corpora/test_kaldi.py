@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from asr_seq2seq.corpora import load_corpus
+from asr_seq2seq.corpora.reading import channel_of
+from asr_seq2seq.corpora.utterance import problem_of
 from asr_seq2seq.errors import CorpusError
 
 FINE = {"wav_scp": "u1 a.wav\nu2 a.wav\n", "text": "u1 one two\nu2 three\n"}
@@ -42,6 +44,24 @@ def test_segments(write: Callable[..., Path]) -> None:
     assert (second.start, second.duration) == (0.5, 0.5)
 
 
+def test_the_fifth_field_of_segments_is_the_channel(write: Callable[..., Path]) -> None:
+    segments = "u1 rec 0.0 0.25 0\nu2 rec 0.5 -1 1\n"
+    assert [channel_of(cut) for cut in load_corpus(write(**SEGMENTED | {"segments": segments}))] == [0, 1]
+
+
+def test_line_ends_and_a_byte_order_mark_of_windows(write: Callable[..., Path]) -> None:
+    folder = write(**{name: "\ufeff" + text.replace("\n", "\r\n") for name, text in FINE.items()})
+    assert [cut.id for cut in load_corpus(folder)] == ["u1", "u2"]
+
+
+def test_one_bad_file_does_not_stop_the_rest(write: Callable[..., Path]) -> None:
+    folder = write(**FINE | {"wav_scp": "u1 a.wav\nu2 b.wav\n"})
+    (folder / "b.wav").touch()
+    first, second = load_corpus(folder)
+    assert problem_of(first) is None
+    assert "b.wav is empty" in (problem_of(second) or "")
+
+
 def test_paths_are_relative_to_the_current_folder_first(
     write: Callable[..., Path],
     write_wav: Callable[..., Path],
@@ -67,6 +87,11 @@ def test_paths_are_relative_to_the_current_folder_first(
         (SEGMENTED | {"segments": "u1 rec 0 0.5\n"}, "text, line 2", "u2 is not in .*segments"),
         (SEGMENTED | {"segments": "u1 rec 0 0.5\nu2 x 0 1\n"}, "segments, line 2", "x is not in .*wav.scp"),
         (SEGMENTED | {"segments": "u1 rec 0 0.5\nu2 rec 1\n"}, "segments, line 2", "must be an utterance, a"),
+        ({"wav_scp": "u1 | touch x\nu2 a.wav\n"}, "wav.scp, line 1", "is a command"),
+        ({"wav_scp": "u1 http://127.0.0.1/x\nu2 a.wav\n"}, "wav.scp, line 1", "is an address"),
+        ({"wav_scp": "u1 foo.ark:12\nu2 a.wav\n"}, "wav.scp, line 1", "is a place in an archive"),
+        (SEGMENTED | {"segments": "u1 rec 0 0.5\nu2 rec 0 inf\n"}, "segments, line 2", "the end must be a"),
+        (SEGMENTED | {"segments": "u1 rec 0 0.5\nu2 rec 0 1 B\n"}, "segments, line 2", "the channel must"),
         (
             SEGMENTED | {"segments": "u1 rec 0 0.5\nu2 rec a 1\n"},
             "segments, line 2",

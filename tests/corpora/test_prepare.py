@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr_seq2seq.batching import read_sound
 from asr_seq2seq.corpora import load_corpus
 from asr_seq2seq.corpora.prepare import prepare
+from asr_seq2seq.corpora.reading import read_sound
 from asr_seq2seq.errors import AsrError, CorpusError, OutputError
 
 SECONDS = 0.1

@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from asr_seq2seq.corpora import load_corpus
+from asr_seq2seq.corpora.reading import channel_of
+from asr_seq2seq.corpora.utterance import problem_of
 from asr_seq2seq.errors import CorpusError
 
 
@@ -70,6 +72,13 @@ def test_a_quoted_line_end_and_a_byte_order_mark(folder: Path) -> None:
         ("path,text", 'a.wav,"one', "line 3: .*mend its quotes"),
         ("path,text,duration", "a.wav,one,long", "line 3: the duration must be a number of seconds"),
         ("path,text,duration", "a.wav,one,nan", "line 3: the duration must be a number of seconds"),
+        ("path,text,text", "a.wav,one,one", "line 1: two columns are called text"),
+        ("path,text,channel", "a.wav,one,left", "line 3: the channel must be a number from 0 on, not 'left'"),
+        ("path,text,duration", "a.wav,one,inf", "line 3: the duration must be a number of seconds"),
+        ("path,text,duration", "a.wav,one,1e9", "line 3: the duration must be a number of seconds"),
+        ("path,text,duration", "a.wav,one,1_0", "line 3: the duration must be a number of seconds"),
+        ("path,text", "http://127.0.0.1/a.wav,one", "line 3: .* is an address, and only files are read"),
+        ("path,text", "cat a.wav |,one", "line 3: .* is a command, and none is run"),
         ("path,text,duration", "a.wav,one,0", "line 3: lasts 0 s"),
         ("path,text,offset", "a.wav,one,-1", "line 3: the offset must be a number of seconds"),
         ("path,text,offset", "a.wav,one,1.5", "line 3: begins at 1.5 s, beyond the end of .*a.wav"),
@@ -93,7 +102,20 @@ def test_a_table_of_other_bytes_is_named(folder: Path) -> None:
         load_corpus(folder / "t.csv")
 
 
-def test_a_file_that_is_no_sound_is_named(folder: Path) -> None:
-    (folder / "c.wav").write_bytes(b"no sound")
-    with pytest.raises(CorpusError, match=r"t.csv, line 2: .*c.wav"):
-        load_corpus(table(folder, "path,text", "c.wav,one"))
+@pytest.mark.parametrize("content", [b"", b"no sound"])
+def test_one_bad_file_does_not_stop_the_rest(folder: Path, content: bytes) -> None:
+    (folder / "c.wav").write_bytes(content)
+    first, second = load_corpus(table(folder, "path,text", "c.wav,one", "a.wav,two"))
+    assert "c.wav" in (problem_of(first) or "")
+    assert problem_of(second) is None
+
+
+def test_empty_cells_are_not_given(folder: Path) -> None:
+    [cut] = load_corpus(table(folder, "path,text,id,offset,duration,speaker,channel", "a.wav,one, ,,,,"))
+    assert (cut.id, cut.start, cut.duration, cut.channel) == ("a@2", 0.0, 1.0, 0)
+    assert cut.supervisions[0].speaker is None
+
+
+def test_a_channel_is_a_column(folder: Path) -> None:
+    first, second = load_corpus(table(folder, "path,text,channel", "a.wav,one,0", "a.wav,two,1"))
+    assert [channel_of(first), channel_of(second)] == [0, 1]

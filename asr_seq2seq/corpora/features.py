@@ -1,0 +1,79 @@
+"""Features (T, F) that another program computed: NumPy's `.npy` files, and what lhotse keeps."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from lhotse.cut import Cut
+
+from asr_seq2seq.corpora.lines import shown
+from asr_seq2seq.corpora.manifest import FEATURES
+from asr_seq2seq.errors import CorpusError
+
+_HEADER = re.compile(
+    rb"\{'descr': '(?P<type>[<>|=][a-zA-Z]\d{1,3})', 'fortran_order': (?P<fortran>True|False), "
+    rb"'shape': \((?P<shape>[0-9, ]{0,100})\), ?\}\s*"
+)
+_LONGEST_HEADER = 10_000  # bytes
+Frames = npt.NDArray[np.float32]
+
+
+def read_features(cut: Cut, size: int) -> Frames:
+    """The features of an utterance (T, size), float32, from its own NumPy file or as lhotse keeps them."""
+    path = (cut.custom or {}).get(FEATURES)
+    if path is None and not cut.has_features:
+        raise CorpusError("it has no features, and this recipe learns from those (features.kind)")
+    frames = _read_npy(path) if path else _of_lhotse(cut)
+    if frames.ndim != 2 or frames.shape[1] != size or not len(frames) or frames.dtype.kind != "f":
+        what = f"{frames.dtype} {frames.shape}"
+        raise CorpusError(f"{path or cut.id}: holds {what} and not frames of {size} numbers (features.size)")
+    if not np.isfinite(frames).all():
+        raise CorpusError(f"{path or cut.id}: holds features that are not finite; make them anew")
+    return np.ascontiguousarray(frames, dtype=np.float32)
+
+
+def _of_lhotse(cut: Cut) -> npt.NDArray[Any]:
+    """By lhotse's own readers, of files alone: `cutset` lets no other through."""
+    if cut.features.storage_type == "numpy_files":
+        first = round((cut.start - cut.features.start) / cut.features.frame_shift)
+        count = max(1, round(cut.duration / cut.features.frame_shift))
+        return _read_npy(f"{cut.features.storage_path}/{cut.features.storage_key}")[first:][:count]
+    try:
+        return np.asarray(cut.load_features())
+    except (OSError, ValueError, RuntimeError, AssertionError, MemoryError, OverflowError) as error:
+        raise CorpusError(f"{cut.id}: cannot be read as features ({shown(str(error), 100)})") from None
+
+
+def _read_npy(path: str) -> npt.NDArray[Any]:
+    """The array of a `.npy` file: numbers, as many as its header says. Nothing is unpickled."""
+
+    def refused(reason: str) -> CorpusError:
+        return CorpusError(f"{path}: cannot be read as features ({reason}); save an array with numpy.save")
+
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(8)
+            if start[:6] != b"\x93NUMPY" or start[6:7] not in (b"\x01", b"\x02", b"\x03"):
+                raise refused("it is no .npy file")
+            length = int.from_bytes(file.read(2 if start[6:7] == b"\x01" else 4), "little")
+            header = _HEADER.fullmatch(file.read(min(length, _LONGEST_HEADER)))
+            if header is None or header["type"][1:2] == b"O":
+                raise refused("it does not hold plain numbers")
+            kind = np.dtype(header["type"].decode())
+            shape = [int(number) for number in header["shape"].replace(b",", b" ").split()]
+            count, there = 1, os.fstat(file.fileno()).st_size - file.tell()
+            for number in shape:
+                count *= number
+            if count * kind.itemsize > there or kind.itemsize == 0:
+                raise refused(f"its header promises {count} numbers and {there} bytes are there")
+            numbers = np.fromfile(file, kind, count)
+    except OSError as error:
+        raise refused(str(error.strerror)) from None
+    except TypeError:  # a type that NumPy does not have
+        raise refused("its numbers are of no known type") from None
+    return numbers.reshape(shape, order="F" if header["fortran"] == b"True" else "C")
