@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
-import multiprocessing
 import os
 import random
 import re
-import shutil
-import signal
-import threading
 import warnings
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing.util import get_temp_dir
 from typing import Any
 
 import torch
@@ -24,7 +17,7 @@ from lhotse import CutSet
 from lhotse.cut import Cut, MixedCut
 from lhotse.dataset.sampling import DynamicBucketingSampler, DynamicCutSampler
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
 from asr_seq2seq.augmentation import Augmentation, join_utterances
 from asr_seq2seq.config import AugmentationConfig, DataConfig, FeaturesConfig, JoiningConfig, LogMelConfig
@@ -33,8 +26,8 @@ from asr_seq2seq.corpora.reading import read_sound
 from asr_seq2seq.corpora.utterance import problem_of
 from asr_seq2seq.errors import AudioError, CorpusError
 from asr_seq2seq.features import pad
-from asr_seq2seq.signals import ENDING
 from asr_seq2seq.text import Alphabet, Normalizer
+from asr_seq2seq.workers import Workers
 
 _SHUFFLED_TOGETHER = 20_000  # utterances in the window that lhotse's samplers draw batches from
 
@@ -60,8 +53,17 @@ class Batch:
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
-        """The same batch in memory that a GPU copies from while it works; the loader calls this."""
+        """The same batch in memory that a GPU copies from while it works."""
         return self._each(Tensor.pin_memory)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As NumPy arrays, which go from process to process by value; torch would use shared memory."""
+        state = self.__dict__.items()
+        return {name: x.numpy() if isinstance(x, Tensor) else x for name, x in state}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, x in state.items():
+            object.__setattr__(self, name, torch.from_numpy(x) if isinstance(x, np.ndarray) else x)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return replace(
@@ -133,37 +135,6 @@ def seed_from(*parts: object) -> int:
     text = " ".join(map(str, parts)).encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(text, digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
-
-
-def _start_worker(worker: int) -> None:
-    """Let the parent process alone answer to Ctrl-C, SIGTERM and SIGHUP, which may reach all of a job.
-
-    A second SIGTERM ends a worker as it would any process. A worker never outlives its parent, whatever
-    ended that.
-    """
-    for number in ENDING:
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Wait until the parent process has gone, then end this one at once, wherever its main thread waits."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        shutil.rmtree(get_temp_dir(), ignore_errors=True)  # what the parent could not remove
-        os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
-
-
-def _end_workers(loader: weakref.ref[DataLoader[Batch]]) -> None:
-    """Let worker processes go that an error has left behind.
-
-    Python would end them by a SIGTERM, to which they do not answer, and wait for them for ever.
-    """
-    iterator = getattr(loader(), "_iterator", None)
-    if iterator is not None:
-        iterator._shutdown_workers()
 
 
 class Plan(Sampler[Draw]):
@@ -248,24 +219,19 @@ class Batches:
         joining = JoiningConfig() if augmentation is None else augmentation.joining
         self.seconds = sum(cut.duration for cut in cuts)
         self.plan = Plan(cuts, config, joining, shuffle, seed)
-        loading: dict[str, Any] = {"num_workers": config.workers, "batch_size": None}
-        if config.workers:
-            # A worker keeps what its parent's memory held when it was begun. Those of training begin early
-            # and stay; others begin when it has grown by gigabytes, and end with their turn.
-            loading |= {"persistent_workers": shuffle, "prefetch_factor": 4, "worker_init_fn": _start_worker}
         self.reader = BatchReader(features, alphabet, normalizer, changes, seed)
-        self.loader: DataLoader[Batch] = DataLoader(
-            self.reader,
-            sampler=self.plan,
-            pin_memory=torch.cuda.is_available(),
-            **loading,
-        )
-        if config.workers:
-            get_temp_dir()  # for the sockets of all workers: made here, it is removed when this process ends
-            atexit.register(_end_workers, weakref.ref(self.loader))
+        self.workers = Workers(self.reader.__getitem__, config.workers) if config.workers else None
+        # A worker keeps what its parent's memory held when it was begun. Those of training begin early
+        # and stay; others begin when it has grown by gigabytes, and end with their turn.
+        self.keep_workers = shuffle
 
     def __iter__(self) -> Iterator[Batch]:
-        return iter(self.loader)
+        batches = (
+            map(self.reader.__getitem__, self.plan)
+            if self.workers is None
+            else self.workers.map(self.plan, keep=self.keep_workers)
+        )
+        return map(Batch.pin_memory, batches) if torch.cuda.is_available() else batches
 
     def longest(self) -> Batch:
         """As many of the longest utterances as a batch holds, read here and now."""

@@ -9,7 +9,8 @@ process heard it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.errors import AsrError, ConfigError, brief
 
 _Value = TypeVar("_Value")
 
@@ -37,7 +38,8 @@ class Team:
     def sum(self, numbers: Tensor) -> Tensor:
         """The sum over all processes, in place."""
         if self.size > 1:
-            dist.all_reduce(numbers)
+            with _talking():
+                dist.all_reduce(numbers)
         return numbers
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter], divisor: float) -> None:
@@ -49,7 +51,8 @@ class Team:
         gradients = [p.grad for p in learnt if p.grad is not None]
         if self.size > 1:
             flat = torch.cat([gradient.flatten() for gradient in gradients])
-            dist.all_reduce(flat)
+            with _talking():
+                dist.all_reduce(flat)
             start = 0
             for gradient in gradients:
                 gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
@@ -61,7 +64,8 @@ class Team:
         if self.size == 1:
             return values
         found: list[list[_Value]] = [[] for _ in range(self.size)]
-        dist.all_gather_object(found, values)
+        with _talking():
+            dist.all_gather_object(found, values)
         return [value for of_one in found for value in of_one]
 
     def from_leader(self, value: _Value) -> _Value:
@@ -69,13 +73,24 @@ class Team:
         if self.size == 1:
             return value
         box = [value]
-        dist.broadcast_object_list(box, src=0)
+        with _talking():
+            dist.broadcast_object_list(box, src=0)
         return box[0]
 
     def close(self) -> None:
         """Leave the others."""
         if self.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
+
+
+@contextmanager
+def _talking() -> Iterator[None]:
+    """Say it in one sentence where another process has gone: its own message says why."""
+    try:
+        yield
+    except RuntimeError as error:  # what all backends raise of a broken connection
+        reason = brief(str(error).partition("\n")[0], 100)
+        raise AsrError(f"another process of this training has ended ({reason}); see its message") from error
 
 
 def join_team(device: str) -> tuple[Team, str]:
