@@ -20,6 +20,7 @@ from asr_seq2seq.config import Config, LogMelConfig, SearchConfig
 from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import AsrError, ConfigError, ModelFileError
 from asr_seq2seq.features import pad
+from asr_seq2seq.forking import note_computation
 from asr_seq2seq.language_model_file import load_text_scorer
 from asr_seq2seq.leveling import even_out
 from asr_seq2seq.model.ctc import character_frames
@@ -217,6 +218,7 @@ class Recognizer:
 
     def _recognise(self, pieces: Sequence[_Piece]) -> Iterator[Segment]:
         """The segments of one batch."""
+        note_computation()
         model, alphabet = self.model_file.model, self.model_file.alphabet
         device = self.model_file.device
         sound, lengths = pad([torch.from_numpy(even_out(piece, self._rate)) for _, _, piece in pieces])
