@@ -1,8 +1,7 @@
 """Transcripts as files: one small function per output format, and one table of them.
 
-Subtitles (srt, vtt) have a cue per segment. A segment whose words have times is split so that a cue is
-at most two lines of 42 characters and seven seconds; one word alone may be more. Cues are in order, last
-a millisecond at least and never overlap, and no text can be mistaken for the frame of the file.
+Subtitles (srt, vtt) have the cues of :mod:`asr_seq2seq.subtitles`, in order, each at least a millisecond
+long and none over another, and no text can be mistaken for the frame of the file.
 """
 
 import difflib
@@ -10,41 +9,27 @@ import html
 import json
 import re
 import textwrap
-import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.files import atomic_write, output_error
+from asr_seq2seq.subtitles import cues, milliseconds, one_line, segments_of, whole_cue, wrap
 from asr_seq2seq.transcript import Segment, Transcript
-
-LINE_CHARACTERS = 42
-CUE_LINES = 2
-CUE_MILLISECONDS = 7000
-
-
-@dataclass(frozen=True)
-class Cue:
-    """A line of text and when it is shown, in milliseconds."""
-
-    start: int
-    end: int
-    text: str
 
 
 def to_txt(transcript: Transcript, _name: str = "") -> str:
     """Return plain text, a line per segment; silence gives an empty file."""
-    return "".join(segment.text + "\n" for segment in _segments(transcript) if segment.text)
+    return "".join(segment.text + "\n" for segment in segments_of(transcript) if segment.text)
 
 
 def to_srt(transcript: Transcript, _name: str = "") -> str:
     """Return SubRip subtitles. They know no escapes, so an arrow ``-->`` in the text becomes ``->``."""
     blocks = []
     for number, cue in enumerate(cues(transcript), start=1):
-        text = re.sub("-{2,}>", "->", _wrap(cue.text))
+        text = re.sub("-{2,}>", "->", wrap(cue.text))
         blocks.append(f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{text}\n")
     return "\n".join(blocks)
 
@@ -53,14 +38,14 @@ def to_vtt(transcript: Transcript, _name: str = "") -> str:
     """Return WebVTT subtitles (W3C); ``&``, ``<`` and ``>`` in the text are escaped."""
     blocks = ["WEBVTT\n"]
     for cue in cues(transcript):
-        text = html.escape(_wrap(cue.text), quote=False)
+        text = html.escape(wrap(cue.text), quote=False)
         blocks.append(f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{text}\n")
     return "\n".join(blocks)
 
 
 def to_tsv(transcript: Transcript, _name: str = "") -> str:
     """Return whisper's table: start and end of each segment in milliseconds, and its text."""
-    rows = [_whole(segment) for segment in _segments(transcript)]
+    rows = [whole_cue(segment) for segment in segments_of(transcript)]
     return "start\tend\ttext\n" + "".join(f"{row.start}\t{row.end}\t{row.text}\n" for row in rows if row.text)
 
 
@@ -77,15 +62,15 @@ def to_ctm(transcript: Transcript, name: str) -> str:
     """
     sound = "_".join(name.split()).encode("utf-8", "replace").decode()  # names of files may be no text
     lines: list[tuple[int, str]] = []
-    for segment in _segments(transcript):
+    for segment in segments_of(transcript):
         if segment.text.strip() and not segment.words:
             raise _no_times(name, segment, segment.text)
         for word in segment.words:
             if word.start is None or word.end is None:
                 raise _no_times(name, segment, word.text)
-            start, end = _milliseconds(word.start, word.end)
+            start, end = milliseconds(word.start, word.end)
             sure = "" if word.confidence is None else f" {word.confidence:.4f}"
-            if text := _one_line(word.text).replace(" ", "_"):
+            if text := one_line(word.text).replace(" ", "_"):
                 line = f"{sound} 1 {start / 1000:.3f} {(end - start) / 1000:.3f} {text}{sure}\n"
                 lines.append((start, line))
     return "".join(line for _, line in sorted(lines, key=lambda entry: entry[0]))
@@ -174,76 +159,8 @@ def write_attention(transcript: Transcript, folder: Path, stem: str) -> Path:
     return path
 
 
-def cues(transcript: Transcript) -> list[Cue]:
-    """Return the subtitles of a transcript, ordered and apart: each ends before the next one starts.
-
-    >>> segments = Segment(0, 0.0, 2.0, "one", (), 0.0), Segment(1, 1.5, 3.0, "two", (), 0.0)
-    >>> cues(Transcript("one two", segments, None, 3.0))
-    [Cue(start=0, end=1500, text='one'), Cue(start=1500, end=3000, text='two')]
-    """
-    found = [cue for segment in _segments(transcript) for cue in _split(segment)]
-    apart: list[Cue] = []
-    for cue in sorted(found, key=lambda cue: cue.start):
-        start = cue.start
-        if apart:
-            start = max(start, apart[-1].start + 1)
-            apart[-1] = replace(apart[-1], end=min(apart[-1].end, start))
-        apart.append(Cue(start, max(cue.end, start + 1), cue.text))
-    return apart
-
-
 def _path(folder: Path, stem: str, name: str) -> Path:
     return folder / f"{stem}.{name}"
-
-
-def _split(segment: Segment) -> Iterator[Cue]:
-    """The cues of one segment: as many as its words need, or one where their times are not known."""
-    whole = _whole(segment)
-    words = [
-        Cue(*_milliseconds(word.start, word.end), text)
-        for word in segment.words
-        if word.start is not None and word.end is not None and (text := _one_line(word.text))
-    ]
-    if not whole.text:
-        return
-    if " ".join(word.text for word in words) != whole.text:  # a word is without times, or more than a word
-        yield whole
-        return
-    cue = words[0]
-    for word in words[1:]:
-        longer = Cue(cue.start, word.end, f"{cue.text} {word.text}")
-        if longer.end - longer.start > CUE_MILLISECONDS or _wrap(longer.text).count("\n") >= CUE_LINES:
-            yield cue
-            cue = word
-        else:
-            cue = longer
-    yield cue
-
-
-def _segments(transcript: Transcript) -> Sequence[Segment]:
-    """The segments, or one for the whole text of a transcript that has none."""
-    whole = Segment(0, 0.0, transcript.duration, transcript.text, (), 0.0)
-    return transcript.segments or (whole,)
-
-
-def _whole(segment: Segment) -> Cue:
-    return Cue(*_milliseconds(segment.start, segment.end), _one_line(segment.text))
-
-
-def _milliseconds(start: float, end: float) -> tuple[int, int]:
-    """A stretch of seconds in whole milliseconds, from 0 on and never backwards."""
-    first = max(0, round(start * 1000))
-    return first, max(first, round(end * 1000))
-
-
-def _one_line(text: str) -> str:
-    """The text without control characters, each run of white space and line ends one space."""
-    shown = (sign for sign in text if sign.isspace() or unicodedata.category(sign) != "Cc")
-    return " ".join("".join(shown).split())
-
-
-def _wrap(text: str) -> str:
-    return textwrap.fill(text, LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False)
 
 
 def _clock(milliseconds: int, mark: str) -> str:
