@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -65,6 +66,19 @@ def parse_json(text: str | bytes, *, nan_is_null: bool = False) -> Any:
         raise ValueError("not UTF-8 text") from None
     except RecursionError:
         raise ValueError("lists or objects nested too deeply") from None
+
+
+def without_infinity(value: Any) -> Any:
+    """Return a value for JSON, which knows no infinity and no NaN: they become null.
+
+    >>> without_infinity({"wer": float("inf"), "cer": [0.5]})
+    {'wer': None, 'cer': [0.5]}
+    """
+    if isinstance(value, dict):
+        return {name: without_infinity(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_infinity(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from asr_seq2seq import signals
 from asr_seq2seq.errors import OutputError, printable, printable_json
+from asr_seq2seq.files import without_infinity
 from asr_seq2seq.messages import message
 
 
@@ -80,11 +81,14 @@ def print_text(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a result as one line of JSON, in which a terminal finds no control character either."""
+    """Print a result as one line of JSON, in which a terminal finds no control character either.
+
+    An infinite or unknown number, such as the error rate of texts without words, is null.
+    """
     from asr_seq2seq.scoring.hypotheses import to_json
 
     if sys.stdout is not None:
-        print(printable_json(to_json(value)), flush=True)
+        print(printable_json(to_json(without_infinity(value))), flush=True)
 
 
 def stop_interrupted(model: Path, epoch: int, number: int) -> NoReturn:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from asr_seq2seq.errors import AsrError, ConfigError, brief
-from asr_seq2seq.files import atomic_write, make_folder, parse_json
+from asr_seq2seq.files import atomic_write, make_folder, parse_json, without_infinity
 
 STATE = Path("state") / "training.pt"  # the name is older than the form
 _FORMAT = "asr_seq2seq_state/1"
@@ -94,8 +94,8 @@ def save_state(run: Path, position: Position, parts: dict[str, Any]) -> None:
     make_folder(path.parent)
     header = {
         "format": _FORMAT,
-        "position": _without_infinity(asdict(position)),
-        "schedule": _without_infinity(parts["schedule"].state_dict()),
+        "position": without_infinity(asdict(position)),
+        "schedule": without_infinity(parts["schedule"].state_dict()),
     }
     tensors: dict[str, Tensor] = {}
     for part, holder in parts.items():
@@ -229,15 +229,6 @@ def _check_tensors(path: Path, found: Mapping[str, Tensor], wanted: Mapping[str,
             problem = f"{brief(name, 60)} is not finite"
     if problem:
         raise AsrError(f"{path}: does not fit the network of its run ({problem}); begin another with --run")
-
-
-def _without_infinity(value: Any) -> Any:
-    """The same for JSON, which knows no infinity: null."""
-    if isinstance(value, dict):
-        return {name: _without_infinity(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_infinity(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _or_infinity(value: float | None) -> float:

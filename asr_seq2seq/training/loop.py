@@ -6,8 +6,8 @@ import math
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -23,7 +23,7 @@ from asr_seq2seq.corpora import digest, load_corpora
 from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
 from asr_seq2seq.evaluation import calibrate, decode
-from asr_seq2seq.files import lock, make_folder
+from asr_seq2seq.files import lock, make_folder, without_infinity
 from asr_seq2seq.messages import message
 from asr_seq2seq.model.seq2seq import Loss, Seq2Seq
 from asr_seq2seq.model_file import ModelFile, average_models, load_model, save_model
@@ -90,6 +90,27 @@ def _readable(corpora: Sequence[str], say: Callable[[str], None]) -> CutSet:
     return cuts
 
 
+def _without_damaged(cuts: CutSet, config: Config, common: dict[str, Any], team: Team) -> CutSet:
+    """The dev utterances whose sound can be read to its end; the others are named, before the first epoch."""
+    batches = Batches(cuts, config.data, **common)
+    batches.plan.rank, batches.plan.size = team.rank, team.size
+    good = set(team.gather([name for batch in _usable(batches) for name in batch.ids]))
+    if not good:
+        raise CorpusError(
+            "no dev utterance can be read; see above why, and mend them or name others in data.dev"
+        )
+    return CutSet.from_cuts(cut for cut in cuts if cut.id in good)
+
+
+def _usable(batches: Batches) -> Iterator[Batch]:
+    """The batches without utterances that cannot be read, which are named."""
+    for batch in batches:
+        for problem in batch.problems:
+            message(f"left out: {problem}")
+        if batch.ids:
+            yield replace(batch, problems=[])
+
+
 def _train(config: Config, run: Path, device: torch.device, resume: Resume, team: Team) -> Result:
     settings = config.training
     torch.manual_seed(config.seed)
@@ -126,9 +147,11 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
         seed=config.seed,
         **common,
     )
-    dev_batches = Batches(dev_cuts, config.data, **common)
 
     state = team.from_leader(open_run(run, config, resume) if team.leads else None)
+    chosen_on = digest(dev_cuts)
+    dev_cuts = _without_damaged(dev_cuts, config, common, team)
+    dev_batches = Batches(dev_cuts, config.data, **common)
 
     # ---- network ----
     model = Seq2Seq(config, len(alphabet)).to(device)
@@ -150,7 +173,7 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
         average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
         parts["average"] = average.to(device)  # of a copy, cuDNN wants the weights laid together anew
     resumed = state is not None
-    corpus, chosen_on = digest(train_cuts), digest(dev_cuts)
+    corpus = digest(train_cuts)
     plan = f"{config.data.batch_seconds} {config.data.buckets}"
     if state is None:
         position = Position(corpus=corpus, dev=chosen_on, plan=plan)
@@ -356,7 +379,7 @@ def _try_mean(
 def _calibrate(path: Path, batches: Batches, device: torch.device) -> str:
     """Fit the confidence of words and store it in the model file; what to say of it."""
     recogniser = load_model(path, device)
-    temperature, before, after = calibrate(recogniser, batches, recogniser.config.search)
+    temperature, before, after = calibrate(recogniser, _usable(batches), recogniser.config.search)
     save_model(path, recogniser.with_search(confidence_temperature=temperature))
     return (
         f"confidence of words on dev: {before:.2%} off on average, {after:.2%} with temperature "
@@ -371,7 +394,7 @@ def _dev_figures(
     """Teacher-forced loss, and WER and CER of greedy decoding, on the dev utterances of all processes."""
     losses = torch.zeros(2, device=device)  # and characters
     references, hypotheses = [], []
-    for batch in batches:
+    for batch in _usable(batches):
         (lines,) = decode(recogniser, [batch], search)
         moved = batch.to(device)
         loss = recogniser.model(moved.inputs, moved.lengths, moved.tokens, moved.token_lengths, 0.0)
@@ -380,6 +403,8 @@ def _dev_figures(
         references += [line.reference for line in lines]
         hypotheses += [line.hypothesis for line in lines]
     total, count = team.sum(losses).tolist()
+    if not count:
+        raise CorpusError("no dev utterance can be read any more; see above why, and mend them")
     found = score(team.gather(references), team.gather(hypotheses), recogniser.normalizer)
     return {"dev_loss": total / count, "dev_wer": found.wer, "dev_cer": found.cer}
 
@@ -399,4 +424,6 @@ def _provenance(config: Config, cuts: CutSet, seconds: float) -> dict[str, Any]:
 
 def _of_dev(dev: dict[str, float]) -> dict[str, Any]:
     """What the model file tells of one epoch, or of the mean of several."""
-    return {name: round(value, 5) for name, value in dev.items()} | {"date": time.strftime("%Y-%m-%d")}
+    rounded = {name: round(value, 5) for name, value in dev.items()}
+    told: dict[str, Any] = without_infinity(rounded)
+    return told | {"date": time.strftime("%Y-%m-%d")}
