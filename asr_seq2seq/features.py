@@ -181,12 +181,14 @@ class LogMel(Features):
         self.hop = round(config.hop_seconds * rate)
         self.frame_seconds = self.hop / rate
         self.fft_size = 1 << (window - 1).bit_length()
-        filters = melscale_fbanks(
-            self.fft_size // 2 + 1, config.low_hertz, config.high_hertz or rate // 2, config.mels, rate
-        )
-        # Both follow from the settings: they are not weights and stay out of the model file.
-        self.register_buffer("window", torch.hann_window(window), persistent=False)
-        self.register_buffer("filters", filters, persistent=False)  # (bins, F)
+        # Both follow from the settings: they are not weights and stay out of the model file. They are there
+        # even where the rest is built without memory (the meta device), to take its weights from a file.
+        with torch.device("cpu"):
+            filters = melscale_fbanks(
+                self.fft_size // 2 + 1, config.low_hertz, config.high_hertz or rate // 2, config.mels, rate
+            )
+            self.register_buffer("window", torch.hann_window(window), persistent=False)
+            self.register_buffer("filters", filters, persistent=False)  # (bins, F)
 
     def frames(self, samples: Tensor) -> Tensor:
         """Number of frames for a number of samples; works on tensors of lengths."""

@@ -43,7 +43,7 @@ def inspect_model(path: Path) -> dict[str, Any]:
     onnx = is_onnx_form(path)
     if onnx:
         description, _ = read_archive(path, path.read_bytes())
-        kind = {name: description[name] for name in ("parameters", "weights")}
+        kind = {name: description.get(name) for name in ("parameters", "weights")}
     else:
         kind = {"parameters": sum(p.numel() for p in recogniser.model.parameters())}
     return {

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -23,8 +23,8 @@ from torch import nn
 
 from asr_seq2seq import __version__, bundled
 from asr_seq2seq.config import Config, SearchConfig, validate
-from asr_seq2seq.errors import AsrError, ConfigError, ModelFileError
-from asr_seq2seq.files import atomic_write
+from asr_seq2seq.errors import AsrError, ConfigError, ModelFileError, brief
+from asr_seq2seq.files import atomic_write, parse_json
 from asr_seq2seq.model.seq2seq import Seq2Seq
 from asr_seq2seq.onnx_file import is_onnx_form, read_archive
 from asr_seq2seq.onnx_model import OnnxModel
@@ -34,6 +34,8 @@ FORMAT = "asr_seq2seq/1"
 LANGUAGE_MODEL_FORMAT = "asr_seq2seq_lm/1"
 # By the name before the version: what such a file holds, and the verb that writes it.
 _KINDS = {"asr_seq2seq": ("a recogniser", "train"), "asr_seq2seq_lm": ("a language model", "train-lm")}
+
+_LONGEST_HEADER = 100_000_000  # bytes, as safetensors has it
 
 
 @dataclass(frozen=True)
@@ -197,33 +199,79 @@ def read_file(
 ) -> tuple[_Network, _Settings, Alphabet, Normalizer, dict[str, Any]]:
     """The network in evaluation mode, its settings, alphabet, normaliser and provenance.
 
-    `check` turns a table into settings, `build` makes the network from these and the alphabet's size.
+    `check` turns a table into settings, `build` makes the network from these and the alphabet's size. It is
+    built without memory first and compared with the tensors that the file has, whatever the settings say.
     """
     content = _read(path)
     metadata = _metadata(path, content, wanted)
     try:
         tensors = load_tensors(content)
-    except SafetensorError as error:
-        raise ModelFileError(f"{path}: is damaged or cut short ({error}); copy or train it again") from None
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ModelFileError(
+            f"{path}: is damaged or cut short ({brief(str(error))}); copy or train it again"
+        ) from None
     with _blaming(path):
         config, alphabet, normalizer, provenance = _described(metadata, check)
-        model = build(config, len(alphabet))
-        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-        if not all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values()):
-            raise ModelFileError("not all of its weights are finite")
+        with torch.device("meta"):
+            model = build(config, len(alphabet))
+        _check_tensors(model, tensors)
+    model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     model.to(device).eval()
     return model, config, alphabet, normalizer, provenance
+
+
+def _check_tensors(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """ModelFileError where the tensors of a file are not those that the network has, or not finite."""
+    needed = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if needed != {name: tuple(tensor.shape) for name, tensor in tensors.items()}:
+        raise ModelFileError("its weights do not fit its own description")
+    for name, tensor in tensors.items():
+        if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
+            raise ModelFileError(f"the weights {name} are not floating-point numbers")
+        if not bool(tensor.float().isfinite().all()):
+            raise ModelFileError("not all of its weights are finite")
+
+
+class _Description(BaseModel):
+    """What a model file tells beside its weights, in the header of the file."""
+
+    model_config = ConfigDict(strict=True)
+
+    config: dict[str, Any]
+    alphabet: list[Any]
+    normalizer: str
+    provenance: dict[str, Any]
+
+    @field_validator("provenance")
+    @classmethod
+    def _is_plain(cls, provenance: dict[str, Any]) -> dict[str, Any]:
+        for name in ("longest_seconds", "dev_perplexity"):  # what is computed with
+            value = provenance.get(name, 1.0)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e300:
+                raise ValueError(f"{name} is no number above 0")
+        if not _is_shallow(provenance, 10):
+            raise ValueError("tables and lists in it are nested too deeply")
+        return provenance
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return not inner or (levels > 0 and all(_is_shallow(one, levels - 1) for one in inner))
 
 
 def _described(
     metadata: dict[str, Any], check: Callable[[dict[str, Any], str], _Settings]
 ) -> tuple[_Settings, Alphabet, Normalizer, dict[str, Any]]:
     """Settings, alphabet, normaliser and provenance of what `describe` returned."""
-    if not isinstance(metadata["normalizer"], str) or not isinstance(metadata["provenance"], dict):
-        raise ModelFileError("the normaliser is no name or the provenance no table")
-    config = check(metadata["config"], "its configuration")
-    alphabet = Alphabet.from_json(metadata["alphabet"])
-    return config, alphabet, Normalizer.named(metadata["normalizer"]), metadata["provenance"]
+    try:
+        found = _Description.model_validate(metadata)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place, message = problem["loc"][0], problem["msg"].removeprefix("Value error, ")
+        raise ModelFileError(f"{place}: {message[:1].lower()}{message[1:]}") from None
+    config = check(found.config, "its configuration")
+    alphabet = Alphabet.from_json(found.alphabet)
+    return config, alphabet, Normalizer.named(found.normalizer), found.provenance
 
 
 @contextmanager
@@ -231,15 +279,9 @@ def _blaming(path: Path) -> Iterator[None]:
     """What is wrong with a file's content becomes a ModelFileError that names the file."""
     try:
         yield
-    except KeyError as error:
-        raise ModelFileError(f"{path}: its description lacks {error}; copy or train it again") from None
     except AsrError as error:
         raise ModelFileError(
-            f"{path}: its description is not valid ({error}); copy or train it again"
-        ) from None
-    except RuntimeError:
-        raise ModelFileError(
-            f"{path}: its weights do not fit its own description; copy or train it again"
+            f"{path}: its description is not valid ({brief(str(error), 160)}); copy or train it again"
         ) from None
 
 
@@ -269,9 +311,10 @@ def _metadata(path: Path, content: bytes, wanted: str) -> dict[str, Any]:
     (size,) = struct.unpack("<Q", content[:8])
     if len(content) < 8 + size and content[8:9] == b"{":
         raise ModelFileError(f"{path}: is cut short; copy it again")
+    if size > _LONGEST_HEADER:
+        raise ModelFileError(foreign)
     try:
-        text = json.loads(content[8 : 8 + size])["__metadata__"]["asr_seq2seq"]
-        metadata = json.loads(text)
+        metadata = parse_json(parse_json(content[8 : 8 + size])["__metadata__"]["asr_seq2seq"])
         made_with = metadata["format"]
     except (ValueError, KeyError, TypeError):
         raise ModelFileError(foreign) from None
@@ -280,10 +323,9 @@ def _metadata(path: Path, content: bytes, wanted: str) -> dict[str, Any]:
         raise ModelFileError(
             f"{path}: holds {_KINDS[kind][0]}, not {needed}; give a file that `{verb}` wrote"
         )
-    if made_with != wanted:
+    if made_with != wanted or not isinstance(metadata, dict):
         raise ModelFileError(
-            f"{path}: has the format {made_with}, this program reads {wanted}; "
+            f"{path}: has the format {brief(str(made_with))}, this program reads {wanted}; "
             "install the version that made it"
         )
-    assert isinstance(metadata, dict)
     return metadata

@@ -19,7 +19,7 @@ from asr_seq2seq.config import Config, LogMelConfig
 from asr_seq2seq.errors import ModelFileError
 from asr_seq2seq.model.decoder import hypotheses_of
 from asr_seq2seq.model.seq2seq import Encoded
-from asr_seq2seq.onnx_file import missing_extra
+from asr_seq2seq.onnx_file import check_graph, missing_extra
 from asr_seq2seq.text import START
 
 _MEMORY = ("context", "keys", "values", "closed")  # one for each utterance, not for each hypothesis
@@ -109,12 +109,19 @@ class OnnxModel(nn.Module):
         """The graphs of `path`, in the order of `GRAPHS`; ModelFileError where these are none, or others."""
         super().__init__()
         try:
+            import onnx  # noqa: F401
             from onnxruntime.capi import onnxruntime_pybind11_state as reasons
         except ImportError:
             raise missing_extra() from None
+        for graph in graphs:
+            check_graph(path, graph)
+        unloadable = (
+            *(reasons.InvalidProtobuf, reasons.InvalidGraph, reasons.InvalidArgument, reasons.Fail),
+            *(reasons.NotImplemented, reasons.RuntimeException),
+        )
         try:
             self._encoder, start, step = (_Session(graph, torch.get_num_threads()) for graph in graphs)
-        except (reasons.InvalidProtobuf, reasons.InvalidGraph, reasons.InvalidArgument, reasons.Fail):
+        except unloadable:
             raise ModelFileError(f"{path}: onnxruntime cannot load its graphs; export it again") from None
         if (
             "encoded" not in self._encoder.outputs

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from asr_seq2seq.errors import ConfigError, CorpusError, ModelFileError
+from asr_seq2seq.errors import ConfigError, CorpusError, ModelFileError, brief
 
 PADDING = 0  # also the CTC blank: neither of the two ever stands for a character
 START = 1
@@ -112,7 +112,7 @@ class Alphabet:
             raise ModelFileError("the alphabet is not a list of characters")
         for entry in characters:
             if not isinstance(entry, str) or len(entry) != 1:
-                raise ModelFileError(f"the alphabet entry {entry!r} is not a single character")
+                raise ModelFileError(f"the alphabet entry {brief(repr(entry))} is not a single character")
         try:
             return cls("".join(characters))
         except ValueError as error:
@@ -209,7 +209,7 @@ class Normalizer:
         if self.name not in _STEPS:
             nearest = difflib.get_close_matches(self.name, _STEPS, n=1, cutoff=0.0)[0]
             raise ConfigError(
-                f'there is no normaliser named "{self.name}": did you mean "{nearest}"? '
+                f'there is no normaliser named "{brief(self.name)}": did you mean "{nearest}"? '
                 f"(available: {', '.join(_STEPS)})"
             )
 

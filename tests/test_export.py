@@ -272,6 +272,64 @@ def test_a_changed_or_foreign_archive(
         load_model(path)
 
 
+def _graph(change: Callable[[Any], object]) -> Callable[[dict[str, bytes]], None]:
+    """A change of the first graph's protobuf."""
+
+    def rewrite(members: dict[str, bytes]) -> None:
+        import onnx
+
+        model = onnx.load_from_string(members[GRAPHS[0]])
+        change(model)
+        members[GRAPHS[0]] = model.SerializeToString()
+
+    return rewrite
+
+
+def _external(tensor: Any, location: str) -> None:
+    tensor.ClearField("raw_data")
+    tensor.data_location = 1
+    tensor.external_data.add(key="location", value=location)
+
+
+def _constant(model: Any) -> None:
+    node = model.graph.node.add(op_type="Identity", input=["sound"], output=["other"])
+    _external(node.attribute.add(name="value", type=4).t, "weights.bin")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda model: _external(model.graph.initializer[0], "/etc/passwd"), "refers to data in other files"),
+        (lambda model: _external(model.graph.initializer[0], "../weights"), "refers to data in other files"),
+        (_constant, "refers to data in other files"),
+        (lambda model: model.graph.node.add(op_type="If", input=["sound"]), "has the operator If"),
+        (lambda model: model.graph.node.add(op_type="Add", domain="my"), r"has the operator my\.Add"),
+        (lambda model: model.graph.node[0].attribute.add(name="body", type=5).g.node.add(), "inner graphs"),
+        (lambda model: model.functions.add(name="f"), "has functions"),
+    ],
+)
+def test_graphs_that_reach_beyond_their_file(
+    tiny_model: ModelFile, tmp_path: Path, change: Any, sentence: str
+) -> None:
+    path = tmp_path / "model.onnx.zip"
+    export_model(path, tiny_model)
+    _rewrite(path, _graph(change))
+    with pytest.raises(ModelFileError, match=f"^{path}: .*{sentence}"):
+        load_model(path)
+
+
+def test_an_archive_that_expands_is_refused(tiny_model: ModelFile, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx.zip"
+    export_model(path, tiny_model)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (members | {GRAPHS[0]: bytes(50_000_000)}).items():
+            archive.writestr(name, content)
+    with pytest.raises(ModelFileError, match="is compressed or encrypted"):
+        load_model(path)
+
+
 def test_without_the_extra_packages(
     tiny_model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

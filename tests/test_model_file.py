@@ -1,11 +1,13 @@
 import copy
 import json
 import struct
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from asr_seq2seq.errors import ModelFileError
@@ -135,6 +137,45 @@ def test_a_description_that_does_not_fit(tiny_model: ModelFile, tmp_path: Path, 
     save_model(path, tiny_model)
     _rewrite(path, change)
     with pytest.raises(ModelFileError, match=str(path)):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda m: m["config"]["model"]["decoder"].update(embedding=8192), "its weights do not fit"),
+        (lambda m: m["config"]["model"]["encoder"]["layers"][0].update(units=8192), "its weights do not fit"),
+        (lambda m: m["config"]["model"]["decoder"].update(layers=10**9), "model.decoder.layers"),
+        (lambda m: m["config"]["features"].update(window_seconds=1e9), "window_seconds"),
+        (lambda m: m["provenance"].update(longest_seconds="nan"), "longest_seconds is no number"),
+        (lambda m: m["provenance"].update(made=json.loads("[" * 500 + "]" * 500)), "nested too deeply"),
+        (lambda m: m.update(provenance=None), "provenance: input should be a valid dictionary"),
+        (lambda m: m.update(alphabet=["x" * 5000]), "is not a single character"),
+        (lambda m: m.update(normalizer="x" * 5000), "there is no normaliser named"),
+    ],
+)
+def test_absurd_descriptions_are_refused_before_anything_is_built(
+    tiny_model: ModelFile, tmp_path: Path, change, sentence: str
+) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(path, tiny_model)
+    _rewrite(path, change)
+    began = time.perf_counter()
+    with pytest.raises(ModelFileError, match=sentence) as caught:
+        load_model(path)
+    assert time.perf_counter() - began < 5
+    assert len(str(caught.value)) - len(str(path)) < 250
+
+
+def test_weights_that_are_no_floating_point_numbers(tiny_model: ModelFile, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(path, tiny_model)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    name = next(iter(tensors))
+    save_file(tensors | {name: tensors[name].to(torch.int32)}, path, metadata)
+    with pytest.raises(ModelFileError, match="are not floating-point numbers"):
         load_model(path)
 
 

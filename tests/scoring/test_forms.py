@@ -15,7 +15,9 @@ from asr_seq2seq.writers import WRITERS
 CAT, DOG = "the cat sat", "the dog sat"
 
 
-def _pairs(folder: Path, reference: tuple[str, str], heard: tuple[str, str], form: str | None = None) -> list:
+def _pairs(
+    folder: Path, reference: tuple[str, str], heard: tuple[str, str], form: str | None = None
+) -> list[tuple[str, str, str]]:
     paths = []
     for side, (name, content) in (("r", reference), ("h", heard)):
         (folder / side).mkdir(exist_ok=True)
@@ -148,7 +150,7 @@ def test_kaldi_with_an_empty_text_and_a_missing_utterance(tmp_path: Path) -> Non
         ("u1", "one", ""),
         ("u2", "two three", "two"),
     ]
-    with pytest.raises(CorpusError, match='the utterance "u3" of .* is not there'):
+    with pytest.raises(CorpusError, match=r'the utterance "u3" of .* is not there'):
         _pairs(tmp_path, reference, ("text", "u2 two\nu3 x\n"))
 
 
@@ -224,7 +226,7 @@ def test_what_cannot_be_read_truly_is_refused(tmp_path: Path, name: str, content
 
 
 def test_utterances_and_a_recording_do_not_go_together(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="has 2 utterances, but .* is one recording"):
+    with pytest.raises(CorpusError, match=r"has 2 utterances, but .* is one recording"):
         _pairs(tmp_path, ("text", "u1 a\nu2 b\n"), ("x.srt", SRT))
     with pytest.raises(CorpusError, match="--form must be one of lines, kaldi, trn"):
         _pairs(tmp_path, ("a", "x"), ("a", "x"), form="srt")
