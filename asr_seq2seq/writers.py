@@ -10,7 +10,7 @@ import json
 import re
 import textwrap
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -122,19 +122,16 @@ def are_written(folder: Path, stem: str, formats: Sequence[str]) -> bool:
 def write(transcript: Transcript, folder: Path, stem: str, formats: Sequence[str]) -> list[Path]:
     """Write ``folder/stem.FORMAT`` for each of ``formats`` and return the paths in that order.
 
-    ``folder`` is made if need be. Every file is complete or absent. ``OutputError`` if one cannot be
-    written, ``KeyError`` for a format that :func:`parse_formats` would have refused. ``ConfigError`` if
+    ``stem`` may begin with folders (:mod:`asr_seq2seq.layout`); all are made if need be. Every file is
+    complete or absent. ``OutputError`` if one cannot be written, ``KeyError`` for a format that :func:`parse_formats` would have refused. ``ConfigError`` if
     one of the formats cannot hold this transcript (:func:`to_ctm`); the others are written all the same.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(folder, error) from error
+    _make_folder(folder, stem)
     paths: list[Path] = []
     refused: ConfigError | None = None
     for name in formats:
         try:
-            content = WRITERS[name](transcript, stem)
+            content = WRITERS[name](transcript, PurePath(stem).name)
         except ConfigError as error:
             refused = error
             continue
@@ -148,15 +145,20 @@ def write(transcript: Transcript, folder: Path, stem: str, formats: Sequence[str
 
 def write_attention(transcript: Transcript, folder: Path, stem: str) -> Path:
     """Write ``folder/stem.attention.npz``, which holds an array ``segment_ID`` for each that has one."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(folder, error) from error
+    _make_folder(folder, stem)
     arrays = {f"segment_{s.id}": s.attention for s in transcript.segments if s.attention is not None}
     path = folder / f"{stem}.attention.npz"
     with atomic_write(path, "wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
     return path
+
+
+def _make_folder(folder: Path, stem: str) -> None:
+    place = (folder / stem).parent
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(place, error) from error
 
 
 def _path(folder: Path, stem: str, name: str) -> Path:

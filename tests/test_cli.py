@@ -105,12 +105,15 @@ def test_attention_is_written_beside_the_rest(run: Run, model: Path, tmp_path: P
     assert code == 2 and "energy or silero" in err
 
 
-def test_two_inputs_of_one_name_are_refused(run: Run, model: Path, tmp_path: Path) -> None:
-    one, two = _sound(tmp_path / "a.wav", _noise()), _sound(tmp_path / "a.flac", _noise())
-    code, _, err = run("transcribe", one, two, "--model", model, "-o", tmp_path / "out")
-    assert code == 2
-    assert "would both be written" in err
-    assert not (tmp_path / "out").exists()
+def test_inputs_of_one_name_are_all_written(run: Run, model: Path, tmp_path: Path) -> None:
+    sounds = [_sound(tmp_path / name, _noise()) for name in ("a.wav", "a.flac", "b.wav")]
+    options = ("--model", model, "-o", tmp_path / "out")
+    code, _, err = run("transcribe", *sounds, tmp_path / "." / "a.wav", *options)
+    assert code == 0
+    assert "3 of 3 files transcribed into" in err
+    assert _names(tmp_path / "out") == ["a.flac.txt", "a.wav.txt", "b.txt"]
+    _, _, err = run("transcribe", *sounds, *options, "--skip-existing")
+    assert "3 of 3 files skipped" in err
 
 
 def _bad_sounds(folder: Path) -> dict[str, Path]:
@@ -179,7 +182,8 @@ def test_folders_and_patterns(run: Run, model: Path, tmp_path: Path) -> None:
         code, out, err = run("transcribe", *arguments, "--model", model)
         assert (code, "notes.txt" in err) == (0, folder in arguments or pattern in arguments), arguments
         assert [line.split("\t")[0] for line in out.splitlines()] == list(map(str, expected)), arguments
-    assert _names(tmp_path / "out") == ["one.txt", "three.txt", "two.txt"]
+    assert _names(tmp_path / "out") == ["below", "one.txt", "two.txt"]
+    assert _names(tmp_path / "out" / "below") == ["three.txt"]
     code, out, _ = run("transcribe", folder / "below", "--model", model, "--json")
     assert [result["file"] for result in json.loads(out)["files"]] == [str(three)]
 
@@ -207,13 +211,20 @@ def test_a_folder_or_a_pattern_without_sounds(run: Run, model: Path, tmp_path: P
     assert "2 of 3 files" in err
 
 
-def test_a_recursive_search_with_two_files_of_one_name(run: Run, model: Path, tmp_path: Path) -> None:
-    (tmp_path / "in" / "below").mkdir(parents=True)
-    _sound(tmp_path / "in" / "a.wav", _noise())
-    _sound(tmp_path / "in" / "below" / "a.flac", _noise())
-    code, _, err = run("transcribe", tmp_path / "in", "-r", "--model", model, "-o", tmp_path / "out")
-    assert code == 2
-    assert "would both be written" in err
+def test_a_tree_is_laid_out_again(run: Run, model: Path, tmp_path: Path) -> None:
+    for name in ("in/a.wav", "in/1/a.wav", "in/2/a.wav", "in/2/a.flac"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        _sound(tmp_path / name, _noise())
+    options = ("-r", "--model", model, "-o", tmp_path / "out", "-f", "ctm")
+    code, _, err = run("transcribe", tmp_path / "in", *options)
+    assert code == 0, err
+    found = [str(path.relative_to(tmp_path / "out")) for path in sorted((tmp_path / "out").rglob("*.*"))]
+    assert found == ["1/a.ctm", "2/a.flac.ctm", "2/a.wav.ctm", "a.ctm"]
+    assert all(
+        line.startswith("a 1 ") for line in (tmp_path / "out" / "1" / "a.ctm").read_text().splitlines()
+    )
+    _, _, err = run("transcribe", tmp_path / "in", *options, "--skip-existing")
+    assert "4 of 4 files skipped" in err
 
 
 def test_what_is_written_already_is_skipped(run: Run, model: Path, tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def transcribe(
     The text of one file is printed alone; of several, each on a line after its name and a tab.
     """
     from asr_seq2seq.audio.discovery import find_sounds
+    from asr_seq2seq.layout import each_once, output_stems
     from asr_seq2seq.writers import are_written, parse_formats, write, write_attention
 
     check_lm_weight(language_model, lm_weight)
@@ -78,6 +79,8 @@ def transcribe(
     if output is None or as_json:
         need_standard_output()
     found = find_sounds(files, recursive=recursive)
+    if output is not None:
+        found.sounds = each_once(found.sounds)
     sounds, unmatched = [sound.path for sound in found.sounds], found.errors
     if passed_over := found.passed_over_message():
         message(passed_over)
@@ -88,10 +91,7 @@ def transcribe(
         message(f"error: {error}")
     total, failed = len(sounds) + len(unmatched), len(unmatched)
 
-    stems = [Path(name).stem if name != "-" else "stdin" for name in sounds]
-    if output is not None and len(set(stems)) < len(stems):
-        twice = next(stem for stem in stems if stems.count(stem) > 1)
-        raise ConfigError(f"two inputs would both be written to {output / twice}; rename one of them")
+    stems = [""] * len(sounds) if output is None else output_stems(found.sounds)
     inputs = list(zip(sounds, stems, strict=True))
     if output is not None and skip_existing:
         parts = [*wanted, "attention.npz"] if attention else wanted
@@ -146,6 +146,8 @@ def transcribe(
             if output is None and not as_json:
                 print_line(*([] if alone else [name]), result.text)
             results.append({"file": name, **result.to_dict()})
+    if output is not None and not alone:
+        message(f"{len(results)} of {total} files transcribed into {output}")
     if untimed is not None:
         message(f"words have no times ({untimed.timing})")
     if as_json:
