@@ -14,10 +14,12 @@ import shutil
 import struct
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
 
 from asr_seq2seq.errors import ModelFileError
 
@@ -36,6 +38,7 @@ _RATIO = 100  # no ARPA text is compressed better than about 10 to 1
 _CHUNK = 1 << 20
 # The header of kenlm's lm/binary_format.cc: 88 bytes of magic and of numbers that tell the architecture; then
 # order, multiplier, kind, vocabulary and version; behind it a count for each order.
+_PROBING = 0  # the default of build_binary; the others are tries
 _FIXED = struct.Struct("<88xB3xfi?3xI")
 
 
@@ -155,8 +158,37 @@ def _check_binary(path: Path, start: bytes, size: int) -> None:
     )
     if len(start) < _FIXED.size:
         raise damaged
-    order, _, kind, _, _ = _FIXED.unpack_from(start)
+    order, multiplier, kind, _, _ = _FIXED.unpack_from(start)
     if not 1 <= order <= 20 or not 0 <= kind <= 5 or len(start) < _FIXED.size + 8 * order:
         raise damaged
-    if not all(1 <= count <= size for count in struct.unpack_from(f"<{order}Q", start, _FIXED.size)):
+    counts = struct.unpack_from(f"<{order}Q", start, _FIXED.size)
+    if not all(1 <= count <= size for count in counts) or not 1 <= multiplier <= 1000:
         raise damaged
+    if kind == _PROBING and not _are_sound(path, counts, multiplier, size):
+        raise damaged
+
+
+def _are_sound(path: Path, counts: Sequence[int], multiplier: float, size: int) -> bool:
+    """Whether the hash tables of a probing model can be searched.
+
+    kenlm looks for an empty entry until it finds one, and follows the numbers of words without a check.
+    They are: a header of 8 bytes and the words (key, number), 8 bytes for each word and one more, then a
+    table for each order from 2 on (key and two numbers, of the last order one).
+    """
+    place = -(-(_FIXED.size + 8 * len(counts)) // 8) * 8 + 8
+    for order, count in enumerate(counts, start=1):
+        entry = np.dtype("<u8, <u4") if order in (1, len(counts)) else np.dtype("<u8, <u4, <u4")
+        buckets = max(count + 1, int(np.float32(multiplier) * count))
+        if place + buckets * entry.itemsize > size:
+            return False
+        empty = False
+        for first in range(0, buckets, _CHUNK):  # a large model is not held in memory twice
+            number = min(_CHUNK, buckets - first)
+            table = np.fromfile(path, entry, number, offset=place + first * entry.itemsize)
+            empty = empty or bool((table["f0"] == 0).any())
+            if order == 1 and bool((table["f1"] >= counts[0]).any()):
+                return False
+        if not empty:
+            return False
+        place += buckets * entry.itemsize + (8 * (count + 1) if order == 1 else 0)
+    return True

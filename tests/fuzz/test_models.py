@@ -1,5 +1,6 @@
 """Model files, language models and exported forms that somebody changed."""
 
+import gzip
 import json
 import random
 import struct
@@ -95,8 +96,6 @@ def test_language_model_files(
 def test_word_ngram_files(campaign: Callable[..., Any], tmp_path: Path) -> None:
     pytest.importorskip("kenlm", reason="the extra kenlm is not installed")
     read = _reader(tmp_path / "words.arpa", lambda path: load_text_scorer(path, Alphabet(" ab")).start(1))
-    import gzip
-
     campaign("ARPA file", [ARPA, gzip.compress(ARPA)], read, [mutate_lines, mutate_bytes])
 
 

@@ -1,7 +1,10 @@
+import base64
 import bz2
 import gzip
 import lzma
 import math
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,6 +44,17 @@ ngram 2=4
 
 \\end\\
 """
+
+
+# What `build_binary` of kenlm makes of it: a probing model.
+BINARY = zlib.decompress(
+    base64.b64decode(
+        "eNrLzU0sUMjJVcgoKSmw0tfPzkhNTMtMzUnRS87P1U/OT0lVSMsvyk0sUShLLSrOzM9TMOViQIAGeyCxnxFI/AcCkAgjVIYJ"
+        "TB6wRxZjg9IsDKgAJC6YnX35krg4OzMDcYAr5/vH2uIH2SB7flwM/repdV8SK5BdUKe417KtFGynuZbWpNo/3a9YMHQf2A9y"
+        "PAPDsUNnz5zZd/aMD8idDbNmStoD2fuMjY2B9Jm9aWlp9rNmztwH02WXcEd1QWyqAkhNY9HbD7XVNa0g+db3dWs5RML7QGbh"
+        "cq9mm/mFPYeaFUDhZVOal23HYFMMxPpAIpEhiSExiQEA1/Bfyg=="
+    )
+)
 
 
 @pytest.fixture
@@ -126,6 +140,34 @@ def test_compressed_files_score_as_what_they_hold(tmp_path: Path, arpa: Path, pa
     ours, theirs = (load_text_scorer(one, SPELLED) for one in (path, arpa))
     assert torch.equal(ours.start(1).scores, theirs.start(1).scores)
     assert isinstance(ours, WordNgramScorer)
+
+
+def test_a_binary_file_scores_as_the_text_that_it_was_built_of(tmp_path: Path, arpa: Path) -> None:
+    path = tmp_path / "lm.binary"
+    path.write_bytes(BINARY)
+    ours, theirs = (load_text_scorer(one, SPELLED) for one in (path, arpa))
+    for scorer in (ours, theirs):
+        assert isinstance(scorer, WordNgramScorer)
+    state = [
+        scorer.advance(scorer.start(1), torch.tensor([[0]]), torch.tensor([[5]])) for scorer in (ours, theirs)
+    ]
+    assert torch.equal(state[0].scores, state[1].scores)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (144, struct.pack("<I", 1 << 24)),  # the number of a word, which is followed without a check
+        (300, struct.pack("<QI", 1, 0) * 6),  # a table without an empty entry, which is searched for ever
+        (108, struct.pack("<Q", 20)),  # the count of words
+        (92, struct.pack("<f", 90.0)),  # the size of tables
+    ],
+)
+def test_a_binary_file_that_kenlm_would_follow_astray(tmp_path: Path, place: int, value: bytes) -> None:
+    path = tmp_path / "lm.binary"
+    path.write_bytes(BINARY[:place] + value + BINARY[place + len(value) :])
+    with pytest.raises(ModelFileError, match=r"lm\.binary: is a binary file of kenlm, but damaged"):
+        WordNgramScorer(path, SPELLED)
 
 
 def test_files_that_are_no_language_models(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ ngram 2=1
 -1\t<s> a
 """
 MAGIC = b"mmap lm http://kheafield.com/code format version 5\n\0".ljust(56, b"\0")
-BINARY = MAGIC + bytes(32) + struct.pack("<B3xfi?3xI2Q", 2, 1.5, 0, True, 1, 4, 1) + bytes(100)
+BINARY = MAGIC + bytes(32) + struct.pack("<B3xfi?3xI2Q", 2, 1.5, 2, True, 1, 4, 1) + bytes(100)
 
 
 def _compressed(pack: Callable[[bytes], bytes]) -> bytes:
