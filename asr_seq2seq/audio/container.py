@@ -37,7 +37,7 @@ _OPTIONS = {
     "use_absolute_path": "0",
 }
 # Their frames carry times of one clock; in others only the order of frames counts.
-_CLOCKED = {"mov", "matroska", "mpegts", "mpeg", "flv", "live_flv", "asf", "mxf", "nut", "ogg", "wtv"}
+_CLOCKED = {"mov", "matroska", "mpegts", "mpeg", "flv", "live_flv", "asf", "mxf", "ogg", "wtv"}
 _RESTARTING = {"mpegts", "mpeg", "ogg", "wtv"}  # a leap in their times may also begin another clock
 _LEAP_SECONDS = 10
 _GAP_SECONDS = 0.1  # less than that is the rounding of times

@@ -15,6 +15,8 @@ is cut short, which is an error.
 import re
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 from asr_seq2seq.audio.source import SoundFile
 
@@ -34,7 +36,10 @@ _BEGINNINGS = {
     b".snd": rb"\.snd\x00\x00[\x00-\x0f][\x00-\xff]{5}\x00\x00\x00[\x01-\x1b]",
     b"caff": rb"caff\x00\x01\x00\x00desc",
     b"NIST": rb"NIST_1A\n",
+    b"#!AM": rb"#!AMR(-WB)?\n",
 }
+# Decoders take what follows for samples of the first, or seek into it.
+_READ_THROUGH = {b"NIST", b"#!AM", b"OggS", b"riff", b"RIFF", b"fLaC"}
 
 
 @dataclass(frozen=True)
@@ -80,19 +85,21 @@ def _chunks(file: SoundFile, kind: bytes) -> Layout | None:
         size -= body - place if wide else 0
         match head:
             case b"ds64":
-                whole, real = _number(file, body, "<Q"), _number(file, body + 8, "<Q")
+                whole, real = _number(file, body, "<Q"), body + 8
             case b"fmt ":
                 frame = _number(file, body + 12, order + "H")
             case b"COMM":
                 frame = _number(file, body, ">H") * ((_number(file, body + 6, ">H") + 7) // 8)
             case b"data" | b"SSND":
+                at = (place + name, code)
                 if real is not None and size == 0xFFFFFFFF:
-                    size = real
+                    at = (real, "<Q")
+                    size = _number(file, *at)
                 end = whole if wide else 8 + whole
                 start = body + (8 if head == b"SSND" else 4 if apple else 0)
                 size = max(0, size - (start - body))
                 last = end if start + size <= end < file.size else None
-                return Layout(kind, start, size, (place + name, code), max(1, frame), last)
+                return Layout(kind, start, size, at, max(1, frame), last)
         place = body + max(0, size) + -size % step
     return None
 
@@ -131,10 +138,10 @@ def mend(file: SoundFile) -> float:
     there = max(0, file.size - found.begin)
     if found.size == 0 and _only_chunks(file, found.begin):
         return 1.0
-    if not is_placeholder(found.size, there, found.frame):
+    extra = {_W64: 24, b"FORM": 8, b"caff": 4}.get(found.kind, 0)  # counted with the samples
+    if not any(is_placeholder(size, there, found.frame) for size in (found.size, found.size + extra)):
         return 1.0 if found.size <= there else there / found.size
     place, code = found.field
-    extra = {_W64: 24, b"FORM": 8, b"caff": 4}.get(found.kind, 0)  # counted with the samples
     largest = 0xFFFFFFFF if code[1] == "I" else 1 << 62
     file.patch = (place, struct.pack(code, min(largest, there // found.frame * found.frame + extra)))
     return 1.0
@@ -161,6 +168,9 @@ def next_part(file: SoundFile) -> int | None:
     if found is not None and found.kind not in _BEGINNINGS:
         same = found.end is not None and file.at(found.end, len(found.kind)) == found.kind
         return found.end if same else None
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        end = 8 + _number(file, 4, "<I")
+        return end if file.at(end, 4) == b"RIFF" and file.at(end + 8, 4) == b"AVI " else None
     if head[4:8] == b"ftyp":
         return _second_movie(file)
     if head[:4] == b"OggS":
@@ -168,6 +178,20 @@ def next_part(file: SoundFile) -> int | None:
         return None if later is None else file.find(re.compile(rb"OggS\x00[\x02\x06]"), later)
     beginning = _BEGINNINGS.get(head[:4])
     return file.find(re.compile(beginning, re.DOTALL), 4) if beginning else None
+
+
+def first_part(file: SoundFile) -> SoundFile:
+    """The file, without others that follow where a decoder would read them as samples of the first."""
+    end = None
+    if file.at(0, 4) in _READ_THROUGH:
+        end = next_part(file) if file.path is None else _end_of_first(file.path, file.identity())
+    return file if end is None else file.part(0, end)
+
+
+@lru_cache(maxsize=4096)  # an hour from which many utterances are taken is searched once
+def _end_of_first(path: Path, identity: tuple[int, ...]) -> int | None:
+    with path.open("rb") as file:
+        return next_part(SoundFile(file))
 
 
 def _second_movie(file: SoundFile) -> int | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from asr_seq2seq.audio.checks import Samples
 from asr_seq2seq.audio.container import ContainerSound
-from asr_seq2seq.audio.headers import mend, next_part
+from asr_seq2seq.audio.headers import first_part, mend, next_part
 from asr_seq2seq.audio.libsndfile import LibsndfileSound
 from asr_seq2seq.audio.resampling import resample
 from asr_seq2seq.audio.source import SoundFile
@@ -24,7 +24,7 @@ class Sound:
     @property
     def frames(self) -> int | None:
         """The number of samples, where the header tells it and no other file follows."""
-        known = isinstance(self._first, LibsndfileSound) and next_part(self.file) is None
+        known = isinstance(self._first, LibsndfileSound) and next_part(self.file.part(0, None)) is None
         return self._first.frames if known and isinstance(self._first, LibsndfileSound) else None
 
     def read(self, start: int, stop: int | None) -> Iterator[Samples]:
@@ -57,8 +57,7 @@ class Sound:
 
 def _open(name: str, file: SoundFile) -> LibsndfileSound | ContainerSound:
     head = file.at(0, 4)
-    if head == b"OggS" and (stop := next_part(file)) is not None:
-        file = file.part(0, stop)
+    file = first_part(file)
     share = mend(file)
     for_ffmpeg = head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")  # MP3, AAC
     try:

@@ -1,6 +1,7 @@
 """From what a caller names (a path, bytes, an open file, standard input) to a file that can be read."""
 
 import io
+import os
 import re
 import shutil
 import stat
@@ -69,9 +70,14 @@ class SoundFile:
         self.seek(place)
         return self.read(count)
 
+    def identity(self) -> tuple[int, ...]:
+        """What changes where the file is another or has changed."""
+        found = os.fstat(self.file.fileno())
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
     def find(self, pattern: re.Pattern[bytes], place: int) -> int | None:
         """Where ``pattern``, of at most 64 bytes, is found first, from ``place`` on."""
-        step = 1 << 22
+        step = 1 << 20
         while place < self.size:
             match = pattern.search(self.at(place, step + 64))
             if match and match.start() < step:
