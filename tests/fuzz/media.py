@@ -7,6 +7,7 @@ import io
 import av
 import numpy as np
 
+_RATES = {"wmav1": 48_000, "wmav2": 48_000}  # bits a second; they refuse what is usual
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 
 
@@ -36,8 +37,8 @@ def encode(
             video.width = video.height = 32
             video.pix_fmt = "yuvj420p"
         stream = file.add_stream(codec, rate=rate, layout=layout)
-        if bit_rate:
-            stream.bit_rate = bit_rate
+        if bit_rate or codec in _RATES:
+            stream.bit_rate = bit_rate or _RATES[codec]
         for number in range(round(picture * 10)):
             image = av.VideoFrame.from_ndarray(np.full((32, 32, 3), number % 255, np.uint8), format="rgb24")
             image.pts = number
