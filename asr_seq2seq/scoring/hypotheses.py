@@ -7,8 +7,8 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
-from asr_seq2seq.errors import CorpusError
-from asr_seq2seq.files import atomic_write
+from asr_seq2seq.errors import CorpusError, brief
+from asr_seq2seq.files import atomic_write, parse_json
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ def read(path: Path) -> list[HypothesisLine]:
         if not content.strip():
             continue
         try:
-            line = _parse(content)
+            line = from_dict(parse_json(content))
             if line.id in lines:
-                raise ValueError(f'the id "{line.id}" was used before')
+                raise ValueError(f'the id "{brief(line.id)}" was used before')
         except ValueError as error:
             raise CorpusError(f"{path}, line {number}: {error}; correct or remove the line") from error
         lines[line.id] = line
@@ -126,18 +126,6 @@ def from_dict(data: Any) -> HypothesisLine:
     return _record(HypothesisLine, data)
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _parse(content: str) -> HypothesisLine:
-    try:
-        data: Any = json.loads(content, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not valid JSON ({error.msg} at column {error.colno})") from error
-    return from_dict(data)
-
-
 _Record = TypeVar("_Record", HypothesisLine, Candidate)
 # What JSON type a value has; it is a text where it is not named here.
 _NUMBER: tuple[tuple[type, ...], str] = ((int, float), "a number")
@@ -158,13 +146,17 @@ def _record(kind: type[_Record], data: Any) -> _Record:
             continue
         types, words = _TYPES.get(name, ((str,), "a text"))
         # JSON's true and false are ints to Python.
-        if isinstance(value, bool) or not isinstance(value, types):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, types)
+            or (types == _NUMBER[0] and not is_number(value))
+        ):
             raise ValueError(f'"{name}" is not {words}')
         values[name] = value
     if "n_best" in values:
         values["n_best"] = tuple(_record(Candidate, one) for one in values["n_best"])
     if "confidences" in values:
-        if not all(isinstance(value, int | float) for value in values["confidences"]):
+        if not all(map(is_number, values["confidences"])):
             raise ValueError('"confidences" is not a list of numbers')
         values["confidences"] = tuple(map(float, values["confidences"]))
     return kind(**values)
