@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from asr_seq2seq.errors import OutputError
@@ -47,6 +47,17 @@ def keep_inputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path | Non
         elif (replaced := there.get((known.st_dev, known.st_ino))) is not None:
             alias = "" if replaced == str(name) else f" (as {name})"
             raise OutputError(f"{replaced}: is read by the same command{alias}; write to another file")
+
+
+def keep_recipe(run: Path, recipe: Path, frozen: Callable[[], str]) -> None:
+    """Raise OutputError where the frozen recipe of a run would replace the recipe that was given.
+
+    One that stands there as a run has left it, in the form of `frozen`, loses nothing.
+    """
+    if _same(run / "config.yaml", recipe) and recipe.read_text(encoding="utf-8") != frozen():
+        raise OutputError(
+            f"{recipe}: the run would write its own recipe over it; give another folder with --run"
+        )
 
 
 def keep_texts_beside(sounds: Iterable[tuple[str | Path, Iterable[Path]]]) -> None:

@@ -114,7 +114,7 @@ def parse_formats(text: str) -> list[str]:
 def are_written(folder: Path, stem: str, formats: Sequence[str]) -> bool:
     """Return whether every file that :func:`write` would make is there already."""
     try:
-        return all(_path(folder, stem, name).is_file() for name in formats)
+        return all(path_of(folder, stem, name).is_file() for name in formats)
     except OSError:  # a name that the system does not allow, as `write` will say
         return False
 
@@ -135,7 +135,7 @@ def write(transcript: Transcript, folder: Path, stem: str, formats: Sequence[str
         except ConfigError as error:
             refused = error
             continue
-        paths.append(_path(folder, stem, name))
+        paths.append(path_of(folder, stem, name))
         with atomic_write(paths[-1]) as file:
             file.write(content)
     if refused is not None:
@@ -161,7 +161,8 @@ def _make_folder(folder: Path, stem: str) -> None:
         raise output_error(place, error) from error
 
 
-def _path(folder: Path, stem: str, name: str) -> Path:
+def path_of(folder: Path, stem: str, name: str) -> Path:
+    """Return where :func:`write` puts the format ``name`` of the sound ``stem``."""
     return folder / f"{stem}.{name}"
 
 

@@ -8,16 +8,16 @@ prints the temperature and the expected calibration error before and after on th
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
+import corpus_folder
 import typer
 
 from asr_seq2seq.calibration import expected_calibration_error, soften
 from asr_seq2seq.corpora import load_corpora
 from asr_seq2seq.device import pick_device
-from asr_seq2seq.errors import AsrError, ConfigError
+from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.evaluation import batches_for, calibrate, evaluate, judged_words
 from asr_seq2seq.model_file import load_model, save_model
 
@@ -29,26 +29,20 @@ def main(
     half: Annotated[bool, typer.Option(help="Store the weights as float16, as they were.")] = False,
 ) -> None:
     """Fit the temperature of the words' confidences and store it in the model file."""
-    try:
-        if not model.is_file():
-            raise ConfigError(f"{model}: no such file; give a model file, which is changed in place")
-        recogniser = load_model(model, pick_device("auto"))
-        batches = batches_for(recogniser, load_corpora(dev))
-        temperature, before, after = calibrate(recogniser, batches, recogniser.config.search)
-        print(
-            f"temperature {temperature:.3f}; expected calibration error on dev: {before:.2%} -> {after:.2%}"
-        )
-        for corpus in test or []:
-            plain = recogniser.searching(confidence_temperature=1.0)
-            found = evaluate(recogniser, load_corpora([corpus]), plain)
-            sure, right = judged_words(found.lines, recogniser.normalizer)
-            after = expected_calibration_error([soften(p, temperature) for p in sure], right)
-            print(f"{corpus}: {found.calibration_error:.2%} -> {after:.2%}")
-        save_model(model, recogniser.with_search(confidence_temperature=temperature), half=half)
-    except AsrError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(2) from None
+    if not model.is_file():
+        raise ConfigError(f"{model}: no such file; give a model file, which is changed in place")
+    recogniser = load_model(model, pick_device("auto"))
+    batches = batches_for(recogniser, load_corpora(dev))
+    temperature, before, after = calibrate(recogniser, batches, recogniser.config.search)
+    print(f"temperature {temperature:.3f}; expected calibration error on dev: {before:.2%} -> {after:.2%}")
+    for corpus in test or []:
+        plain = recogniser.searching(confidence_temperature=1.0)
+        found = evaluate(recogniser, load_corpora([corpus]), plain)
+        sure, right = judged_words(found.lines, recogniser.normalizer)
+        after = expected_calibration_error([soften(p, temperature) for p in sure], right)
+        print(f"{corpus}: {found.calibration_error:.2%} -> {after:.2%}")
+    save_model(model, recogniser.with_search(confidence_temperature=temperature), half=half)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    corpus_folder.run(main)

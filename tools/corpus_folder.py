@@ -20,8 +20,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from asr_seq2seq.errors import AsrError, ConfigError, CorpusError, OutputError
+from asr_seq2seq import signals
+from asr_seq2seq.cli.output import own_streams
+from asr_seq2seq.cli.run import run as run_command
+from asr_seq2seq.errors import ConfigError, CorpusError, OutputError
 from asr_seq2seq.files import atomic_write, output_error
+from asr_seq2seq.outputs import keep_inputs
 from asr_seq2seq.scoring.hypotheses import to_json
 
 Samples = npt.NDArray[np.float32]
@@ -38,8 +42,11 @@ class CorpusFolder:
     ...     corpus.add("tone_1", samples, 8000, text="one")
     """
 
-    def __init__(self, out: Path, *, overwrite: bool = False) -> None:
-        """Refuse an ``out`` that exists, unless it is a corpus folder and ``overwrite`` is set."""
+    def __init__(self, out: Path, *, overwrite: bool = False, inputs: Iterable[Path | None] = ()) -> None:
+        """Refuse an ``out`` that exists, unless it is a corpus folder and ``overwrite`` is set.
+
+        Nor may it hold one of the ``inputs``, which would be gone with it.
+        """
         self.out = Path(os.path.abspath(out))  # noqa: PTH100 (a link keeps its name)
         if self.out.exists():
             if not overwrite:
@@ -48,6 +55,9 @@ class CorpusFolder:
                 raise OutputError(
                     f"{out} is not a corpus folder (it has no manifest.jsonl): it is not overwritten"
                 )
+            for path in inputs:
+                if path is not None and path.resolve().is_relative_to(self.out.resolve()):
+                    raise OutputError(f"{out} holds {path}, which is read: choose another folder")
         self.utterances = 0
         self.seconds = 0.0
 
@@ -138,6 +148,8 @@ def write_manifest(path: Path, records: Iterable[dict[str, Any]]) -> None:
     """Write what `read_manifest` gave; the sound stays where it is, paths are relative to the manifest."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+    records = list(records)
+    keep_inputs([path], (record["audio_filepath"] for record in records))
     with atomic_write(path) as file:
         for record in records:
             sound = os.path.relpath(record["audio_filepath"], path.parent)
@@ -164,8 +176,8 @@ def run(main: Callable[..., None]) -> None:
     """Run a function as a command line; an error of the user's is one line and exit code 2."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(main)
-    try:
-        app()
-    except AsrError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    own_streams()
+    signals.end_cleanly()
+    code = run_command(app, sys.argv[1:], Path(sys.argv[0]).name)
+    signals.finish()
+    sys.exit(code)

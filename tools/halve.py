@@ -11,6 +11,7 @@ import typer
 from asr_seq2seq.errors import ModelFileError
 from asr_seq2seq.language_model_file import load_language_model, save_language_model
 from asr_seq2seq.model_file import load_model, save_model
+from asr_seq2seq.outputs import keep_inputs
 
 
 def main(
@@ -21,6 +22,7 @@ def main(
 
     Example: python tools/halve.py runs/english/model.safetensors asr_seq2seq/pretrained/english.safetensors
     """
+    keep_inputs([out], [model])
     try:
         save_model(out, load_model(model), half=True)
     except ModelFileError as error:

@@ -56,7 +56,7 @@ def main(
     rng = np.random.default_rng(seed)
     strings = plan_strings(records, lengths, rng)
     sounds: dict[Place, Samples] = {}
-    with CorpusFolder(out, overwrite=overwrite) as corpus:
+    with CorpusFolder(out, overwrite=overwrite, inputs=[source]) as corpus:
         for index, chosen in enumerate(corpus_folder.progress(strings, len(strings), "joining")):
             for record in chosen:
                 if (place := place_of(record)) not in sounds:

@@ -35,7 +35,7 @@ def main(
     if not sounds:
         raise ConfigError(f"--noises {noises}: is a folder without sound files: name another")
     records = read_manifest(source)
-    with CorpusFolder(out, overwrite=overwrite) as corpus:
+    with CorpusFolder(out, overwrite=overwrite, inputs=[source, noises]) as corpus:
         for number, record in enumerate(corpus_folder.progress(records, len(records), "adding noise")):
             rng = np.random.default_rng([seed, number])
             path = record.pop("audio_filepath")

@@ -113,7 +113,7 @@ def main(
     if flite_share:
         find("flite")
     utterances = plan(lines, voices(program, language), seed, flite_share)
-    with CorpusFolder(out, overwrite=overwrite) as corpus:
+    with CorpusFolder(out, overwrite=overwrite, inputs=[text]) as corpus:
         spoken = speak_all(utterances, sample_rate, augment, workers)
         for utterance, samples in corpus_folder.progress(spoken, len(utterances), "speaking"):
             corpus.add(

@@ -22,6 +22,7 @@ from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.features import pad
 from asr_seq2seq.model.seq2seq import Seq2Seq
 from asr_seq2seq.model_file import ModelFile, load_model
+from asr_seq2seq.outputs import keep_inputs
 from asr_seq2seq.scoring.hypotheses import to_json
 from asr_seq2seq.text import END, PADDING, START
 
@@ -101,6 +102,7 @@ def main(
     Example: python tools/measure_fit.py runs/english_more/model.safetensors
     ../shared/data/dialogue/train.jsonl --out fit/dialogue.jsonl
     """
+    keep_inputs([out], [model, corpus])
     torch.set_num_threads(1)
     found = measure(load_model(model), corpus_folder.read_manifest(corpus))
     with corpus_folder.writing(out):

@@ -30,6 +30,7 @@ from asr_seq2seq.errors import AsrError, ConfigError
 from asr_seq2seq.files import atomic_write
 from asr_seq2seq.model.seq2seq import Seq2Seq
 from asr_seq2seq.model_file import ModelFile, load_model
+from asr_seq2seq.outputs import keep_inputs
 from asr_seq2seq.scoring.assessment import Assessment, assess
 from asr_seq2seq.scoring.hypotheses import HypothesisLine, read
 from asr_seq2seq.scoring.intervals import Interval
@@ -91,6 +92,7 @@ def main(
 
     Example: python tools/model_card.py docs/cards/digits.yaml --out asr_seq2seq/pretrained/README.md
     """
+    keep_inputs([out], [recipe])
     card = read_recipe(recipe, Card, "model_card")
     card = card.model_copy(update={"model": str(bundled.find(card.model))})
     recogniser = load_model(card.model)

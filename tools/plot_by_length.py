@@ -12,6 +12,7 @@ import corpus_folder
 import typer
 
 from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.outputs import keep_inputs
 from asr_seq2seq.scoring.hypotheses import read
 from asr_seq2seq.scoring.wer import score
 from asr_seq2seq.text import Normalizer
@@ -59,6 +60,7 @@ def main(
         name, equals, path = argument.partition("=")
         if not equals:
             raise ConfigError(f"{argument}: must look like NAME=HYPOTHESES.jsonl")
+        keep_inputs([picture] if picture else [], [path])
         systems[name] = wer_by_length(Path(path), ends)
     lengths = sorted(set().union(*systems.values()))
     print(f"| words{', up to' if ends else ''} | " + " | ".join(systems) + " |")

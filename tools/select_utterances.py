@@ -13,6 +13,7 @@ import typer
 from make_digit_strings import choose_records, names
 
 from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.outputs import keep_inputs
 from asr_seq2seq.text import Normalizer
 
 
@@ -26,6 +27,7 @@ def select(
     numbers: str = "",
 ) -> int:
     """Write to `out` the lines of `source` that pass; returns how many did. CorpusError if none."""
+    keep_inputs([out], [source])
     normal = Normalizer.named("english-v1")
     allowed = names(words)
     records = choose_records(source, speakers, exclude_speakers, numbers)

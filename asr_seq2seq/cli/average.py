@@ -10,6 +10,7 @@ import typer
 from asr_seq2seq.cli.output import print_line
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.garbage import importing
+from asr_seq2seq.outputs import keep_inputs
 
 
 def average(
@@ -28,7 +29,7 @@ def average(
     if last and best:
         raise ConfigError("--last and --best exclude each other: give one of them")
     path = output or run / "averaged.safetensors"
-    save_model(
-        path, average_models(best_checkpoints(run, best) if best else checkpoints(run)[-(last or 5) :])
-    )
+    chosen = best_checkpoints(run, best) if best else checkpoints(run)[-(last or 5) :]
+    keep_inputs([path], chosen)
+    save_model(path, average_models(chosen))
     print_line(str(path))

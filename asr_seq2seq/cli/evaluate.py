@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -24,8 +25,10 @@ from asr_seq2seq.cli.options import (
 )
 from asr_seq2seq.cli.output import need_standard_output, print_json, print_text
 from asr_seq2seq.errors import ConfigError, OutputError
+from asr_seq2seq.files import lock
 from asr_seq2seq.garbage import importing
 from asr_seq2seq.messages import message
+from asr_seq2seq.outputs import keep_inputs
 
 
 def evaluate(
@@ -65,11 +68,15 @@ def evaluate(
         raise ConfigError("--listen needs a page for the utterances: name one with --report")
     if as_json or (hypotheses is None and report is None):
         need_standard_output()
-    for path in (hypotheses, report):
-        if path is not None and not path.parent.is_dir():
+    outputs = [path for path in (hypotheses, report) if path is not None]
+    for path in outputs:
+        if not path.parent.is_dir():
             raise OutputError(f"cannot write {path}: its folder does not exist; create it first")
+    models = [bundled.find(path) for path in (model, language_model) if path is not None]
+    keep_inputs(outputs, [*models, corpus])
     with importing():
         from asr_seq2seq.corpora import load_corpora
+        from asr_seq2seq.corpora.reading import place_of
         from asr_seq2seq.device import pick_device
         from asr_seq2seq.evaluation import evaluate as evaluate_model
         from asr_seq2seq.evaluation import open_journal
@@ -95,11 +102,12 @@ def evaluate(
 
         lm = load_text_scorer(language_model, recogniser.alphabet, recogniser.device)
     cuts = load_corpora([corpus])
+    keep_inputs(outputs, map(place_of, cuts))
     journal = None
-    if hypotheses is not None and (hypotheses.is_file() or not hypotheses.exists()):
-        files = [bundled.find(path) for path in (model, language_model) if path is not None]
-        journal = open_journal(hypotheses, files, cuts, search, n_best)
-    with sound_progress() as progress:
+    with ExitStack() as held, sound_progress() as progress:
+        if hypotheses is not None and (hypotheses.is_file() or not hypotheses.exists()):
+            held.enter_context(lock(hypotheses))
+            journal = open_journal(hypotheses, models, cuts, search, n_best)
         bar = progress.add_task("evaluating", total=sum(cut.duration for cut in cuts), note="")
         try:
             result = evaluate_model(
@@ -117,15 +125,16 @@ def evaluate(
             if journal is not None:
                 message(f"{journal.utterances} utterances are saved: the same command goes on")
             raise
-    if hypotheses is not None:
-        write(hypotheses, result.lines)
-    if report is not None:
-        from asr_seq2seq.exhibits import write_report
+        if hypotheses is not None:
+            write(hypotheses, result.lines)
+        if report is not None:
+            from asr_seq2seq.exhibits import write_report
 
-        heard = 100 if listen is None else listen
-        write_report(report, recogniser, cuts, result, {"Model": str(model), "Corpus": str(corpus)}, heard)
-    if journal is not None:
-        journal.remove()
+            heard = 100 if listen is None else listen
+            about = {"Model": str(model), "Corpus": str(corpus)}
+            write_report(report, recogniser, cuts, result, about, heard)
+        if journal is not None:
+            journal.remove()
     if as_json:
         print_json(result.to_dict())
     else:

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from asr_seq2seq import bundled
 from asr_seq2seq.cli.output import print_line
 from asr_seq2seq.garbage import importing
+from asr_seq2seq.outputs import keep_inputs
 
 
 def export(
@@ -17,6 +19,7 @@ def export(
     int8: Annotated[bool, typer.Option("--int8", help="Weights in 8 bits: smaller and faster.")] = False,
 ) -> None:
     """Write a model for onnxruntime; transcribe, evaluate and inspect take it like any other."""
+    keep_inputs([out], [bundled.find(model)])
     with importing():
         from asr_seq2seq.export import export_model
         from asr_seq2seq.model_file import load_model

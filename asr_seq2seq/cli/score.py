@@ -9,6 +9,7 @@ import typer
 
 from asr_seq2seq.cli.options import AsJson, By, Form, NormalizerName, Reference, Report
 from asr_seq2seq.cli.output import need_standard_output, print_json, print_text
+from asr_seq2seq.outputs import keep_inputs
 
 
 def score(
@@ -27,6 +28,8 @@ def score(
 
     if as_json or report is None:
         need_standard_output()
+    if report is not None:
+        keep_inputs([report], [reference, hypothesis])
     [lines] = read_pairs(reference, hypothesis, form=form)
     found = assess(lines, scoring_normalizer(normalizer), by=by or ())
     if report is not None:

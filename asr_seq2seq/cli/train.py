@@ -14,6 +14,7 @@ from asr_seq2seq.cli.output import print_json, print_line, stop_interrupted
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.garbage import importing
 from asr_seq2seq.messages import message
+from asr_seq2seq.outputs import keep_inputs, keep_recipe
 
 
 def train(
@@ -27,7 +28,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a model by a recipe; the best one by dev WER is RUN/model.safetensors."""
-    from asr_seq2seq.recipes import load_config
+    from asr_seq2seq.recipes import load_config, to_yaml
 
     recipe = load_config(config, settings or [])
     with importing():
@@ -39,10 +40,15 @@ def train(
         if run is not None or (leads and not (Path(resume) / "state").is_dir()):
             raise ConfigError(f"--resume {resume}: must be auto, never, or the folder of a run without --run")
         run, resume = Path(resume), "auto"
+    run = run or Path("runs") / config.stem
+    if leads:
+        keep_recipe(run, config, lambda: to_yaml(load_config(config, [])))
+        start = recipe.training.start_from
+        keep_inputs(
+            (run / "checkpoints").glob("*.safetensors"), [start, *recipe.data.train, *recipe.data.dev]
+        )
     keep_freed_memory()
-    result = train_model(
-        recipe, run or Path("runs") / config.stem, device, "never" if resume == "never" else "auto"
-    )
+    result = train_model(recipe, run, device, "never" if resume == "never" else "auto")
     if result.stopped:
         message("the state is saved: the same command goes on")
         stop_interrupted(result.model, result.epoch, result.stopped)

@@ -10,6 +10,7 @@ import typer
 from asr_seq2seq.cli.options import AsJson, Device, RunFolder, Settings
 from asr_seq2seq.cli.output import print_json, print_line, stop_interrupted
 from asr_seq2seq.garbage import importing
+from asr_seq2seq.outputs import keep_recipe
 
 
 def train_lm(
@@ -20,15 +21,17 @@ def train_lm(
     as_json: AsJson = False,
 ) -> None:
     """Train a character language model on text; the best one by dev loss is RUN/model.safetensors."""
-    from asr_seq2seq.recipes import load_language_model_config
+    from asr_seq2seq.recipes import load_language_model_config, to_yaml
 
     recipe = load_language_model_config(config, settings or [])
     with importing():
         from asr_seq2seq.device import keep_freed_memory
         from asr_seq2seq.training.language_model import train_language_model
 
+    run = run or Path("runs") / config.stem
+    keep_recipe(run, config, lambda: to_yaml(load_language_model_config(config, [])))
     keep_freed_memory()
-    result = train_language_model(recipe, run or Path("runs") / config.stem, device)
+    result = train_language_model(recipe, run, device)
     if result.stopped:
         stop_interrupted(result.model, result.epoch, result.stopped)
     if as_json:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asr_seq2seq import bundled
 from asr_seq2seq.cli.options import (
     AsJson,
     BeamSize,
@@ -23,6 +25,7 @@ from asr_seq2seq.cli.output import need_standard_output, print_json, print_line
 from asr_seq2seq.errors import AsrError, ConfigError, OutputError
 from asr_seq2seq.garbage import importing
 from asr_seq2seq.messages import message
+from asr_seq2seq.outputs import keep_inputs, keep_texts_beside
 
 if TYPE_CHECKING:
     from asr_seq2seq.transcript import Segment
@@ -45,6 +48,9 @@ def transcribe(
     ] = False,
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Pass over inputs whose results are all in -o already.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results beside their sounds too, where -o has these.")
     ] = False,
     beam_size: BeamSize = None,
     ctc_weight: CtcWeight = None,
@@ -69,7 +75,7 @@ def transcribe(
     """
     from asr_seq2seq.audio.discovery import find_sounds
     from asr_seq2seq.layout import each_once, output_stems
-    from asr_seq2seq.writers import are_written, parse_formats, write, write_attention
+    from asr_seq2seq.writers import are_written, parse_formats, path_of, write, write_attention
 
     check_lm_weight(language_model, lm_weight)
     wanted = parse_formats(formats)
@@ -93,10 +99,16 @@ def transcribe(
 
     stems = [""] * len(sounds) if output is None else output_stems(found.sounds)
     inputs = list(zip(sounds, stems, strict=True))
+    parts = [*wanted, "attention.npz"] if attention else wanted
     if output is not None and skip_existing:
-        parts = [*wanted, "attention.npz"] if attention else wanted
         inputs = [(name, stem) for name, stem in inputs if not are_written(output, stem, parts)]
         message(f"{len(sounds) - len(inputs)} of {total} files skipped: already in {output}")
+    if output is not None:
+        paths = {name: [path_of(output, stem, part) for part in parts] for name, stem in inputs}
+        models = [None if path is None else bundled.find(path) for path in (model, language_model)]
+        keep_inputs(chain.from_iterable(paths.values()), [*models, *sounds])
+        if not overwrite:
+            keep_texts_beside(paths.items())
 
     with importing():
         from asr_seq2seq.audio import expected_seconds

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from asr_seq2seq.corpora.table import read_table
 from asr_seq2seq.corpora.utterance import find_sound, problem_of, utterance
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.files import atomic_write, output_error
+from asr_seq2seq.outputs import keep_inputs
 from asr_seq2seq.progress import count_progress
 from asr_seq2seq.scoring.hypotheses import to_json
 
@@ -84,9 +86,11 @@ def prepare(corpus: str, source: Path, out: Path) -> list[Prepared]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise output_error(out, error) from None
+    paths = {part: out / (f"{part}.jsonl" if recipe == corpus else f"{part}.jsonl.gz") for part in parts}
+    keep_inputs(paths.values(), (str(cut.recording.sources[0].source) for cut in chain(*parts.values())))
     prepared = []
     for part, cuts in parts.items():
-        path = out / (f"{part}.jsonl" if recipe == corpus else f"{part}.jsonl.gz")
+        path = paths[part]
         (write_manifest if recipe == corpus else write_cutset)(path, cuts)
         hours = sum(cut.duration for cut in cuts) / 3600
         prepared.append(Prepared(path, len(cuts), hours, tuple(left_out[part])))
