@@ -17,13 +17,15 @@ def pick_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    advice = "use auto, cpu, cuda or mps"
     try:
         device = torch.device(name)
-        if device.type not in ("cpu", "cuda", "mps"):
-            raise RuntimeError
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError):
-        raise ConfigError(f"device {name}: is not on this machine; use auto, cpu, cuda or mps") from None
+    except RuntimeError:  # a name that torch cannot parse
+        raise ConfigError(f"device {name}: there is no such device; {advice}") from None
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if not there.get(device.type) or (device.index or 0) >= count:
+        raise ConfigError(f"device {name}: is not on this machine; {advice}")
     return device
 
 

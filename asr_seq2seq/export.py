@@ -50,7 +50,7 @@ def export_model(path: Path, recogniser: ModelFile, *, int8: bool = False) -> No
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
-    except ImportError:
+    except ModuleNotFoundError:
         raise missing_extra() from None
     graphs = [_encoder(model), _decoder_start(model), _decoder_step(model)]
     description = describe(

@@ -111,7 +111,7 @@ class OnnxModel(nn.Module):
         try:
             import onnx  # noqa: F401
             from onnxruntime.capi import onnxruntime_pybind11_state as reasons
-        except ImportError:
+        except ModuleNotFoundError:
             raise missing_extra() from None
         for graph in graphs:
             check_graph(path, graph)

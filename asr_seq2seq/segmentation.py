@@ -153,7 +153,7 @@ def _silero() -> tuple[Any, Any]:
     threads = torch.get_num_threads()
     try:
         import silero_vad
-    except ImportError:
+    except ModuleNotFoundError:
         raise ConfigError(
             "finding speech with silero needs a package: pip install 'asr_seq2seq[silero]', or use energy"
         ) from None

@@ -123,8 +123,9 @@ def write(transcript: Transcript, folder: Path, stem: str, formats: Sequence[str
     """Write ``folder/stem.FORMAT`` for each of ``formats`` and return the paths in that order.
 
     ``stem`` may begin with folders (:mod:`asr_seq2seq.layout`); all are made if need be. Every file is
-    complete or absent. ``OutputError`` if one cannot be written, ``KeyError`` for a format that :func:`parse_formats` would have refused. ``ConfigError`` if
-    one of the formats cannot hold this transcript (:func:`to_ctm`); the others are written all the same.
+    complete or absent. ``OutputError`` if one cannot be written, ``KeyError`` for a format that
+    :func:`parse_formats` would have refused. ``ConfigError`` if one of the formats cannot hold this
+    transcript (:func:`to_ctm`); the others are written all the same.
     """
     _make_folder(folder, stem)
     paths: list[Path] = []

@@ -1,5 +1,7 @@
+import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -486,3 +488,109 @@ def test_a_language_model_joins_a_transcription(run: Run, model: Path, tmp_path:
     code, joined, _ = run("transcribe", good, "--model", model, *heavy)
     assert code == 0
     assert plain != joined == "go\n"
+
+
+def test_a_text_beside_its_sound_is_replaced_only_with_overwrite(
+    run: Run, model: Path, tmp_path: Path
+) -> None:
+    sound = _sound(tmp_path / "a.wav", _noise())
+    (tmp_path / "a.txt").write_text("made by hand")
+    command = ("transcribe", sound, "--model", model, "-o", tmp_path)
+    code, _, err = run(*command)
+    assert (code, err.count("\n")) == (2, 1) and "--overwrite" in err
+    assert run(*command, "--skip-existing")[0] == 0
+    assert (tmp_path / "a.txt").read_text() == "made by hand"
+    assert run(*command, "--overwrite")[0] == 0
+    assert (tmp_path / "a.txt").read_text() != "made by hand"
+
+
+def test_no_verb_writes_over_what_it_reads(run: Run, model: Path, tmp_path: Path) -> None:
+    _sound(tmp_path / "talk.txt", _noise(), format="WAV")
+    (tmp_path / "c.jsonl").write_text('{"audio_filepath": "talk.txt", "text": "one", "duration": 0.5}')
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "c.jsonl")
+    corpus, sound = tmp_path / "c.jsonl", tmp_path / "talk.txt"
+    before = {path: path.read_bytes() for path in (corpus, sound, model)}
+    for arguments in (
+        ("transcribe", sound, "--model", model, "-o", tmp_path, "--overwrite"),
+        ("evaluate", model, corpus, "--hypotheses", corpus),
+        ("evaluate", model, corpus, "--hypotheses", model),
+        ("evaluate", model, corpus, "--report", sound),
+        ("evaluate", model, tmp_path / "link.jsonl", "--hypotheses", corpus),
+        ("score", corpus, corpus, "--report", tmp_path / "link.jsonl"),
+        ("export", model, model),
+        ("train-lm", corpus, "--run", tmp_path / "run", "--set", "data.train=1"),
+    ):
+        code, out, err = run(*arguments)
+        assert (code, out, err.count("\n")) == (2, "", 1), arguments
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_bug_looks_like_one(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one")
+    texts = ("score", tmp_path / "a.txt", tmp_path / "a.txt")
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error", "\x1b[31mfile")
+
+    monkeypatch.setattr("asr_seq2seq.scoring.assessment.assess", fails)
+    code, out, err = run(*texts)
+    assert (code, out, err.count("\n")) == (70, "", 1)
+    assert "unexpected OSError" in err and "this is a bug" in err and "--traceback" in err
+    assert "\x1b" not in err and "Traceback" not in err
+    for arguments in ((*texts, "--traceback"), ("--traceback", *texts)):
+        assert "Traceback (most recent call last)" in run(*arguments)[2]
+    monkeypatch.setenv("ASR_SEQ2SEQ_TRACEBACK", "1")
+    assert "Traceback (most recent call last)" in run(*texts)[2]
+
+
+def test_a_library_that_does_not_load_is_named(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "brokenlibrary.py").write_text(
+        "raise OSError('libbroken.so.1: cannot open shared object file')"
+    )
+    (tmp_path / "a.txt").write_text("one")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(
+        "asr_seq2seq.scoring.assessment.assess", lambda *_, **__: importlib.import_module("brokenlibrary")
+    )
+    code, _, err = run("score", tmp_path / "a.txt", tmp_path / "a.txt")
+    assert code == 70
+    assert err.startswith("error: the library brokenlibrary does not load (OSError: libbroken.so.1: cannot")
+
+
+def test_names_and_texts_cannot_command_a_terminal(run: Run, model: Path, tmp_path: Path) -> None:
+    one = _sound(tmp_path / "\x1b[31m\n\u202eone.wav", _noise())
+    two = _sound(tmp_path / "[red]two.wav", _noise())
+    lines = [
+        {"id": "\x9b31m", "audio_filepath": str(one), "text": "a", "duration": 0.5, "speaker": "\x1b\u202e"}
+    ]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    code, out, _ = run("transcribe", one, two, "--model", model)
+    assert (code, out.count("\n")) == (0, 2)
+    assert r"\x1b[31m\n\u202eone.wav" in out and "[red]two.wav" in out
+    shown = [out]
+    for arguments in (
+        ("transcribe", one, "--model", model, "--json"),
+        ("transcribe", tmp_path / "\x1b]0;T\x07.wav", "--model", model),
+        ("evaluate", model, tmp_path / "m.jsonl", "--by", "speaker"),
+        ("evaluate", model, tmp_path / "m.jsonl", "--by", "\x1b[31m"),
+        ("inspect", tmp_path / "m.jsonl"),
+        ("\x1b[31m",),
+    ):
+        _, out, err = run(*arguments)
+        shown += [out, err]
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", "".join(shown))
+
+
+def test_missing_streams(run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = _sound(tmp_path / "good.wav", _noise())
+    for name in ("stdin", "stdout"):
+        monkeypatch.setattr(sys, name, None)
+    assert run("transcribe", good, "--model", model, "-o", tmp_path / "out")[0] == 0
+    code, _, err = run("transcribe", "-", "--model", model, "-o", tmp_path / "out")
+    assert code == 2 and "standard input is closed" in err
+    code, _, err = run("inspect", model)
+    assert code == 2 and "standard output is closed" in err
+    monkeypatch.setattr(sys, "stderr", None)
+    assert run("transcribe", tmp_path / "none.wav", "--model", model, "-o", tmp_path / "out")[0] == 2

@@ -72,7 +72,7 @@ def main(
         return
     try:
         from matplotlib.figure import Figure
-    except ImportError:
+    except ModuleNotFoundError:
         raise ConfigError("drawing needs matplotlib: install the extra with pip install '.[plots]'") from None
     figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
     axes = figure.add_subplot(

@@ -35,7 +35,7 @@ def open_dataset(folder: Path) -> Any:
     """The rows of a dataset, opened once a process; what they hold stays on the disk until it is read."""
     try:
         import pyarrow  # type: ignore[import-untyped]
-    except ImportError:
+    except ModuleNotFoundError:
         raise CorpusError(
             f"{folder}: is a Hugging Face datasets folder, and the package `pyarrow` is not installed; "
             "pip install 'asr_seq2seq[huggingface]'"

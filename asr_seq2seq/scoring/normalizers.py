@@ -61,7 +61,7 @@ def _whisper(name: str) -> TextNormalizer:
 
         from whisper_normalizer.basic import BasicTextNormalizer
         from whisper_normalizer.english import EnglishTextNormalizer
-    except ImportError:
+    except ModuleNotFoundError:
         raise ConfigError(
             f"the normaliser {name} needs a package: install the extra with pip install '.[whisper]'"
         ) from None

@@ -36,7 +36,7 @@ class WordNgramScorer:
         """`alphabet` is the decoder's. ModelFileError if `path` or kenlm is missing, or it is damaged."""
         try:
             import kenlm
-        except ImportError:
+        except ModuleNotFoundError:
             raise ModelFileError(
                 f"{path}: word n-gram models need kenlm; install it with pip install 'asr_seq2seq[kenlm]'"
             ) from None
