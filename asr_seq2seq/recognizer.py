@@ -40,6 +40,7 @@ _BATCHES_AHEAD = 4  # of many sounds so many batches are gathered, and parted by
 class _Job:
     """One source on its way: how many of its pieces are still to be decoded, and what came out."""
 
+    channel: int | None = None
     waiting: int = 0
     seconds: float = 0.0
     segments: list[Segment] = field(default_factory=list)
@@ -55,7 +56,7 @@ class _Job:
         if self.error is not None:
             return self.error
         text = " ".join(segment.text for segment in self.segments if segment.text)
-        return Transcript(text, tuple(self.segments), None, self.seconds, self.dropped())
+        return Transcript(text, tuple(self.segments), None, self.seconds, self.dropped(), self.channel)
 
     def dropped(self) -> tuple[tuple[float, float], ...]:
         """The stretches in seconds that belong to no segment."""
@@ -133,23 +134,33 @@ class Recognizer:
         return self.model_file.config
 
     @overload
-    def transcribe(self, source: Source, *, rate: int | None = None) -> Transcript: ...
+    def transcribe(
+        self, source: Source, *, rate: int | None = None, channel: int | None = None
+    ) -> Transcript: ...
     @overload
     def transcribe(
-        self, source: list[Source] | tuple[Source, ...], *, rate: int | None = None
+        self,
+        source: list[Source] | tuple[Source, ...],
+        *,
+        rate: int | None = None,
+        channel: int | None = None,
     ) -> list[Transcript]: ...
     def transcribe(
-        self, source: Source | list[Source] | tuple[Source, ...], *, rate: int | None = None
+        self,
+        source: Source | list[Source] | tuple[Source, ...],
+        *,
+        rate: int | None = None,
+        channel: int | None = None,
     ) -> Transcript | list[Transcript]:
         """A path, bytes, an open file, samples, or a list of them -> a transcript, or a list of them.
 
         Arrays and tensors hold samples (N,) or (channels, N); `rate` is theirs in Hz, the model's
-        own where it is not given. Raises AudioError for the first sound that cannot be used.
+        own where it is not given. `channel`, counted from 0, is transcribed alone; without it all are,
+        as one. Raises AudioError for the first sound that cannot be used.
         """
         results = []
-        for result in self.transcribe_each(
-            source if isinstance(source, list | tuple) else [source], rate=rate
-        ):
+        sources = list(source) if isinstance(source, list | tuple) else [source]
+        for result in self.transcribe_each(sources, rate=rate, channels=[channel] * len(sources)):
             if isinstance(result, AsrError):
                 raise result
             results.append(result)
@@ -160,22 +171,24 @@ class Recognizer:
         sources: Sequence[Source],
         *,
         rate: int | None = None,
+        channels: Sequence[int | None] | None = None,
         on_progress: Progress = lambda seconds: None,
     ) -> Iterator[Transcript | AsrError]:
         """In the order of `sources`, each one's transcript or what is wrong with it.
 
         One bad sound does not stop the others. Sound is read in blocks; what is longer than the model
         knows is split at silence, and pieces of all sources are decoded in batches of similar length.
-        `on_progress` is told the seconds of sound that were just taken in.
+        `channels` has one of each source, or None for all of them as one. `on_progress` is told the
+        seconds of sound that were just taken in.
         """
         jobs: deque[_Job] = deque()
         pieces: list[_Piece] = []
         enough = self.search.batch_size * (_BATCHES_AHEAD if len(sources) > 1 else 1)
-        for source in sources:
-            job = _Job()
+        for source, channel in zip(sources, channels or [None] * len(sources), strict=True):
+            job = _Job(channel)
             jobs.append(job)
             try:
-                blocks = job.counted(self._blocks(source, rate), self._rate, on_progress)
+                blocks = job.counted(self._blocks(source, rate, channel), self._rate, on_progress)
                 for start, piece in split(blocks, self._rate, self.longest_seconds, self.cut):
                     job.waiting += 1
                     pieces.append((job, start / self._rate, piece))
@@ -263,10 +276,11 @@ class Recognizer:
             for text, (begin, end), probability in zip(texts, times, sure, strict=True)
         )
 
-    def _blocks(self, source: Source, rate: int | None) -> Iterator[Samples]:
+    def _blocks(self, source: Source, rate: int | None, channel: int | None) -> Iterator[Samples]:
         if isinstance(source, np.ndarray | Tensor):
-            return audio.from_blocks([source], self._rate if rate is None else rate, self._rate)
-        return audio.blocks(source, self._rate)
+            given = self._rate if rate is None else rate
+            return audio.from_blocks([source], given, self._rate, channel=channel)
+        return audio.blocks(source, self._rate, channel=channel)
 
 
 def _character_frames(

@@ -11,6 +11,8 @@ Facts of that schema which a reader of ours should know (openai/whisper, ``trans
 - A word without times has ``null`` for them; ``duration`` (seconds of sound) is as in OpenAI's verbose JSON.
 - ``dropped`` is ours: the stretches, in seconds, that were left out since they are silent in themselves
   (:mod:`asr_seq2seq.segmentation`), as ``{"start": 1.5, "end": 9.0}``. All else was given to the model.
+- ``channel`` is ours, only where one channel was transcribed alone, and counts from 1 as ``--channel`` and
+  ctm do.
 - ``timing`` is ours: what the times of a segment's words rest on, or why they are not known.
 """
 
@@ -58,6 +60,8 @@ class Segment:
 class Transcript:
     """The text of a whole sound and its segments; ``duration``, and ``dropped`` (start, end), in seconds.
 
+    ``channel`` is the one that was transcribed alone, from 0, as in all of the Python interface.
+
     >>> word = Word("hello", 0.1, 0.5, 0.9)
     >>> segment = Segment(0, 0.0, 0.6, "hello", (4, 5, 6, 6, 7), -0.2, (word,))
     >>> transcript = Transcript("hello", (segment,), "en", 0.6)
@@ -72,15 +76,18 @@ class Transcript:
     language: str | None
     duration: float
     dropped: tuple[tuple[float, float], ...] = ()
+    channel: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return whisper's JSON object; ``words`` only in segments that have any."""
+        channel = {} if self.channel is None else {"channel": self.channel + 1}
         return {
             "text": self.text,
             "segments": [_segment_to_dict(segment) for segment in self.segments],
             "language": self.language,
             "duration": self.duration,
             "dropped": [{"start": start, "end": end} for start, end in self.dropped],
+            **channel,
         }
 
     @classmethod
@@ -95,7 +102,8 @@ class Transcript:
             last = segments[-1].end if segments else 0.0
             dropped = tuple((float(span["start"]), float(span["end"])) for span in data.get("dropped", []))
             duration = float(data.get("duration", last))
-            return cls(data["text"].strip(), segments, data.get("language"), duration, dropped)
+            channel = int(data["channel"]) - 1 if data.get("channel") is not None else None
+            return cls(data["text"].strip(), segments, data.get("language"), duration, dropped, channel)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else "a value has the wrong type"
             raise CorpusError(

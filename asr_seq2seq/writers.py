@@ -57,10 +57,11 @@ def to_json(transcript: Transcript, _name: str = "") -> str:
 def to_ctm(transcript: Transcript, name: str) -> str:
     """Return NIST's time marks, a word per line: sound, channel, start, duration, word, confidence.
 
-    The sound is called ``name``, the channel is 1, times are seconds; the confidence is left out where it
+    The sound is called ``name``, the channel is 1 or the one that was transcribed alone, times are seconds; the confidence is left out where it
     is not known, as the format allows. ``ConfigError`` if a word has no times: a line cannot be without.
     """
     sound = "_".join(name.split()).encode("utf-8", "replace").decode()  # names of files may be no text
+    channel = 1 + (transcript.channel or 0)
     lines: list[tuple[int, str]] = []
     for segment in segments_of(transcript):
         if segment.text.strip() and not segment.words:
@@ -71,7 +72,7 @@ def to_ctm(transcript: Transcript, name: str) -> str:
             start, end = milliseconds(word.start, word.end)
             sure = "" if word.confidence is None else f" {word.confidence:.4f}"
             if text := one_line(word.text).replace(" ", "_"):
-                line = f"{sound} 1 {start / 1000:.3f} {(end - start) / 1000:.3f} {text}{sure}\n"
+                line = f"{sound} {channel} {start / 1000:.3f} {(end - start) / 1000:.3f} {text}{sure}\n"
                 lines.append((start, line))
     return "".join(line for _, line in sorted(lines, key=lambda entry: entry[0]))
 

@@ -245,3 +245,21 @@ def test_what_was_left_out_is_told(recognizer: Recognizer, make_sounds) -> None:
     )
     assert Transcript.from_dict(transcript.to_dict()).dropped == transcript.dropped
     assert recognizer.transcribe(burst).dropped == ()
+
+
+def test_channels_one_by_one(recognizer: Recognizer, make_sounds, tmp_path: Path) -> None:
+    import soundfile
+
+    both = torch.stack(make_sounds(8000, 8000)).numpy()
+    soundfile.write(tmp_path / "call.wav", both.T, 8000, subtype="FLOAT")
+    for channel in (0, 1):
+        alone = recognizer.transcribe(both[channel])
+        for source in (both, tmp_path / "call.wav"):
+            found = recognizer.transcribe(source, channel=channel)
+            assert replace(found, channel=None) == alone
+            assert found.channel == channel
+            assert found.to_dict()["channel"] == channel + 1
+            assert Transcript.from_dict(found.to_dict()) == found
+    assert recognizer.transcribe(both).channel is None
+    with pytest.raises(AudioError, match="no channel 2"):
+        recognizer.transcribe(tmp_path / "call.wav", channel=2)

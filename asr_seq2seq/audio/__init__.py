@@ -12,6 +12,7 @@ __all__ = [
     "Samples",
     "Source",
     "blocks",
+    "channel_count",
     "duration",
     "expected_seconds",
     "from_blocks",

@@ -155,6 +155,17 @@ def duration(source: Source) -> float:
         return frames / sound.rate
 
 
+def channel_count(source: Source) -> int:
+    """Return the number of channels of a sound file.
+
+    Raises an ``AudioError`` where the file is missing, empty or not a sound.
+    """
+    name, file = open_source(source)
+    with closing(file):
+        first = next(Sound(name, file).read(0, 1), None)
+    return 1 if first is None else int(first.shape[1])
+
+
 def expected_seconds(source: object) -> float:
     """About how long a sound file lasts, by its header alone; 0 where that does not tell, and no error."""
     try:
