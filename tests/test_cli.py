@@ -118,6 +118,33 @@ def test_inputs_of_one_name_are_all_written(run: Run, model: Path, tmp_path: Pat
     assert "3 of 3 files skipped" in err
 
 
+def test_channels_one_by_one(run: Run, model: Path, tmp_path: Path) -> None:
+    call = _sound(tmp_path / "call.wav", np.stack([_noise(), np.zeros(8000), _noise()[::-1]], 1))
+    alone = _sound(tmp_path / "alone.wav", _noise()[::-1])
+    options = ("--model", model)
+    _, text, _ = run("transcribe", alone, *options)
+    assert run("transcribe", call, *options, "--channel", 3)[:2] == (0, text)
+    code, out, err = run("transcribe", call, *options, "--channel", "all")
+    assert code == 0, err
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert [name for name, _ in lines] == [f"{call} channel {number}" for number in (1, 2, 3)]
+    assert lines[1][1] == "" and lines[2][1] == text.strip()
+    _, out, _ = run("transcribe", call, alone, *options, "--channel", "all", "--json")
+    files = json.loads(out)["files"]
+    assert [(Path(file["file"]).name, file["channel"]) for file in files] == [
+        ("call.wav", 1),
+        ("call.wav", 2),
+        ("call.wav", 3),
+        ("alone.wav", 1),
+    ]
+    assert files[1]["dropped"] == [{"start": 0.0, "end": 0.5}]
+    code, _, err = run("transcribe", call, *options, "--channel", "all", "-o", tmp_path / "out", "-f", "json")
+    assert (code, _names(tmp_path / "out")) == (0, [f"call.channel{number}.json" for number in (1, 2, 3)])
+    for choice, words in (("0", "the first is 1"), ("left", "or all"), ("4", "no channel")):
+        code, out, err = run("transcribe", call, *options, "--channel", choice)
+        assert (code, out) == (2, "") and words in err
+
+
 def _bad_sounds(folder: Path) -> dict[str, Path]:
     flac = _sound(folder / "whole.flac", _noise(16000)).read_bytes()
     (folder / "cut.flac").write_bytes(flac[: len(flac) // 2])

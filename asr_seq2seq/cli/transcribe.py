@@ -22,7 +22,7 @@ from asr_seq2seq.cli.options import (
     check_lm_weight,
 )
 from asr_seq2seq.cli.output import need_standard_output, print_json, print_line
-from asr_seq2seq.errors import AsrError, ConfigError, OutputError
+from asr_seq2seq.errors import AsrError, ConfigError, OutputError, SilentAudioError
 from asr_seq2seq.garbage import importing
 from asr_seq2seq.messages import message
 from asr_seq2seq.outputs import keep_inputs, keep_texts_beside
@@ -52,6 +52,10 @@ def transcribe(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results beside their sounds too, where -o has these.")
     ] = False,
+    channel: Annotated[
+        str | None,
+        typer.Option("--channel", help="Transcribe this channel, counted from 1, or all: each alone."),
+    ] = None,
     beam_size: BeamSize = None,
     ctc_weight: CtcWeight = None,
     language_model: LanguageModel = None,
@@ -74,6 +78,7 @@ def transcribe(
     The text of one file is printed alone; of several, each on a line after its name and a tab.
     """
     from asr_seq2seq.audio.discovery import find_sounds
+    from asr_seq2seq.cli.channels import by_channel, silent_channel
     from asr_seq2seq.layout import each_once, output_stems
     from asr_seq2seq.writers import are_written, parse_formats, path_of, write, write_attention
 
@@ -95,20 +100,21 @@ def transcribe(
         raise unmatched[0]
     for error in unmatched:
         message(f"error: {error}")
-    total, failed = len(sounds) + len(unmatched), len(unmatched)
-
     stems = [""] * len(sounds) if output is None else output_stems(found.sounds)
-    inputs = list(zip(sounds, stems, strict=True))
+    inputs = by_channel(zip(sounds, stems, strict=True), channel)
+    alone = alone and len(inputs) <= 1
+    count, failed = len(inputs), len(unmatched)
+    total = count + failed
     parts = [*wanted, "attention.npz"] if attention else wanted
     if output is not None and skip_existing:
-        inputs = [(name, stem) for name, stem in inputs if not are_written(output, stem, parts)]
-        message(f"{len(sounds) - len(inputs)} of {total} files skipped: already in {output}")
+        inputs = [one for one in inputs if not are_written(output, one.stem, parts)]
+        message(f"{count - len(inputs)} of {total} files skipped: already in {output}")
     if output is not None:
-        paths = {name: [path_of(output, stem, part) for part in parts] for name, stem in inputs}
+        paths = [(one.name, [path_of(output, one.stem, part) for part in parts]) for one in inputs]
         models = [None if path is None else bundled.find(path) for path in (model, language_model)]
-        keep_inputs(chain.from_iterable(paths.values()), [*models, *sounds])
+        keep_inputs(chain.from_iterable(results for _, results in paths), [*models, *sounds])
         if not overwrite:
-            keep_texts_beside(paths.items())
+            keep_texts_beside(paths)
 
     with importing():
         from asr_seq2seq.audio import expected_seconds
@@ -132,21 +138,25 @@ def transcribe(
     results = []
     untimed = None
     with sound_progress() as progress:
-        seconds = 0.0 if progress.disable else sum(expected_seconds(name) for name, _ in inputs)
+        seconds = 0.0 if progress.disable else sum(expected_seconds(one.source) for one in inputs)
         bar = progress.add_task("transcribing", total=seconds or None, note=f"0/{len(inputs)} files")
         transcripts = recognizer.transcribe_each(
-            [name for name, _ in inputs], on_progress=lambda seconds: progress.advance(bar, seconds)
+            [one.source for one in inputs],
+            channels=[one.channel for one in inputs],
+            on_progress=lambda seconds: progress.advance(bar, seconds),
         )
-        for done, ((name, stem), result) in enumerate(zip(inputs, transcripts, strict=True), start=1):
+        for done, (one, result) in enumerate(zip(inputs, transcripts, strict=True), start=1):
             progress.update(bar, note=f"{done}/{len(inputs)} files")
             try:
+                if isinstance(result, SilentAudioError) and channel == "all":
+                    result = silent_channel(one)
                 if isinstance(result, AsrError):
                     raise result
                 if output is not None:
                     untimed = untimed or next((s for s in result.segments if _is_untimed(s)), None)
                     if attention:
-                        write_attention(result, output, stem)
-                    write(result, output, stem, wanted)
+                        write_attention(result, output, one.stem)
+                    write(result, output, one.stem, wanted)
             except OutputError:
                 raise
             except AsrError as error:
@@ -156,8 +166,8 @@ def transcribe(
                 message(f"error: {error}")
                 continue
             if output is None and not as_json:
-                print_line(*([] if alone else [name]), result.text)
-            results.append({"file": name, **result.to_dict()})
+                print_line(*([] if alone else [one.shown]), result.text)
+            results.append({"file": one.name, **result.to_dict()})
     if output is not None and not alone:
         message(f"{len(results)} of {total} files transcribed into {output}")
     if untimed is not None:
