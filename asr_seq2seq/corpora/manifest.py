@@ -42,11 +42,12 @@ class _Line(BaseModel):
 
 def read_manifest(path: Path) -> Iterator[MonoCut]:
     """The utterances of a manifest, in its order. CorpusError names the line that is wrong."""
+    folder = str(path.parent)
     for where, line in read_lines(path):
-        yield _utterance(path, where, line)
+        yield _utterance(folder, where, line)
 
 
-def _utterance(path: Path, where: str, line: str) -> MonoCut:
+def _utterance(folder: str, where: str, line: str) -> MonoCut:
     try:
         value = parse_json(line, nan_is_null=True)
     except ValueError as error:
@@ -60,7 +61,7 @@ def _utterance(path: Path, where: str, line: str) -> MonoCut:
     name = entry.audio_filepath if entry.audio_filepath is not None else entry.feature_filepath
     if name is None:
         raise CorpusError(f"{where}: the key `audio_filepath` is missing or not text; add it")
-    source = find_file(where, name, path.parent, advice="paths are relative to the manifest")
+    source = find_file(where, name, folder, advice="paths are relative to the manifest")
     of_features = entry.audio_filepath is None
     if of_features and (entry.duration is None or entry.offset is not None or entry.channel is not None):
         raise CorpusError(
