@@ -7,6 +7,7 @@ fields below are read, sound lies in files, and whatever else would be read is r
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -17,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from asr_seq2seq.audio import RATES
 from asr_seq2seq.corpora.fields import (
-    LONGEST_NAME,
     Channel,
     Duration,
     FileName,
@@ -29,12 +29,15 @@ from asr_seq2seq.corpora.fields import (
 )
 from asr_seq2seq.corpora.lines import LONGEST_SECONDS, MOST_CHANNELS, read_lines, shown
 from asr_seq2seq.corpora.manifest import FEATURES
-from asr_seq2seq.corpora.places import find_file
+from asr_seq2seq.corpora.places import find_file, refuse_address
 from asr_seq2seq.corpora.utterance import problem_of_file, with_problem
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.files import parse_json
 
-_STORES = ("numpy_files", "lilcom_files", "lilcom_chunky")  # of features: files, without pickles
+_READ, _KNOWN = (
+    "numpy_files",
+    ("lilcom_files", "lilcom_chunky", "numpy_hdf5", "lilcom_hdf5", "chunked_lilcom_hdf5"),
+)
 _REVERB = "ReverbWithImpulseResponse"
 _ADVICE = "paths are relative to the CutSet or to the current folder"
 
@@ -271,27 +274,24 @@ def _transform(transform: dict[str, Any], where: str, folder: Path) -> dict[str,
 
 
 def _features(form: _Features, where: str, folder: Path) -> Features:
-    if form.storage_type not in _STORES:
+    """What can be read, `numpy_files`, with its place; of other files only that there are some.
+
+    A cut with such features can still be used for its sound.
+    """
+    if form.storage_type not in (_READ, *_KNOWN):
         raise CorpusError(
-            f"{where}: its features are stored as {shown(form.storage_type)}, and only "
-            f"{', '.join(_STORES)} are read"
+            f"{where}: its features are stored as {shown(form.storage_type)}, and only files are read; "
+            f"store them as {_READ}"
         )
+    refuse_address(where, form.storage_path)
     fields = form.model_dump()
-    if form.storage_type == "lilcom_chunky":
-        key = form.storage_key
-        if not isinstance(key, str) or not 0 < len(key) < 100_000 or not key.replace(",", "").isdecimal():
-            raise CorpusError(f"{where}: the storage_key of its features must be places in it; make it anew")
-        fields["storage_path"] = find_file(where, form.storage_path, folder, Path(), advice=_ADVICE)
-        return Features(**fields)
-    key = _plain_key(form.storage_key, where)
-    path = find_file(where, f"{form.storage_path}/{key}", folder, Path(), advice=_ADVICE)
-    return Features(**fields | {"storage_path": path.removesuffix(f"/{key}"), "storage_key": key})
-
-
-def _plain_key(key: Any, where: str) -> str:
-    if not isinstance(key, str) or not 0 < len(key) <= LONGEST_NAME:
-        raise CorpusError(f"{where}: the storage_key of its features must name a file; make it anew")
-    return key.lstrip("/")
+    if form.storage_type == _READ:
+        if not isinstance(form.storage_key, str):
+            raise CorpusError(f"{where}: the storage_key of its features must name a file; make it anew")
+        key = form.storage_key.lstrip("/")
+        path = find_file(where, f"{form.storage_path}/{key}", folder, Path(), advice=_ADVICE)
+        fields |= {"storage_path": os.path.dirname(path), "storage_key": os.path.basename(path)}  # noqa: PTH119, PTH120
+    return Features(**fields)
 
 
 def _scalars(custom: dict[str, Any] | None, where: str, folder: Path) -> dict[str, Any] | None:

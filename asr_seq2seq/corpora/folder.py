@@ -12,7 +12,7 @@ from pathlib import Path
 from lhotse import MonoCut
 
 from asr_seq2seq.audio.discovery import files_in, is_sound
-from asr_seq2seq.corpora.lines import read_lines
+from asr_seq2seq.corpora.lines import read_lines, shown
 from asr_seq2seq.corpora.utterance import utterance
 from asr_seq2seq.errors import CorpusError
 
@@ -26,7 +26,7 @@ def read_folder(folder: Path) -> Iterator[MonoCut]:
             name, *words = line.split(maxsplit=1)
             if transcript.parent / name in listed:
                 raise CorpusError(
-                    f"{where}: the name {name} was given on an earlier line too; delete one of them"
+                    f"{where}: the name {shown(name)} was given on an earlier line too; delete one of them"
                 )
             listed[transcript.parent / name] = where, " ".join(words)
     sounds: dict[Path, Path] = {}
@@ -37,7 +37,9 @@ def read_folder(folder: Path) -> Iterator[MonoCut]:
                 raise CorpusError(f"{path}: {first.name} has the same name and text; move one of them away")
     for stem, (where, _) in listed.items():
         if stem not in sounds:
-            raise CorpusError(f"{where}: there is no sound {stem}.*; copy it, or delete the line")
+            raise CorpusError(
+                f"{where}: there is no sound {shown(str(stem), 120)}.*; copy it, or delete the line"
+            )
     for stem, sound in sounds.items():
         where, text = listed[stem] if stem in listed else (str(sound), _beside(folder, sound))
         speaker = stem.name.partition("-")[0]

@@ -17,6 +17,17 @@ def find_file(where: str, name: str, *folders: Path | str, advice: str) -> str:
 
     CorpusError for a command (`... |`), an address (`http://...`, `pipe:...`), and where no folder has it.
     """
+    refuse_address(where, name)
+    for folder in folders:
+        path = os.path.join(folder, name)  # noqa: PTH118 - a Path takes ten times as long
+        if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where the name is too long
+            return path
+    path = os.path.join(folders[-1], name)  # noqa: PTH118
+    raise CorpusError(f"{where}: there is no file {shown(path, 90)}; {advice}")
+
+
+def refuse_address(where: str, name: str) -> None:
+    """CorpusError where a name means something to fetch or to run."""
     if _ADDRESS.match(name):
         raise CorpusError(
             f"{where}: {shown(name)} is an address, and only files are read; fetch it and name the file"
@@ -25,9 +36,3 @@ def find_file(where: str, name: str, *folders: Path | str, advice: str) -> str:
         raise CorpusError(
             f"{where}: {shown(name)} is a command, and none is run; write its sound to a file and name this"
         )
-    for folder in folders:
-        path = os.path.join(folder, name)  # noqa: PTH118 - a Path takes ten times as long
-        if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where the name is too long
-            return path
-    path = os.path.join(folders[-1], name)  # noqa: PTH118
-    raise CorpusError(f"{where}: there is no file {shown(path, 90)}; {advice}")
