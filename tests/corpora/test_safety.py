@@ -247,6 +247,18 @@ def test_what_is_plain_is_read(tmp_path: Path, write_wav: Callable[..., Path]) -
     assert np.array_equal(read_features(first, 3), frames)
 
 
+def test_sound_can_be_used_without_the_features_beside_it(
+    tmp_path: Path, write_wav: Callable[..., Path]
+) -> None:
+    plain = recording_of(write_wav(tmp_path / "a.wav", 0.5))
+    path = tmp_path / "c.jsonl.gz"
+    path.write_bytes(gzip.compress(json.dumps(cut_with(plain, features=features_of())).encode()))
+    [cut] = load_corpora([path])
+    assert len(read_sound(cut, 16000)) == 8000
+    with pytest.raises(CorpusError, match="u: its features are stored as lilcom_chunky"):
+        read_features(cut, 3)
+
+
 def test_no_address_in_a_dataset_is_asked(trap: Trap, tmp_path: Path, write_wav: Callable[..., Path]) -> None:
     datasets = pytest.importorskip("datasets", reason="the extra `huggingface` is not installed")
     sound = str(write_wav(tmp_path / "a.wav", 0.5))

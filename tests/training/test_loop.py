@@ -47,6 +47,23 @@ def _recipe(make_config: MakeConfig, corpus: Path, **changes: object) -> Config:
     )
 
 
+def test_what_cannot_be_read_is_left_out_and_named(
+    make_config: MakeConfig, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A long text of a file that is empty must not decide how long a text can be."""
+    (tmp_path / "bad.wav").touch()
+    with corpus.open("a") as file:
+        file.write("\n" + json.dumps({"audio_filepath": "bad.wav", "text": "two" * 1000}))
+    config = _recipe(make_config, corpus, **{"training.epochs": 1})
+    result = loop.train(config, tmp_path / "run", "cpu")
+    told = capsys.readouterr().err
+    assert "left out: 1 utterances that cannot be read, the first: utterance bad@13: " in told
+    recogniser = load_model(result.model)
+    assert recogniser.provenance["utterances"] == 12
+    found = recogniser.config.search.tokens_per_frame
+    assert found is not None and found < 10
+
+
 def test_a_run_leaves_its_folder(make_config: MakeConfig, corpus: Path, tmp_path: Path) -> None:
     config = _recipe(make_config, corpus, **{"training.average_decay": 0.5, "training.label_smoothing": 0.1})
     result = loop.train(config, tmp_path / "run", "cpu")
