@@ -137,7 +137,8 @@ def mutate_tree(tree: Any, chance: random.Random) -> Any:
             case _:
                 value = node[key]
                 if isinstance(value, int | float) and not isinstance(value, bool):
-                    node[key] = chance.choice((-value, value * 10, value * 10**9, value / 7, str(value)))
+                    part = value / 7 if abs(value) < 1e300 else value // 7  # an integer may be no float
+                    node[key] = chance.choice((-value, value * 10, value * 10**9, part, str(value)))
                 elif isinstance(value, str):
                     node[key] = chance.choice(
                         (value * 1000, value[:-1], [value], value + "\x00", value[::-1])
