@@ -7,6 +7,7 @@ import math
 import random
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from asr_seq2seq.config import LanguageModelConfig
 from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
+from asr_seq2seq.files import lock, make_folder
 from asr_seq2seq.language_model_file import LanguageModelFile, save_language_model
 from asr_seq2seq.messages import message
 from asr_seq2seq.model.language_model import LanguageModel
@@ -48,6 +50,13 @@ def train_language_model(
     Ctrl-C, and SIGTERM on the command line, end the run with the best model so far in place.
     """
     device = pick_device(device_name)
+    with ExitStack() as held:
+        return _train(config, run, device, held)
+
+
+def _train(
+    config: LanguageModelConfig, run: Path, device: torch.device, held: ExitStack
+) -> LanguageModelResult:
     torch.manual_seed(config.seed)
     settings = config.training
 
@@ -81,6 +90,8 @@ def train_language_model(
     schedule = Schedule(settings, optimizer)
 
     # ---- run folder ----
+    make_folder(run)
+    held.enter_context(lock(run, "trained"))
     make_run_folder(run, config)
     message(
         f"{len(sentences):,} sentences ({characters:,} characters) to learn from"

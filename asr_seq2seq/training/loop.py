@@ -6,8 +6,9 @@ import math
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -72,12 +73,8 @@ def train(config: Config, run: Path, device_name: str = "auto", resume: Resume =
     """
     team, device_name = join_team(device_name)
     try:
-        device = pick_device(device_name)
-        if not team.leads:
-            return _train(config, run, device, resume, team)
-        make_folder(run)
-        with lock(run, "trained"):
-            return _train(config, run, device, resume, team)
+        with ExitStack() as held:
+            return _train(config, run, pick_device(device_name), resume, team, held)
     finally:
         team.close()
 
@@ -90,28 +87,18 @@ def _readable(corpora: Sequence[str], say: Callable[[str], None]) -> CutSet:
     return cuts
 
 
-def _without_damaged(cuts: CutSet, config: Config, common: dict[str, Any], team: Team) -> CutSet:
-    """The dev utterances whose sound can be read to its end; the others are named, before the first epoch."""
-    batches = Batches(cuts, config.data, **common)
+def _check_sounds(batches: Batches, team: Team) -> None:
+    """CorpusError for dev utterances that cannot be read to their end: a score must not pass over them."""
     batches.plan.rank, batches.plan.size = team.rank, team.size
-    good = set(team.gather([name for batch in _usable(batches) for name in batch.ids]))
-    if not good:
-        raise CorpusError(
-            "no dev utterance can be read; see above why, and mend them or name others in data.dev"
-        )
-    return CutSet.from_cuts(cut for cut in cuts if cut.id in good)
+    problems = team.gather([problem for batch in batches for problem in batch.problems])
+    if problems:
+        more = f" (and {len(problems) - 1} more of the dev set)" if problems[1:] else ""
+        raise CorpusError(f"{problems[0]}{more}; mend the dev corpus or take the utterance out")
 
 
-def _usable(batches: Batches) -> Iterator[Batch]:
-    """The batches without utterances that cannot be read, which are named."""
-    for batch in batches:
-        for problem in batch.problems:
-            message(f"left out: {problem}")
-        if batch.ids:
-            yield replace(batch, problems=[])
-
-
-def _train(config: Config, run: Path, device: torch.device, resume: Resume, team: Team) -> Result:
+def _train(
+    config: Config, run: Path, device: torch.device, resume: Resume, team: Team, held: ExitStack
+) -> Result:
     settings = config.training
     torch.manual_seed(config.seed)
 
@@ -148,10 +135,13 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
         **common,
     )
 
-    state = team.from_leader(open_run(run, config, resume) if team.leads else None)
-    chosen_on = digest(dev_cuts)
-    dev_cuts = _without_damaged(dev_cuts, config, common, team)
     dev_batches = Batches(dev_cuts, config.data, **common)
+    _check_sounds(dev_batches, team)
+
+    if team.leads:
+        make_folder(run)
+        held.enter_context(lock(run, "trained"))
+    state = team.from_leader(open_run(run, config, resume) if team.leads else None)
 
     # ---- network ----
     model = Seq2Seq(config, len(alphabet)).to(device)
@@ -173,7 +163,7 @@ def _train(config: Config, run: Path, device: torch.device, resume: Resume, team
         average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
         parts["average"] = average.to(device)  # of a copy, cuDNN wants the weights laid together anew
     resumed = state is not None
-    corpus = digest(train_cuts)
+    corpus, chosen_on = digest(train_cuts), digest(dev_cuts)
     plan = f"{config.data.batch_seconds} {config.data.buckets}"
     if state is None:
         position = Position(corpus=corpus, dev=chosen_on, plan=plan)
@@ -379,7 +369,7 @@ def _try_mean(
 def _calibrate(path: Path, batches: Batches, device: torch.device) -> str:
     """Fit the confidence of words and store it in the model file; what to say of it."""
     recogniser = load_model(path, device)
-    temperature, before, after = calibrate(recogniser, _usable(batches), recogniser.config.search)
+    temperature, before, after = calibrate(recogniser, batches, recogniser.config.search)
     save_model(path, recogniser.with_search(confidence_temperature=temperature))
     return (
         f"confidence of words on dev: {before:.2%} off on average, {after:.2%} with temperature "
@@ -394,7 +384,7 @@ def _dev_figures(
     """Teacher-forced loss, and WER and CER of greedy decoding, on the dev utterances of all processes."""
     losses = torch.zeros(2, device=device)  # and characters
     references, hypotheses = [], []
-    for batch in _usable(batches):
+    for batch in batches:
         (lines,) = decode(recogniser, [batch], search)
         moved = batch.to(device)
         loss = recogniser.model(moved.inputs, moved.lengths, moved.tokens, moved.token_lengths, 0.0)
@@ -403,8 +393,6 @@ def _dev_figures(
         references += [line.reference for line in lines]
         hypotheses += [line.hypothesis for line in lines]
     total, count = team.sum(losses).tolist()
-    if not count:
-        raise CorpusError("no dev utterance can be read any more; see above why, and mend them")
     found = score(team.gather(references), team.gather(hypotheses), recogniser.normalizer)
     return {"dev_loss": total / count, "dev_wer": found.wer, "dev_cer": found.cer}
 

@@ -78,10 +78,11 @@ def kill_at(point: int, order: str, run: Path) -> list[str]:
             if here and order == "half" and name == "fsync":  # not all has reached the disk
                 os.truncate(first, os.fstat(first).st_size // 2)
                 os.kill(os.getpid(), signal.SIGKILL)
-            result = call(*arguments, **named)
-            if here and order == "after":
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
+            try:
+                return call(*arguments, **named)
+            finally:
+                if here and order == "after":
+                    os.kill(os.getpid(), signal.SIGKILL)
 
         return wrapper
 

@@ -195,8 +195,8 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(
     loop.train(config, tmp_path / "run", "cpu")
     with pytest.raises(ConfigError, match="holds a run already"):
         loop.train(config, tmp_path / "run", "cpu", resume="never")
-    other = _recipe(make_config, corpus, **{"training.epochs": 2})
-    with pytest.raises(ConfigError, match=r"the run there had training.epochs=1 and not 2"):
+    other = _recipe(make_config, corpus, **{"training.epochs": 1, "training.optimizer": "sgd"})
+    with pytest.raises(ConfigError, match=r"the run there had training.optimizer='adamw' and not 'sgd'"):
         loop.train(other, tmp_path / "run", "cpu")
     before = load_file(tmp_path / "run" / "model.safetensors")
     again = loop.train(config, tmp_path / "run", "cpu")  # finished: nothing is left to do
