@@ -18,7 +18,7 @@ SCIENCE = {"scipy", "librosa", "pandas", "sklearn", "matplotlib", "numba"}
 CORPORA = {"lhotse", "datasets", "tensorboard"}
 LIGHT = {"torch", "torchaudio", "onnxruntime", "soundfile", "rich", "yaml"} | CORPORA | COMPILERS
 NO_MODEL = LIGHT | (SCIENCE - {"scipy"}) | {"scipy.stats", "scipy.optimize"}
-RECOGNISES = COMPILERS | SCIENCE | CORPORA | {"jiwer", "yaml", "onnx"}
+RECOGNISES = COMPILERS | SCIENCE | CORPORA | {"av", "jiwer", "yaml", "onnx"}
 
 # Runs the commands in a list, and prints the names of all modules that this took.
 RUN = """

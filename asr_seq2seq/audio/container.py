@@ -8,8 +8,9 @@ make this program read another file or the network.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, groupby
+from itertools import chain, groupby, pairwise
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -21,6 +22,7 @@ from asr_seq2seq.errors import AudioError
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
+    from av.packet import Packet
 
 # FFmpeg's names of demuxers. Playlists (hls, dash, concat, sdp ...), pictures, scripts, devices and
 # headerless samples are not among them.
@@ -41,17 +43,37 @@ _CLOCKED = {"mov", "matroska", "mpegts", "mpeg", "flv", "live_flv", "asf", "mxf"
 _RESTARTING = {"mpegts", "mpeg", "ogg", "wtv"}  # a leap in their times may also begin another clock
 _LEAP_SECONDS = 10
 _GAP_SECONDS = 0.1  # less than that is the rounding of times
-_MOST_SILENCE = 3 * 3600  # seconds that gaps may add up to
+_MOST_SILENCE = 3600  # seconds that gaps may add up to
 # Streams of frames in which a decoder finds its way again: tags and cut frames lie between them.
 _RESYNCHRONIZED = {"mp3", "aac", "ac3", "eac3", "amr", "loas", "dts", "mpegts", "mpeg"}
 # Where the header tells the length of the track, or of the whole.
 _TRACK_LENGTH = {"mov", "aiff", "au", "caf", "tta", "wv", "ape", "flac", "dsf", "nistsphere", "mpc", "mpc8"}
-_WHOLE_LENGTH = {"matroska", "flv", "asf"}
+_WHOLE_LENGTH = {"matroska", "flv"}
 _SCALES = {"u1": 2.0**-7, "i2": 2.0**-15, "i4": 2.0**-31}
 
 
+class _Damaged(AudioError):
+    """The track ends badly, which another reader may not find."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(str(damaged(name)))
+
+
+class _Refused(Exception):
+    """A demuxer asked for another file."""
+
+
 def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
-    raise PermissionError("a sound file may not open another")
+    raise _Refused
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Samples (N, channels) with their rate, and the second at which they belong, where that is told."""
+
+    samples: Samples
+    rate: int
+    time: Fraction | None
 
 
 class ContainerSound:
@@ -64,19 +86,19 @@ class ContainerSound:
         self.name, self.file, self._share = name, file, share
         self.length: int | None = None
         self._latest = Fraction(0)
-        self._problems = (av.error.FFmpegError, ValueError, ArithmeticError, MemoryError, LookupError)
-        self._damage = av.error.FFmpegError
+        # PyAV raises ValueError for samples of a kind that it does not know.
+        self._problems = (av.error.FFmpegError, _Refused, OSError, ValueError, MemoryError)
         self._open()
         self._frames = self._decode()
         try:
             first = next(self._frames, None)
-        except self._problems as error:
+        except _Damaged as error:
             raise ValueError(str(error)) from None
         if first is None:
             raise ValueError("no frame of sound")
         self._first = first
-        self.rate: int = first.sample_rate
-        check_shape(name, self.rate, first.layout.nb_channels)
+        self.rate = first.rate
+        check_shape(name, self.rate, first.samples.shape[1])
 
     def _open(self) -> None:
         import av
@@ -93,48 +115,61 @@ class ContainerSound:
             raise AudioError(f"{self.name} has no sound track that can be decoded: give a file with sound")
         self._stream = tracks[0]
 
-    def _decode(self) -> Iterator[AudioFrame]:
-        """The frames of the track; what PyAV raises goes through."""
-        container, stream = self._container, self._stream
-        whole = self.format in _WHOLE_LENGTH and len(container.streams) > 1
+    def _decode(self) -> Iterator[_Frame]:
+        """The frames of the track; _Damaged where they end badly."""
         packets, bad = 0, 0
-        for packet in container.demux() if whole else container.demux(stream):
+        for packet in self._packets():
+            packets += 1
+            try:
+                decoded: Any = packet.decode()
+                frames = [self._frame(frame) for frame in decoded if frame.samples]
+            except self._problems:
+                bad += 1
+                if self.format not in _RESYNCHRONIZED:
+                    raise _Damaged(self.name) from None
+                continue
+            yield from frames
+        if bad > 2 + packets // 20:
+            raise _Damaged(self.name)
+
+    def _packets(self) -> Iterator[Packet[Any]]:
+        """The packets of the track; where all must be seen to know the end, the others are passed over."""
+        whole = self.format in _WHOLE_LENGTH
+        packets = self._container.demux() if whole else self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except self._problems:
+                raise _Damaged(self.name) from None
+            if packet is None:
+                return
             if whole and packet.pts is not None and packet.time_base:
                 end = (packet.pts + (packet.duration or 0)) * packet.time_base
                 self._latest = max(self._latest, end)
-            if packet.stream_index != stream.index:
-                continue
-            packets += 1
-            try:
-                frames = packet.decode()
-            except self._damage:
-                bad += 1
-                if self.format not in _RESYNCHRONIZED:
-                    raise
-                continue
-            for frame in frames:
-                if frame.samples:
-                    yield frame
-        if bad > 2 + packets // 20:
-            raise damaged(self.name)
+            if packet.stream_index == self._stream.index:
+                yield packet
+
+    def _frame(self, frame: AudioFrame) -> _Frame:
+        check_shape(self.name, frame.sample_rate, frame.layout.nb_channels)
+        time = None
+        if self.format in _CLOCKED and frame.pts is not None and frame.time_base is not None:
+            time = frame.pts * frame.time_base
+        return _Frame(_samples(frame), frame.sample_rate, time)
 
     def read(self, start: int, stop: int | None) -> Iterator[Samples]:
         """Blocks (N_i, channels) from sample ``start`` to ``stop`` at ``rate``; it can be done once."""
         position = 0
-        try:
-            runs = groupby(self._timed(), key=lambda item: (item[0], item[1].shape[1]))
-            for (rate, _), run in runs:
-                for block in resample(gathered(samples for _, samples in run), rate, self.rate):
-                    wanted = block[max(0, start - position) :]
-                    if stop is not None:
-                        wanted = wanted[: max(0, stop - max(start, position))]
-                    position += len(block)
-                    if len(wanted):
-                        yield wanted
-                    if stop is not None and position >= stop:
-                        return
-        except self._problems:
-            raise damaged(self.name) from None
+        runs = groupby(self._timed(), key=lambda item: (item[0], item[1].shape[1]))
+        for (rate, _), run in runs:
+            for block in resample(gathered(samples for _, samples in run), rate, self.rate):
+                wanted = block[max(0, start - position) :]
+                if stop is not None:
+                    wanted = wanted[: max(0, stop - max(start, position))]
+                position += len(block)
+                if len(wanted):
+                    yield wanted
+                if stop is not None and position >= stop:
+                    return
         self.length = position
         self._check_length(position / self.rate)
 
@@ -142,22 +177,23 @@ class ContainerSound:
         """Rates and blocks of the track, with silence where the file's clock runs and no sound is there."""
         at, silence = Fraction(0), Fraction(0)  # seconds
         base, end, tail = self._zero(), self._end(), None
-        for frame in chain([self._first], self._frames):
-            rate, samples = frame.sample_rate, _samples(frame)
-            check_shape(self.name, rate, samples.shape[1])
+        for frame, following in pairwise(chain([self._first], self._frames, [None])):
+            assert frame is not None
+            rate, samples = frame.rate, frame.samples
             if tail is not None:  # there is more after the end that the header gives
                 yield tail
                 at, tail = at + Fraction(len(tail[1]), tail[0]), None
-            if self.format in _CLOCKED and frame.pts is not None and frame.time_base:
-                due = frame.pts * frame.time_base - base
+            if frame.time is not None:
+                due = frame.time - base
                 gap = due - at
+                back = following is not None and following.time is not None and following.time < frame.time
                 leap = self.format in _RESTARTING and at and gap > _LEAP_SECONDS
                 if leap or gap < -_GAP_SECONDS:
                     base += gap
-                elif gap > (_GAP_SECONDS if at else 0):
+                elif gap > (_GAP_SECONDS if at else 0) and not back:  # one time alone is wrong
                     silence += gap
                     if silence > _MOST_SILENCE:
-                        raise AudioError(f"{self.name} has absurd times: convert it again")
+                        raise AudioError(f"{self.name} has gaps of over {_MOST_SILENCE} s: convert it again")
                     yield from ((rate, part) for part in zeros(round(gap * rate), samples.shape[1]))
                     at = due
             if end is not None and at < end < at + Fraction(len(samples), rate):
@@ -181,15 +217,15 @@ class ContainerSound:
 
     def _check_length(self, seconds: float) -> None:
         """AudioError where clearly less was there than the header tells."""
-        promised = there = 0.0
+        promised, there = 0.0, seconds
+        stream, duration = self._stream, self._container.duration
         if 0 < self._share < 1:
-            promised, there = seconds / self._share, seconds
-        elif self.format in _TRACK_LENGTH and self._stream.duration:
-            promised = float(self._stream.duration * self._stream.time_base)
-            there = seconds
-        elif self.format in _WHOLE_LENGTH and self._container.duration:
-            promised = self._container.duration / 1e6
-            there = max(seconds, float(self._latest - self._zero()))
+            promised = seconds / self._share
+        elif self.format in _TRACK_LENGTH and stream.duration:
+            start = (stream.start_time or 0) * stream.time_base - self._zero()
+            promised = float(start + stream.duration * stream.time_base)
+        elif self.format in _WHOLE_LENGTH and duration:
+            promised, there = duration / 1e6, max(seconds, float(self._latest))
         if not promised:
             return
         loose = self.format in _WHOLE_LENGTH

@@ -185,7 +185,6 @@ def test_a_video_without_sound() -> None:
         ("wv", "wavpack", {}),
         ("matroska", "pcm_s16le", {}),
         ("wav", "adpcm_ms", {}),
-        ("asf", "wmav2", {}),
         ("flv", "aac", {}),
     ],
 )
