@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -214,6 +215,61 @@ def test_a_state_that_is_damaged_is_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(AsrError, match=r"training\.pt: cannot be read"):
             checkpoint.load_state(tmp_path)
     assert checkpoint.load_state(tmp_path / "nothing") is None
+
+
+def test_a_state_runs_nothing(tmp_path: Path) -> None:
+    """Pickles, which run what they name, are refused as bytes of another form."""
+
+    class Trap:
+        def __reduce__(self) -> Any:
+            return os.mkdir, (str(tmp_path / "canary"),)
+
+    path = tmp_path / "state" / "training.pt"
+    path.parent.mkdir()
+    torch.save({"position": Trap()}, path)
+    with pytest.raises(AsrError, match="of an earlier version"):
+        checkpoint.load_state(tmp_path)
+    path.write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(AsrError, match="cannot be read"):
+        checkpoint.load_state(tmp_path)
+    assert not (tmp_path / "canary").exists()
+
+
+def test_a_run_goes_on_elsewhere_longer_and_in_other_batches(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from asr_seq2seq.recipes import load_config
+
+    run, plain = tmp_path / "run", ["data.workers=0", "training.average_decay=0"]
+    loop.train(load_config(recipe, [*plain, "training.epochs=1"]), run, "cpu")
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for path in [*tmp_path.glob("*.wav"), tmp_path / "corpus.jsonl"]:
+        path.rename(moved / path.name)
+    corpus = moved / "corpus.jsonl"
+    corpus.write_text(corpus.read_text().replace(str(tmp_path), str(moved)))
+    elsewhere = [*plain, f"data.train={corpus}", f"data.dev={corpus}"]
+    changes = ["training.epochs=2", "data.workers=1", "training.save_steps=1"]
+    config = load_config(recipe, [*elsewhere, *changes])
+    loop.train(config, run, "cpu")
+    assert [line["epoch"] for line in metrics(run)] == [1, 2]
+    assert load_config(run / "config.yaml") == config
+    changed = load_config(recipe, [*elsewhere, "training.epochs=3", "data.batch_seconds=0.9"])
+    loop.train(changed, run, "cpu")
+    assert state(run)["position"]["plan"].startswith("0.9 ")
+    with pytest.raises(ConfigError, match=r"the run there had model.ctc_weight=0.3 and not 0.5"):
+        loop.train(load_config(recipe, [*elsewhere, "model.ctc_weight=0.5"]), run, "cpu")
+
+
+def test_a_second_training_in_the_same_folder_is_refused(recipe: Path, tmp_path: Path) -> None:
+    from asr_seq2seq.files import lock
+    from asr_seq2seq.recipes import load_config
+
+    run = tmp_path / "run"
+    run.mkdir()
+    with lock(run, "trained"), pytest.raises(AsrError, match="run: is being trained by another process"):
+        loop.train(load_config(recipe, ["data.workers=0"]), run, "cpu")
+    assert list(run.iterdir()) == []
 
 
 def test_a_team_of_one_changes_nothing() -> None:
