@@ -104,7 +104,8 @@ class ContainerSound:
         import av
 
         self.file.seek(0)
-        options: dict[str, Any] = {"options": _OPTIONS, "metadata_errors": "replace", "buffer_size": 1 << 16}
+        # Given as `options`, PyAV before 18 crashes where streams are found late (FLV, MPEG).
+        options: dict[str, Any] = {"container_options": _OPTIONS, "metadata_errors": "replace"}
         try:
             self._container = av.open(self.file, "r", io_open=_refuse, **options)
         except self._problems as error:
