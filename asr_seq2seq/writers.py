@@ -57,8 +57,9 @@ def to_json(transcript: Transcript, _name: str = "") -> str:
 def to_ctm(transcript: Transcript, name: str) -> str:
     """Return NIST's time marks, a word per line: sound, channel, start, duration, word, confidence.
 
-    The sound is called ``name``, the channel is 1 or the one that was transcribed alone, times are seconds; the confidence is left out where it
-    is not known, as the format allows. ``ConfigError`` if a word has no times: a line cannot be without.
+    The sound is called ``name``, the channel is 1 or the one that was transcribed alone, times are seconds;
+    the confidence is left out where it is not known, as the format allows. ``ConfigError`` if a word has no
+    times: a line cannot be without.
     """
     sound = "_".join(name.split()).encode("utf-8", "replace").decode()  # names of files may be no text
     channel = 1 + (transcript.channel or 0)
