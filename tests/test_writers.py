@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import srt
 import webvtt
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asr_seq2seq.errors import ConfigError, OutputError
@@ -185,6 +185,7 @@ def transcripts(draw: st.DrawFn) -> Transcript:
     return Transcript(" ".join(segment.text for segment in segments), tuple(segments), None, 400_000.0)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(transcripts())
 def test_the_parsers_give_back_the_cues(transcript: Transcript) -> None:
     written = cues(transcript)
@@ -201,6 +202,7 @@ def test_the_parsers_give_back_the_cues(transcript: Transcript) -> None:
     assert flat(_from_srt(to_srt(transcript))) == flat(arrows)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(transcripts())
 def test_tables_keep_their_columns(transcript: Transcript) -> None:
     for line in to_tsv(transcript).split("\n")[:-1]:
