@@ -281,7 +281,7 @@ def _blaming(path: Path) -> Iterator[None]:
         yield
     except AsrError as error:
         raise ModelFileError(
-            f"{path}: its description is not valid ({brief(str(error), 160)}); copy or train it again"
+            f"{path}: its description is not valid ({brief(str(error), 110)}); copy or train it again"
         ) from None
 
 
