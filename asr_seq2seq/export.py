@@ -12,7 +12,6 @@ ONNX LSTM with `sequence_lens` reads each sequence from its own true end, as our
 from __future__ import annotations
 
 import math
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from asr_seq2seq.config import LogMelConfig, PrecomputedConfig
 from asr_seq2seq.errors import ModelFileError
 from asr_seq2seq.features import EPSILON, LEVEL, Features, LogMel
+from asr_seq2seq.files import temporary_folder
 from asr_seq2seq.model.context import Context
 from asr_seq2seq.model.decoder import DotDecoder, FixedVectorDecoder, LocationDecoder
 from asr_seq2seq.model.encoder import PyramidLayer
@@ -68,8 +68,8 @@ def _quantized(graph: bytes) -> bytes:
 
     model = onnx.load_from_string(graph)
     quant_utils.add_pre_process_metadata(model)  # else it warns; its preparations change nothing here
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "graph.onnx"
+    with temporary_folder(of_libraries=True) as folder:
+        path = folder / "graph.onnx"
         quantize_dynamic(
             model, path, per_channel=True, weight_type=QuantType.QUInt8, op_types_to_quantize=_QUANTIZED
         )

@@ -7,11 +7,13 @@ import json
 import math
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NoReturn, TextIO, overload
 
+from asr_seq2seq import signals
 from asr_seq2seq.errors import OutputError
 
 try:
@@ -144,22 +146,45 @@ def _temporary(target: Path) -> Iterator[tuple[Path, int]]:
     Its name follows from that of `target`, so that what a killed process left is found again. It is
     locked while it is written; with the lock of another process on it the next name is taken.
     """
-    for number in range(1000):
-        temporary = _hidden(target, f"{number}.tmp" if number else "tmp")
-        descriptor = _claim(temporary)
-        if descriptor is not None:
-            break
-    else:
-        raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+    descriptor: int | None = None
     try:
+        with signals.held():
+            for number in range(1000):
+                temporary = _hidden(target, f"{number}.tmp" if number else "tmp")
+                descriptor = _claim(temporary)
+                if descriptor is not None:
+                    break
+        if descriptor is None:
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
         remove_left(target, number + 1)
         os.ftruncate(descriptor, 0)
         yield temporary, descriptor
     finally:
-        with contextlib.suppress(OSError):
-            if _is_file(temporary, descriptor):
-                temporary.unlink()
-        os.close(descriptor)
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                if _is_file(temporary, descriptor):
+                    temporary.unlink()
+            os.close(descriptor)
+
+
+@contextmanager
+def temporary_folder(*, of_libraries: bool = False) -> Iterator[Path]:
+    """A folder for temporary files, which goes with all that it holds, also after a signal.
+
+    With `of_libraries` the temporary files and folders that libraries make meanwhile lie in it too.
+    """
+    made: tempfile.TemporaryDirectory[str] | None = None
+    before = tempfile.tempdir
+    try:
+        with signals.held():
+            made = tempfile.TemporaryDirectory(prefix="asr_seq2seq_", ignore_cleanup_errors=True)
+        if of_libraries:
+            tempfile.tempdir = made.name
+        yield Path(made.name)
+    finally:
+        tempfile.tempdir = before
+        if made is not None:
+            made.cleanup()
 
 
 def remove_left(target: Path, number: int = 0) -> None:
@@ -243,20 +268,25 @@ def lock(path: Path, work: str = "written") -> Iterator[None]:
     lock. On a network file system that cannot lock, nothing is held.
     """
     place = path / ".lock" if path.is_dir() else _hidden(path, "lock")
+    descriptor: int | None = None
     try:
-        descriptor = _claim(place)
-    except OSError as error:
-        raise output_error(place, error) from error
-    if descriptor is None:
-        raise OutputError(f"{path}: is being {work} by another process; wait for it, or choose another place")
-    _held.add(descriptor)
-    try:
+        with signals.held():
+            try:
+                descriptor = _claim(place)
+            except OSError as error:
+                raise output_error(place, error) from error
+        if descriptor is None:
+            raise OutputError(
+                f"{path}: is being {work} by another process; wait for it, or choose another place"
+            )
+        _held.add(descriptor)
         yield
     finally:
-        _held.discard(descriptor)
-        with contextlib.suppress(OSError):
-            place.unlink()
-        os.close(descriptor)
+        if descriptor is not None:
+            _held.discard(descriptor)
+            with contextlib.suppress(OSError):
+                place.unlink()
+            os.close(descriptor)
 
 
 def _let_go() -> None:

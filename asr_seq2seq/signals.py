@@ -33,6 +33,8 @@ class _Handler:
     def __init__(self) -> None:
         self.process = os.getpid()
         self.finished = False
+        self.holds = 0  # how many blocks are entered in which signals wait
+        self.waiting = 0  # the first signal that does, or 0
         self.raised: weakref.ref[Interrupted] | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
@@ -40,6 +42,9 @@ class _Handler:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         if self.finished or (self.raised is not None and self.raised() is not None):
+            return
+        if self.holds:
+            self.waiting = self.waiting or number
             return
         error = Interrupted(number)
         self.raised = weakref.ref(error)  # gone where a callback has swallowed it: the next signal counts
@@ -79,6 +84,26 @@ def finish() -> None:
     """Pass over the ending signals from now on: the work is done or undone, and Python itself ends."""
     if _handler is not None:
         _handler.finished = True
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Let a signal wait until something temporary is made and known to what removes it.
+
+    It would otherwise come between the two, as signals do that somebody sends who has just seen the file.
+    The block must be short, and stand within what removes. Only where `end_cleanly` was called.
+    """
+    if _handler is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _handler.holds += 1
+    try:
+        yield
+    finally:
+        _handler.holds -= 1
+        if _handler.waiting and not _handler.holds:
+            number, _handler.waiting = _handler.waiting, 0
+            _handler(number, None)
 
 
 @contextmanager

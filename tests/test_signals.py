@@ -17,13 +17,24 @@ WORK = """
 import os, signal, sys
 from pathlib import Path
 from asr_seq2seq import signals
-from asr_seq2seq.files import atomic_write
+from asr_seq2seq.files import atomic_write, temporary_folder
 from asr_seq2seq.garbage import importing
 signals.end_cleanly()
+os.environ["TMPDIR"] = sys.argv[1]
 folder, number, again = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+def sends(make):  # a signal the moment that something temporary is made
+    def made(*arguments, **settings):
+        result = make(*arguments, **settings)
+        os.kill(os.getpid(), number)
+        return result
+    return made
+if again == -2:
+    os.open = sends(os.open)
+if again == -3:
+    os.mkdir = sends(os.mkdir)
 try:
-    with atomic_write(folder / "result") as file:
-        if again < 0:
+    with atomic_write(folder / "result") if again > -3 else temporary_folder() as file:
+        if again == -1:
             with importing():
                 os.kill(os.getpid(), number)
         if child := os.fork():
@@ -31,7 +42,7 @@ try:
         os.kill(os.getpid(), number)
         file.write("never")
 except KeyboardInterrupt as stop:
-    if again:
+    if again > 0:
         os.kill(os.getpid(), again)
     assert os.listdir(folder) == [], os.listdir(folder)
     signals.finish()
@@ -49,6 +60,12 @@ def _run(folder: Path, number: int, again: int = 0) -> subprocess.CompletedProce
 def test_what_is_temporary_goes_and_a_child_ends(tmp_path: Path, number: int) -> None:
     done = _run(tmp_path, number, again=signal.SIGTERM)
     assert (done.returncode, done.stderr) == (128 + number, b"")
+
+
+@pytest.mark.parametrize("moment", [-2, -3])
+def test_a_signal_that_comes_when_something_temporary_is_made(tmp_path: Path, moment: int) -> None:
+    done = _run(tmp_path, signal.SIGTERM, again=moment)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, b"")
 
 
 def test_while_importing_a_signal_ends_the_process_at_once(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import gzip
 import inspect
 import os
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from asr_seq2seq.corpora.guard import nothing_started
 from asr_seq2seq.corpora.lines import shown
 from asr_seq2seq.corpora.utterance import NOMINAL_RATE, UNKNOWN_SECONDS, with_problem
 from asr_seq2seq.errors import AudioError, CorpusError
-from asr_seq2seq.files import atomic_write
+from asr_seq2seq.files import atomic_write, temporary_folder
 from asr_seq2seq.scoring.hypotheses import to_json
 
 
@@ -43,9 +42,9 @@ def run_recipe(name: str, source: Path) -> dict[str, list[MonoCut]]:
     recipe = getattr(recipes, f"prepare_{name}")
     parameters = inspect.signature(recipe).parameters.values()
     needed = [parameter.name for parameter in parameters if parameter.default is parameter.empty]
-    with tempfile.TemporaryDirectory(prefix="asr_seq2seq_") as scratch:
+    with temporary_folder() as scratch:
         # Recipes that insist on writing their own manifests may do so where they are thrown away.
-        settings = {"output_dir": Path(scratch)} if "output_dir" in needed else {}
+        settings = {"output_dir": scratch} if "output_dir" in needed else {}
         if len(others := [key for key in needed if key not in settings]) != 1:
             raise CorpusError(
                 f"lhotse's recipe {name} needs {' and '.join(others) or 'more than one folder'}; call "

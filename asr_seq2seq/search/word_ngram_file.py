@@ -12,7 +12,6 @@ import lzma
 import re
 import shutil
 import struct
-import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from typing import BinaryIO
 import numpy as np
 
 from asr_seq2seq.errors import ModelFileError
+from asr_seq2seq.files import temporary_folder
 
 SUFFIXES = (".arpa", ".bin", ".binary", ".klm", ".mmap")
 _COMPRESSED: dict[bytes, type[gzip.GzipFile] | type[bz2.BZ2File] | type[lzma.LZMAFile]] = {
@@ -77,8 +77,8 @@ def checked(path: Path) -> Iterator[Path]:
         _check(path, path)
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="asr_seq2seq-") as folder:
-        plain = Path(folder) / "words.arpa"
+    with temporary_folder() as folder:
+        plain = folder / "words.arpa"
         _decompress(path, plain)
         _check(path, plain)
         yield plain
