@@ -140,6 +140,8 @@ class ContainerSound:
         while True:
             try:
                 packet = next(packets, None)
+            except IndexError:  # at the end, PyAV looks for a stream that it did not find at the beginning
+                return
             except self._problems:
                 raise _Damaged(self.name) from None
             if packet is None:

@@ -42,7 +42,6 @@ KINDS = [
     ("matroska", "flac", 16000),
     ("matroska", "pcm_s16le", 16000),
     ("ogg", "libopus", 48000),
-    ("ogg", "libspeex", 16000),
     ("mp3", "libmp3lame", 16000),
     ("mp2", "mp2", 16000),
     ("adts", "aac", 16000),
