@@ -177,7 +177,7 @@ def temporary_folder(*, of_libraries: bool = False) -> Iterator[Path]:
     before = tempfile.tempdir
     try:
         with signals.held():
-            made = tempfile.TemporaryDirectory(prefix="asr_seq2seq_", ignore_cleanup_errors=True)
+            made = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         if of_libraries:
             tempfile.tempdir = made.name
         yield Path(made.name)

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from asr_seq2seq import __version__, bundled
 from asr_seq2seq.config import Config, SearchConfig, validate
@@ -212,12 +213,25 @@ def read_file(
         ) from None
     with _blaming(path):
         config, alphabet, normalizer, provenance = _described(metadata, check)
-        with torch.device("meta"):
+        with torch.device("meta"), _Uninitialized():
             model = build(config, len(alphabet))
         _check_tensors(model, tensors)
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     model.to(device).eval()
     return model, config, alphabet, normalizer, provenance
+
+
+class _Uninitialized(TorchFunctionMode):
+    """Lets modules leave their parameters as they are made: what is without memory has no first values.
+
+    torch would import its compilers, which takes seconds, to draw normal numbers there.
+    """
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), settings: Any = None) -> Any:
+        settings = settings or {}
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return settings["tensor"] if "tensor" in settings else args[0]
+        return function(*args, **settings)
 
 
 def _check_tensors(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
