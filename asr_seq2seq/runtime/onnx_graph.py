@@ -1,0 +1,276 @@
+"""The graphs of a recognizer and of a language model, from settings and the shapes of their weights.
+
+Graphs are put together operator by operator, and not traced: batch and length stay free, and lengths are
+computed by the operators themselves. A bidirectional ONNX LSTM with `sequence_lens` reads each sequence from
+its own true end, as the encoder does.
+
+- encoder: features and lengths -> lengths, CTC log-probabilities, and all that decoding starts from.
+- decoder step: the last tokens (B, K), from which row each hypothesis continues, and the state -> logits and
+  the state after them.
+- language model step: the same with log-probabilities.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from asr_seq2seq.config import Cell, Config, LanguageModelConfig
+from asr_seq2seq.runtime.graph_builder import GraphBuilder
+from asr_seq2seq.runtime.parameters import GATES, encoder_sizes
+from asr_seq2seq.runtime.weights import BLOCK, Weights
+
+_ROWS = ("batch", "hypotheses")
+
+
+def encoder_graph(config: Config, weights: Weights) -> bytes:
+    """features (B, T, F), lengths (B,) -> encoded_lengths (B,), ctc (B, T', V), context (B, D), memory."""
+    g, model = GraphBuilder(weights), config.model
+    sizes = encoder_sizes(config)
+    sequence = g.input("features", np.float32, "batch", "time", sizes[0])
+    lengths = g.input("lengths", np.int64, "batch")
+    for number, layer in enumerate(model.encoder.layers):
+        if layer.reduction > 1:
+            missing = g("Mod", g("Neg", g.size(sequence, 1)), g.integers(layer.reduction))
+            pads = g("Concat", g.integers(0, 0, 0, 0), missing, g.integers(0), axis=0)
+            sequence = g.reshape(g("Pad", sequence, pads), 0, -1, layer.reduction * sizes[number])
+            lengths = g("Add", lengths, g.integers(layer.reduction - 1))
+            lengths = g("Div", lengths, g.integers(layer.reduction))
+        frames_first = g("Transpose", sequence, perm=[1, 0, 2])
+        outputs = g.recurrent(frames_first, f"encoder.{number}", model.encoder.cell, layer.units, lengths)
+        sequence = g("Transpose", outputs, perm=[1, 0, 2])
+    g.output("encoded_lengths", lengths, np.int64, "batch")
+    if model.ctc_weight:
+        ctc = g("LogSoftmax", g.matmul(sequence, "ctc_head"), axis=-1)
+        g.output("ctc", ctc, np.float32, "batch", "frames", weights["ctc_head.bias"].shape[0])
+    mask = g.mask(lengths, g.size(sequence, 1))  # (B, T')
+    context = _context(g, config, sequence, lengths, mask)
+    g.output("context", context, np.float32, "batch", model.context.size)
+    for name, value in _memory(g, config, sequence, context, mask).items():
+        g.output(name, value, np.float32, *memory_shapes(config)[name])
+    return g.serialize("encoder")
+
+
+def memory_shapes(config: Config) -> dict[str, tuple[int | str, ...]]:
+    """Name -> shape of what a decoder keeps of each utterance; G is what a cell's gates take up.
+
+    `gates` is what the context adds to the gates of the first layer; `keys` and `values` what attention
+    compares queries with and reads; `closed` is 0 at real frames and minus infinity behind.
+    """
+    decoder, size = config.model.decoder, config.model.decoder.attention_size
+    gates = GATES[decoder.cell] * decoder.units
+    shapes: dict[str, tuple[int | str, ...]] = {"gates": ("batch", 1, gates)}
+    if decoder.attention == "dot":
+        shapes["keys"] = ("batch", decoder.heads, size // decoder.heads, "frames")
+        shapes["values"] = ("batch", "heads_by_frames", gates)
+    elif decoder.attention == "location":
+        shapes["keys"] = ("batch", 1, "frames", size)
+        shapes["values"] = ("batch", "frames", gates + decoder.units)
+    return shapes if decoder.attention == "none" else shapes | {"closed": ("batch", 1, "frames")}
+
+
+def carried_shapes(config: Config) -> dict[str, tuple[int | str, ...]]:
+    """Name -> shape, after R rows, of what a decoder carries from step to step: each layer's h, and c."""
+    decoder = config.model.decoder
+    layers = [f"{name}.{layer}" for name, layer in _layers(config)]
+    parts = ("h", "c") if decoder.cell == "lstm" else ("h",)
+    shapes: dict[str, tuple[int | str, ...]] = {f"{n}.{p}": (decoder.units,) for n in layers for p in parts}
+    if decoder.attention == "location":
+        shapes["attended"] = (GATES[decoder.cell] * decoder.units,)
+        shapes["weights"] = ("frames",)
+    return shapes
+
+
+def decoder_graph(config: Config, weights: Weights) -> bytes:
+    """tokens (B, K), rows (B, K), memory and carried state of R rows -> logits (B, K, V) and the state after.
+
+    `rows` are the rows of the state that the hypotheses continue. With attention there is `weights.next`,
+    (B, K, T'), the mean over heads.
+    """
+    g, decoder = GraphBuilder(weights), config.model.decoder
+    tokens, rows = g.input("tokens", np.int64, *_ROWS), g.input("rows", np.int64, *_ROWS)
+    memory = {name: g.input(name, np.float32, *shape) for name, shape in memory_shapes(config).items()}
+    before = {
+        name: g("Gather", g.input(name, np.float32, "rows_before", *shape), rows)
+        for name, shape in carried_shapes(config).items()
+    }
+    gates = g("Add", g("Gather", g.weight("symbols"), tokens), memory["gates"])  # (B, K, G)
+    if decoder.attention == "location":
+        gates = g("Add", gates, before["attended"])
+    layers, after, found = _layers(config), {}, ""
+    hidden = ""
+    for number, (name, layer) in enumerate(layers):
+        place = f"{name}.{layer}"
+        if number:
+            gates = ""
+        if number == 1 and decoder.attention == "dot":
+            found, gates = _dot_attention(g, config, hidden, memory)
+        state = [before[f"{place}.{part}"] for part in "hc" if f"{place}.{part}" in before]
+        hidden, *rest = _step(g, decoder.cell, place, decoder.units, gates, hidden, state)
+        after |= dict(zip((f"{place}.h", f"{place}.c"), (hidden, *rest), strict=False))
+    if decoder.attention == "location":
+        found, read = _location_attention(g, config, hidden, before["weights"], memory)
+        attended, joint = g.split(read, GATES[decoder.cell] * decoder.units, decoder.units)
+        after["attended"] = attended
+        hidden = g("Tanh", g("Add", g.matmul(hidden, "joint"), joint))
+    g.output("logits", g.matmul(hidden, "output"), np.float32, *_ROWS, weights["output.bias"].shape[0])
+    for name, value in after.items():
+        g.output(f"{name}.next", value, np.float32, *_ROWS, *carried_shapes(config)[name])
+    if found:
+        g.output("weights.next", found, np.float32, *_ROWS, "frames")
+    return g.serialize("decoder_step")
+
+
+def language_model_graph(config: LanguageModelConfig, weights: Weights) -> bytes:
+    """tokens (B, K), rows (B, K) and the state of R rows -> log_p (B, K, V) and the state after them."""
+    g, units = GraphBuilder(weights), config.model.units
+    tokens, rows = g.input("tokens", np.int64, *_ROWS), g.input("rows", np.int64, *_ROWS)
+    hidden, gates = "", g("Gather", g.weight("symbols"), tokens)
+    after = {}
+    for layer in range(config.model.layers):
+        place = f"layers.{layer}"
+        names = [f"{place}.{part}" for part in "hc"]
+        state = [g("Gather", g.input(name, np.float32, "rows_before", units), rows) for name in names]
+        hidden, cell = _step(g, "lstm", place, units, "" if layer else gates, hidden, state)
+        after |= dict(zip(names, (hidden, cell), strict=True))
+    log_p = g("LogSoftmax", g.matmul(hidden, "output"), axis=-1)
+    g.output("log_p", log_p, np.float32, *_ROWS, weights["output.bias"].shape[0])
+    for name, value in after.items():
+        g.output(f"{name}.next", value, np.float32, *_ROWS, units)
+    return g.serialize("language_model_step")
+
+
+def _layers(config: Config) -> list[tuple[str, int]]:
+    """The decoder's recurrent layers from below, by stack and number in the stack."""
+    decoder = config.model.decoder
+    if decoder.attention == "dot":
+        return [("lower", 0), *(("upper", layer) for layer in range(decoder.layers))]
+    return [("layers", layer) for layer in range(decoder.layers)]
+
+
+def _context(g: GraphBuilder, config: Config, encoded: str, lengths: str, mask: str) -> str:
+    """Encoded (B, T', E), lengths (B,), mask (B, T') -> context (B, D)."""
+    pooling = config.model.context.pooling
+    if pooling == "last":
+        place = g.unsqueeze(g("Sub", lengths, g.integers(1)), 1)
+        pooled = g("GatherND", encoded, place, batch_dims=1)  # (B, E)
+        if config.model.encoder.bidirectional:
+            half = encoder_sizes(config)[-1] // 2  # the backward direction ends at the first frame
+            first = g.squeeze(g.slice(encoded, g.integers(0), g.integers(1), 1), 1)
+            pooled = g("Concat", g.split(pooled, half, half)[0], g.split(first, half, half)[1], axis=1)
+        return str(g("Tanh", g.matmul(pooled, "context.projection")))
+    if pooling == "mean":
+        weights = g("Div", mask, g.cast(g.unsqueeze(lengths, 1), np.float32))
+    else:
+        scores = g.squeeze(g.matmul(g("Tanh", g.matmul(encoded, "context.hidden")), "context.score"), 2)
+        weights = g("Softmax", g("Add", scores, g("Log", mask)), axis=1)
+    pooled = g.squeeze(g("MatMul", g.unsqueeze(weights, 1), encoded), 1)
+    return str(g("Tanh", g.matmul(pooled, "context.projection")))
+
+
+def _memory(g: GraphBuilder, config: Config, encoded: str, context: str, mask: str) -> dict[str, str]:
+    """What `memory_shapes` names."""
+    decoder = config.model.decoder
+    memory = {"gates": g.unsqueeze(g.matmul(context, "context.gates"), 1)}
+    if decoder.attention == "none":
+        return memory
+    keys = g.matmul(encoded, "attention.key")
+    if decoder.attention == "dot":
+        parted = g.reshape(keys, 0, 0, decoder.heads, decoder.attention_size // decoder.heads)
+        memory["keys"] = g("Transpose", parted, perm=[0, 2, 3, 1])
+        values = g.matmul(g.unsqueeze(encoded, 1), "values")  # (B, H, T', G)
+        memory["values"] = g.reshape(values, 0, -1, GATES[decoder.cell] * decoder.units)
+    else:
+        memory["keys"] = g.unsqueeze(keys, 1)
+        memory["values"] = g.matmul(encoded, "values")
+    return memory | {"closed": g.unsqueeze(g("Log", mask), 1)}
+
+
+def _step(
+    g: GraphBuilder, cell: Cell, name: str, units: int, gates: str, inputs: str, state: list[str]
+) -> list[str]:
+    """One step of a layer: h after it, and c of an LSTM, each (B, K, D).
+
+    `inputs` (B, K, I) are multiplied by the layer's weights, which have their bias with them where `gates`,
+    what is known beforehand of the gates, is not given. Either may be empty.
+    """
+    h = state[0]
+    if cell == "gru":
+        if inputs:
+            product = g.matmul(inputs, name)
+            gates = g("Add", product, gates) if gates else product
+        both, new = g.split(gates, 2 * units, units)
+        of_both, of_new = g.split(g.matmul(h, f"{name}.hidden"), 2 * units, units)
+        reset, update = g.split(g("Sigmoid", g("Add", both, of_both)), units, units)
+        new = g("Tanh", g("Add", new, g("Mul", reset, of_new)))
+        return [g("Add", new, g("Mul", update, g("Sub", h, new)))]
+    joined = g("Concat", inputs, h, axis=-1) if inputs else h
+    product = g.matmul(joined, name)
+    gates = g("Add", product, gates) if gates else product
+    if cell == "rnn":
+        return [g("Tanh", gates)]
+    opened, new = g.split(gates, 3 * units, units)
+    let_in, keep, let_out = g.split(g("Sigmoid", opened), units, units, units)
+    c = g("Add", g("Mul", keep, state[1]), g("Mul", let_in, g("Tanh", new)))
+    return [g("Mul", let_out, g("Tanh", c)), c]
+
+
+def _dot_attention(g: GraphBuilder, config: Config, hidden: str, memory: dict[str, str]) -> tuple[str, str]:
+    """Hidden (B, K, D) -> weights (B, K, T'), the mean over heads, and what they read, (B, K, G)."""
+    decoder = config.model.decoder
+    query = g.matmul(hidden, "attention.query")
+    if decoder.heads == 1:
+        scores = g("MatMul", query, g.squeeze(memory["keys"], 1))  # (B, K, T')
+        weights = g("Softmax", g("Add", scores, memory["closed"]), axis=-1)
+        return weights, g("MatMul", weights, memory["values"])
+    parted = g.reshape(query, 0, 0, decoder.heads, decoder.attention_size // decoder.heads)
+    scores = g("MatMul", g("Transpose", parted, perm=[0, 2, 1, 3]), memory["keys"])  # (B, H, K, T')
+    weights = g("Softmax", g("Add", scores, g.unsqueeze(memory["closed"], 1)), axis=-1)
+    mean = g("ReduceMean", weights, axes=[1], keepdims=0)
+    turned = g("Transpose", weights, perm=[0, 2, 1, 3])
+    # (B, K, H * T'), without a -1 in the place of frames, which a batch of none could not tell.
+    joined = g.reshape(turned, 0, 0, g.size(memory["values"], 1))
+    return mean, g("MatMul", joined, memory["values"])
+
+
+def _location_attention(
+    g: GraphBuilder, config: Config, hidden: str, before: str, memory: dict[str, str]
+) -> tuple[str, str]:
+    """Hidden (B, K, D), weights before (B, K, T') -> weights (B, K, T') and what they read, (B, K, G + D)."""
+    decoder = config.model.decoder
+    seen = _around(g, before, decoder.location_width, decoder.location_channels)  # (B, K, T', C)
+    energy = g(
+        "Add",
+        g("Add", memory["keys"], g.unsqueeze(g.matmul(hidden, "attention.query"), 2)),
+        g.matmul(seen, "attention.location"),
+    )
+    scores = g.squeeze(g.matmul(g("Tanh", energy), "attention.score"), 3)
+    weights = g("Softmax", g("Add", scores, memory["closed"]), axis=-1)
+    return weights, g("MatMul", weights, memory["values"])
+
+
+def _around(g: GraphBuilder, weights: str, width: int, channels: int) -> str:
+    """Weights (B, K, T') -> what the filters see around each frame, (B, K, T', C).
+
+    The filters are one matrix for BLOCK frames at a time: windows are made of neighboring blocks.
+    """
+    matrix = g.weight("attention.filters")  # (window, BLOCK * C)
+    blocks = g.weights[matrix].shape[0] // BLOCK
+    frames = g.size(weights, 2)
+    missing = g("Mod", g("Neg", frames), g.integers(BLOCK))
+    behind = g("Add", missing, g.integers((blocks - 1) * BLOCK - width))
+    pads = g("Concat", g.integers(0, 0, width, 0, 0), behind, axis=0)
+    padded = g("Pad", weights, pads)  # (B, K, (count + blocks - 1) * BLOCK)
+    filled = g("Add", frames, missing)  # (1,): count * BLOCK
+    windows = [
+        g.reshape(
+            g.slice(padded, g.integers(n * BLOCK), g("Add", filled, g.integers(n * BLOCK)), 2),
+            0,
+            0,
+            -1,
+            BLOCK,
+        )
+        for n in range(blocks)
+    ]
+    joined = g("Concat", *windows, axis=3)  # (B, K, count, window)
+    seen = g.reshape(g("MatMul", joined, matrix), 0, 0, -1, channels)
+    return g.slice(seen, g.integers(0), frames, 2)

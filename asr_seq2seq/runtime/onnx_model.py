@@ -1,0 +1,160 @@
+"""A recognizer in onnxruntime: `AcousticModel` over two graphs, one of the encoder and one of a decoder's step.
+
+The state stays as the step's graph returned it. `select` only notes which rows go on, and the next step's
+graph gathers them, so that no copy of the state is made outside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asr_seq2seq.config import Config
+from asr_seq2seq.runtime.arrays import ModelArrays
+from asr_seq2seq.runtime.features import FrontEnd
+from asr_seq2seq.runtime.graph_cache import cached_graph
+from asr_seq2seq.runtime.protocol import Floats, Integers, rows_of
+from asr_seq2seq.runtime.session import RuntimeOptions, Session
+from asr_seq2seq.runtime.weights import decoder_weights, encoder_weights
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+_TOGETHER = 2**19  # energies of location attention that one call works on: what stays in the cache
+
+
+@dataclass(frozen=True)
+class OnnxEncoded:
+    """Encoded utterances: lengths (B,), CTC log-probabilities (B, T', V), context (B, D), decoder's memory."""
+
+    lengths: Integers
+    ctc: Floats | None
+    context: Floats
+    memory: Arrays
+
+    def keep(self, utterances: Integers) -> OnnxEncoded:
+        """Only the utterances with these numbers, (B',)."""
+        return OnnxEncoded(
+            self.lengths[utterances],
+            None if self.ctc is None else self.ctc[utterances],
+            self.context[utterances],
+            {name: part[utterances] for name, part in self.memory.items()},
+        )
+
+
+@dataclass(frozen=True)
+class OnnxState:
+    """The decoder's state: what is kept of each utterance, what each row carries, and which rows go on.
+
+    `memory` has B utterances, `carried` a row for each hypothesis before; `rows` (R,) are those that go on.
+    """
+
+    memory: Arrays
+    carried: Arrays
+    rows: Integers
+
+    def select(self, rows: Integers) -> OnnxState:
+        """The rows with these numbers, (R',): hypotheses reordered within their utterances."""
+        return replace(self, rows=self.rows[rows])
+
+    def keep(self, utterances: Integers) -> OnnxState:
+        """Only the utterances with these numbers, (B',), each with all its rows."""
+        batch = len(self.memory["gates"])
+        before = len(next(iter(self.carried.values()))) // batch  # rows of each utterance
+        count = len(self.rows) // batch
+        places = self.rows[rows_of(utterances, count)] - np.repeat(utterances, count) * before
+        return OnnxState(
+            {name: part[utterances] for name, part in self.memory.items()},
+            {name: part[rows_of(utterances, before)] for name, part in self.carried.items()},
+            places + np.repeat(np.arange(len(utterances)), count) * before,
+        )
+
+
+class OnnxModel:
+    """p(y | x) by two sessions of onnxruntime."""
+
+    def __init__(self, model: ModelArrays[Config], options: RuntimeOptions | None = None) -> None:
+        options = options or RuntimeOptions()
+        self.config = model.config
+        self.vocabulary = len(model.alphabet)
+        self.has_attention = model.config.model.decoder.attention != "none"
+        self.front_end = FrontEnd(model.config.features, model.arrays)
+        self._encoder = _session("encoder", model, options)
+        self._step = _session("decoder", model, options)
+
+    @property
+    def seconds_per_frame(self) -> float:
+        """Seconds from one encoded frame to the next."""
+        layers = self.config.model.encoder.layers
+        return self.front_end.frame_seconds * prod(layer.reduction for layer in layers)
+
+    def features(self, inputs: Floats, lengths: Integers) -> tuple[Floats, Integers]:
+        """Padded sound (B, N), or frames of another program (B, T, S), and lengths (B,) -> (B, T, F), (B,)."""
+        return self.front_end(inputs, lengths)
+
+    def encode(self, features: Floats, lengths: Integers) -> OnnxEncoded:
+        """Features (B, T, F) and their lengths (B,) -> all that decoding starts from."""
+        found = self._encoder({"features": features, "lengths": lengths.astype(np.int64, copy=False)})
+        encoded_lengths, context = found.pop("encoded_lengths"), found.pop("context")
+        return OnnxEncoded(encoded_lengths, found.pop("ctc", None), context, found)
+
+    def start(self, encoded: OnnxEncoded) -> OnnxState:
+        """The state before the start symbol: the context in every layer, attention even over the frames."""
+        batch = len(encoded.lengths)
+        carried: Arrays = {}
+        for name in self._step.inputs:
+            if name.endswith((".h", ".c")):
+                carried[name] = encoded.context
+            elif name == "attended":
+                carried[name] = np.zeros((batch, encoded.memory["gates"].shape[2]), np.float32)
+            elif name == "weights":
+                mask = np.exp(encoded.memory["closed"][:, 0])
+                carried[name] = mask / mask.sum(1, keepdims=True)
+        return OnnxState(encoded.memory, carried, np.arange(batch))
+
+    def step(
+        self, state: OnnxState, tokens: Integers, *, attention: bool = False
+    ) -> tuple[Floats, Floats | None, OnnxState]:
+        """The last tokens (R,) -> logits (R, V), attention weights (R, T') where asked for, the new state."""
+        batch = len(state.memory["gates"])
+        count, before = len(tokens) // batch, len(next(iter(state.carried.values()))) // batch
+        together = batch
+        if self.config.model.decoder.attention == "location":
+            energies = count * state.memory["keys"].shape[2] * state.memory["keys"].shape[3]
+            together = max(1, _TOGETHER // energies)
+        shape = (batch, count)
+        every = {"tokens": tokens.reshape(shape), "rows": state.rows.reshape(shape)}
+        parts = []
+        for first in range(0, batch, together):
+            some, rows = slice(first, first + together), slice(first * before, (first + together) * before)
+            given = {name: part[some] for name, part in (every | state.memory).items()}
+            given["rows"] = given["rows"] - first * before
+            given |= {name: part[rows] for name, part in state.carried.items()}
+            parts.append(self._step(given))
+        after = {
+            name: parts[0][name] if len(parts) == 1 else np.concatenate([part[name] for part in parts])
+            for name in self._step.outputs
+        }
+        flat = {name.removesuffix(".next"): part.reshape(len(tokens), -1) for name, part in after.items()}
+        logits, weights = flat.pop("logits"), flat.get("weights")
+        carried = {name: flat[name] for name in state.carried}
+        rows_after = np.arange(len(tokens))
+        return logits, weights if attention else None, OnnxState(state.memory, carried, rows_after)
+
+
+def _session(kind: str, model: ModelArrays[Config], options: RuntimeOptions) -> Session:
+    config = model.config
+    make = encoder_weights if kind == "encoder" else decoder_weights
+    weights = make(model.arrays, config, options.quantizer)
+
+    def build() -> bytes:
+        from asr_seq2seq.runtime import onnx_graph
+
+        graph = onnx_graph.encoder_graph if kind == "encoder" else onnx_graph.decoder_graph
+        return graph(config, weights)
+
+    graph = cached_graph(kind, config.model.model_dump_json(), weights, build)
+    return Session(graph, weights, options)

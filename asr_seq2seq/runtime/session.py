@@ -1,0 +1,114 @@
+"""Sessions of onnxruntime: their options, and arrays in and out by name."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.runtime.weights import Quantizer, Weights
+
+COMPUTE_TYPES = ("auto", "float32", "int8")
+_DEVICES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_WITHOUT_SATURATION, _WITH_SATURATION = 127, 63
+
+
+@dataclass(frozen=True)
+class RuntimeOptions:
+    """How a model is computed.
+
+    `compute_type` is `float32`, `int8` (matrices in 8 bits, and what they are multiplied with rounded to
+    8 bits as it comes), or `auto`: int8 where the processor's 8-bit products are exact, else float32.
+    `threads` are those of each session, as many as this process may use where None. `device` is `cpu`, or
+    `cuda` where onnxruntime-gpu is installed.
+    """
+
+    compute_type: str = "float32"
+    threads: int | None = None
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.compute_type not in COMPUTE_TYPES:
+            raise ConfigError(f"compute type {self.compute_type}: is unknown; use {', '.join(COMPUTE_TYPES)}")
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(f"threads must be 1 or more (given: {self.threads})")
+        if self.device not in _DEVICES:
+            raise ConfigError(f"device {self.device}: is unknown to onnxruntime here; use cpu or cuda")
+        if _DEVICES[self.device] not in onnxruntime.get_available_providers():
+            raise ConfigError("device cuda: onnxruntime has no CUDA here; pip install 'asr_seq2seq[gpu]'")
+
+    @property
+    def quantizer(self) -> Quantizer:
+        """How this processor is to be given matrices."""
+        if self.compute_type == "float32" or self.device != "cpu":
+            return Quantizer()
+        if products_saturate():
+            return Quantizer(_WITH_SATURATION if self.compute_type == "int8" else None)
+        return Quantizer(_WITHOUT_SATURATION)
+
+
+def usable_threads() -> int:
+    """OMP_NUM_THREADS where it is a number, else the processors that this process may use."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Session:
+    """One graph with its weights: arrays in by name, arrays out by name."""
+
+    def __init__(self, graph: bytes, weights: Weights, options: RuntimeOptions) -> None:
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = options.threads or usable_threads()
+        settings.inter_op_num_threads = 1
+        settings.log_severity_level = 3
+        # Threads that wait by spinning take the processor from the next session, and from NumPy.
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # onnxruntime may read them where they lie, so they stay as long as the session.
+        self._weights = {name: np.ascontiguousarray(array) for name, array in weights.items()}
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in self._weights.values()]
+        settings.add_external_initializers(list(weights), values)
+        providers = [_DEVICES[options.device], *([] if options.device == "cpu" else [_DEVICES["cpu"]])]
+        self._session = onnxruntime.InferenceSession(graph, settings, providers=providers)
+        self.inputs = [value.name for value in self._session.get_inputs()]
+        self.outputs = [value.name for value in self._session.get_outputs()]
+
+    def __call__(self, given: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """All results for all inputs."""
+        return dict(zip(self.outputs, self._session.run(self.outputs, given), strict=True))
+
+
+@cache
+def products_saturate() -> bool:
+    """Whether this processor's products of 8-bit numbers lose what 16 bits cannot hold.
+
+    Without instructions for it (VNNI), two products are added in 16 bits. Such a pair is tried.
+    """
+    from asr_seq2seq.runtime.graph_cache import cached_graph
+
+    rows, inputs, outputs = 4, 64, 32
+    matrix: Weights = {"matrix": np.full((inputs, outputs), 127, np.int8)}
+    graph = cached_graph("saturation", (rows, inputs, outputs), matrix, lambda: _saturation_graph(matrix))
+    product = Session(graph, matrix, RuntimeOptions(threads=1))(
+        {"numbers": np.full((rows, inputs), 255, np.uint8)}
+    )
+    return bool((product["product"] != 255 * 127 * inputs).any())
+
+
+def _saturation_graph(matrix: Weights) -> bytes:
+    from asr_seq2seq.runtime.graph_builder import GraphBuilder
+
+    g = GraphBuilder(matrix)
+    numbers = g.input("numbers", np.uint8, "rows", matrix["matrix"].shape[0])
+    product = g("MatMulInteger", numbers, g.weight("matrix"))
+    g.output("product", product, np.int32, "rows", matrix["matrix"].shape[1])
+    return g.serialize("saturation")
