@@ -66,7 +66,8 @@ class FrontEnd:
             frames /= self.deviation
         elif self.config.normalization == "utterance":
             count = counts[:, None, None].astype(np.float32)
-            frames -= (frames * mask).sum(1, keepdims=True) / count
+            for _ in range(2):  # the second takes out what rounding has left of the mean
+                frames -= (frames * mask).sum(1, keepdims=True) / count
             variance = (np.square(frames) * mask).sum(1, keepdims=True) / count
             frames /= np.sqrt(variance + _EPSILON)
         frames *= mask
@@ -85,8 +86,9 @@ class LogMel:
         width = round(config.window_seconds * rate)
         self.hop = round(config.hop_seconds * rate)
         self.fft_size = 1 << (width - 1).bit_length()
-        # A periodic Hann window.
-        self.window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(width) / width)).astype(np.float32)
+        # A periodic Hann window, in float32 as in training: its rounding is all that weak bins differ by.
+        angles = np.arange(width, dtype=np.float32) * np.float32(2 * np.pi / width)
+        self.window = np.float32(0.5) - np.float32(0.5) * np.cos(angles)
         self.filters = mel_filters(config, self.fft_size // 2 + 1)
 
     def __call__(self, sound: npt.NDArray[Any], lengths: Integers) -> tuple[Float32, Integers]:

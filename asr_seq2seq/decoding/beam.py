@@ -1,0 +1,262 @@
+"""Beam search over a batch of utterances at once; greedy search is a beam of 1.
+
+No loop runs over utterances or hypotheses. Every hypothesis ends: at the length limit, which
+derives from the number of encoded frames, only the end symbol is left to choose. An utterance
+stops when nothing still open can beat its best finished text, so neither the batch it is in nor
+the steps others need can change its result. Those that have stopped leave the batch when they are half of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asr_seq2seq.decoding.hypothesis import Hypothesis
+from asr_seq2seq.decoding.options import DecodingOptions
+from asr_seq2seq.decoding.scorers import CtcPrefixScorer, Float64, Scorer, TextScorer
+from asr_seq2seq.runtime.protocol import AcousticModel, Encoded, Floats, Integers
+from asr_seq2seq.text import END, PADDING, START, UNKNOWN
+
+_SHORTEST_LIMIT = 8  # characters that even the shortest sound may have
+_LOOKED_AT = 0.5  # attention that a frame must have had, all steps together, to count as covered
+_CHECK_EVERY = 4  # steps between two tests which utterances are done
+
+
+def length_limits(lengths: Integers, tokens_per_frame: float | None) -> Integers:
+    """Encoded lengths (B,) -> the largest number of characters a text may have, (B,); None means 1."""
+    # In float32, as 0.1 frames of 10 are 1 character and not a little more.
+    limits = np.ceil(lengths.astype(np.float32) * np.float32(tokens_per_frame or 1.0)).astype(np.int64)
+    return np.maximum(limits, _SHORTEST_LIMIT)
+
+
+def search(
+    model: AcousticModel, encoded: Encoded, options: DecodingOptions, lm: TextScorer | None = None
+) -> list[list[Hypothesis]]:
+    """The best texts of each utterance, best first, at most `n_best` or `beam_size` and at least one.
+
+    The score of a text y is (1 - w) log p_decoder(y) + w log p_ctc(y) + v log p_lm(y) + c coverage(y)
+    + reward * len(y), w the weight of CTC (Watanabe et al. 2017, section II-C), v that of a language
+    model (Gulcehre et al. 2015, section 4.1), c that of the number of frames that attention has
+    covered (Chorowski and Jaitly 2017); prefixes are scored alike. A language model makes every text
+    pay for its length; the reward that is not set pays back what it takes on average.
+    """
+    return _Search(model, encoded, options, lm).run()
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What was chosen in one step, (B, K) each, for all utterances of the batch at the beginning.
+
+    `numbers` (2 + P, B, K): scores, how sure each choice was, and the P parts of the scores; minus infinity
+    where there is no hypothesis.
+    """
+
+    parents: Integers
+    tokens: Integers
+    numbers: Float64
+
+
+class _Search:
+    """The open hypotheses of a batch, (B, K), and what each step chose."""
+
+    def __init__(
+        self, model: AcousticModel, encoded: Encoded, options: DecodingOptions, lm: TextScorer | None
+    ) -> None:
+        self.model, self.options = model, options
+        self.batch = self.batch_at_first = len(encoded.lengths)
+        self.shares = {"decoder": 1.0}
+        self.scorers: list[Scorer] = []
+        self.states: list[Any] = []
+        if encoded.ctc is not None and options.ctc_weight:
+            self.shares = {"decoder": 1 - options.ctc_weight, "ctc": options.ctc_weight}
+            ctc = CtcPrefixScorer(encoded.ctc, encoded.lengths)
+            self._join(ctc, ctc.start())
+        if lm is not None and options.lm_weight:
+            self.shares["lm"] = options.lm_weight
+            self._join(lm, lm.start(self.batch))
+        self.covers = options.coverage_weight > 0 and model.has_attention
+        if self.covers:
+            self.shares["coverage"] = options.coverage_weight
+        reward = options.length_reward
+        if reward is None:
+            reward = self.shares.get("lm", 0.0) * (lm.cost if lm is not None else 0.0)
+        self.reward = reward
+        self.rewards = np.full(model.vocabulary, reward)
+        self.rewards[END] = 0.0
+        self.rewards[[PADDING, START, UNKNOWN]] = -np.inf
+        self.lengths = encoded.lengths
+        self.limits = length_limits(encoded.lengths, options.tokens_per_frame)
+        # Summed decoder log-probability, -inf where nothing may be added; last token; one hypothesis at first.
+        self.decoder: Float64 = np.zeros((self.batch, 1))
+        self.tokens: Integers = np.full((self.batch, 1), START)
+        self.looked: Floats | None = None  # (B, K, T')
+        self.best = np.full(self.batch, -np.inf)  # score of the best finished text
+        self.state = model.start(encoded)
+        self.count = 1  # hypotheses of each utterance in the step
+        self.rows: slice | Integers = slice(None)  # the utterances that are still in the batch
+        self.steps: list[_Step] = []
+
+    def _join(self, scorer: Scorer, state: Any) -> None:
+        self.scorers.append(scorer)
+        self.states.append(state)
+
+    def run(self) -> list[list[Hypothesis]]:
+        """Step by step until no utterance has a hypothesis that can still win."""
+        shortest, longest = int(self.limits.min()), int(self.limits.max())
+        for step in range(longest + 1):
+            parts = self._parts()
+            total = np.multiply(parts[0], self.shares["decoder"])  # (B, K, V)
+            for part, share in zip(parts[1:], list(self.shares.values())[1:], strict=True):
+                total += share * part
+            total += self.rewards + self.reward * step
+            parents, open_scores = self._choose(step, total, parts, must_end=step >= shortest)
+            if step == longest:
+                break
+            done = None
+            if (step + 1) % _CHECK_EVERY == 0:
+                done = self._done(step, open_scores)
+                if done.all():
+                    break
+                self.decoder[done] = -np.inf
+            self._advance(parents)
+            if done is not None and 2 * np.count_nonzero(done) >= self.batch:
+                self._keep(np.flatnonzero(~done))
+        return _collect(self.steps, list(self.shares), self.reward, self.options)
+
+    def _parts(self) -> list[Float64]:
+        """One step of the model: the scores of each hypothesis with each symbol added, (B, K, V) each."""
+        logits, weights, self.state = self.model.step(
+            self.state, self.tokens.ravel(), attention=self.covers
+        )
+        log_p = log_softmax(logits.astype(np.float64) / self.options.temperature)
+        log_p = log_p.reshape(*self.tokens.shape, -1)
+        parts = [self.decoder[..., None] + log_p]
+        parts += [scorer.scores(old) for scorer, old in zip(self.scorers, self.states, strict=True)]
+        if self.covers and weights is not None:
+            shaped = weights.reshape(*self.tokens.shape, -1)
+            self.looked = shaped if self.looked is None else self.looked + shaped
+            covered = (self.looked > _LOOKED_AT).sum(-1).astype(np.float64)  # (B, K)
+            parts.append(np.broadcast_to(covered[..., None], log_p.shape))
+        return parts
+
+    def _choose(
+        self, step: int, total: Float64, parts: list[Float64], must_end: bool
+    ) -> tuple[Integers, Float64]:
+        """Write down the best of all continuations; their parents, and the scores of those still open."""
+        self.count, vocabulary = total.shape[1:]
+        with np.errstate(invalid="ignore"):  # of hypotheses that are none
+            sure = log_softmax(total)  # what hypotheses have in common, their past, falls out
+        if must_end:
+            over = step >= self.limits
+            ends = total[over, :, END]
+            total[over] = -np.inf
+            total[over, :, END] = ends
+        choice = _largest(total.reshape(self.batch, -1), self.options.beam_size)  # (B, K')
+        parents, self.tokens = np.divmod(choice, vocabulary)
+        places = (np.arange(self.batch)[:, None], parents, self.tokens)
+        scores = total[places]
+        found = np.stack([scores, sure[places], *(part[places] for part in parts)])
+        shape = (self.batch_at_first, self.options.beam_size)
+        chosen = _Step(
+            np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full((len(found), *shape), -np.inf)
+        )
+        count = choice.shape[1]
+        chosen.parents[self.rows, :count] = parents
+        chosen.tokens[self.rows, :count] = self.tokens
+        chosen.numbers[:, self.rows, :count] = found
+        self.steps.append(chosen)
+        ended = self.tokens == END
+        self.best = np.maximum(self.best, np.where(ended, scores, -np.inf).max(1))
+        open_scores = np.where(ended, -np.inf, scores)
+        self.decoder = np.where(open_scores == -np.inf, -np.inf, found[2])
+        return parents, open_scores
+
+    def _done(self, step: int, open_scores: Float64) -> npt.NDArray[np.bool_]:
+        """Which utterances have no open hypothesis that may still lead to a better text, (B,)."""
+        hopes = open_scores
+        if self.reward > 0:
+            hopes = hopes + self.reward * np.maximum(self.limits - step - 1, 0)[:, None]
+        if self.covers:
+            covered = self.steps[-1].numbers[-1][self.rows, : hopes.shape[1]]
+            hopes = hopes + self.options.coverage_weight * (self.lengths[:, None] - covered)
+        done: npt.NDArray[np.bool_] = hopes.max(1) <= self.best
+        return done
+
+    def _advance(self, parents: Integers) -> None:
+        """Bring all that hypotheses carry from their parents to them, (B, K')."""
+        utterances = np.arange(self.batch)[:, None]
+        self.state = self.state.select((parents + utterances * self.count).ravel())
+        if self.looked is not None:
+            self.looked = self.looked[utterances, parents]
+        self.states = [
+            scorer.advance(old, parents, self.tokens)
+            for scorer, old in zip(self.scorers, self.states, strict=True)
+        ]
+
+    def _keep(self, utterances: Integers) -> None:
+        """Only these utterances, (B',), stay in the batch."""
+        self.rows = utterances if isinstance(self.rows, slice) else self.rows[utterances]
+        self.batch = len(utterances)
+        for name in ("decoder", "tokens", "best", "limits", "lengths"):
+            setattr(self, name, getattr(self, name)[utterances])
+        if self.looked is not None:
+            self.looked = self.looked[utterances]
+        self.state = self.state.keep(utterances)
+        pairs = [scorer.keep(old, utterances) for scorer, old in zip(self.scorers, self.states, strict=True)]
+        self.scorers, self.states = [scorer for scorer, _ in pairs], [old for _, old in pairs]
+
+
+def log_softmax(scores: Float64) -> Float64:
+    """Over the last axis."""
+    shifted = scores - scores.max(-1, keepdims=True)
+    result: Float64 = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return result
+
+
+def _largest(scores: Float64, count: int) -> Integers:
+    """Where the `count` largest of each row (B, N) are, the largest first, (B, min(count, N))."""
+    if count < scores.shape[1]:
+        places = np.argpartition(scores, -count, axis=1)[:, -count:]
+        places.sort(axis=1)  # equal ones in the order of their places
+        order = np.argsort(-np.take_along_axis(scores, places, 1), axis=1, kind="stable")
+        return np.take_along_axis(places, order, 1)
+    return np.argsort(-scores, axis=1, kind="stable")
+
+
+def _collect(
+    steps: list[_Step], names: list[str], reward: float, options: DecodingOptions
+) -> list[list[Hypothesis]]:
+    """All steps -> the best finished texts of each utterance."""
+    parents, tokens = (np.stack([getattr(step, name) for step in steps]) for name in ("parents", "tokens"))
+    numbers = np.stack([step.numbers for step in steps])  # (S, 2 + P, B, K)
+    beam, batch = tokens.shape[2], tokens.shape[1]
+    ended = np.where(tokens == END, numbers[:, 0], -np.inf).transpose(1, 0, 2).reshape(batch, -1)
+    count = min(options.n_best or options.beam_size, options.beam_size)
+    place = _largest(ended, count)  # (B, N) in S * K
+    ends, slots = np.divmod(place, beam)  # the step that ended a text, and where in the beam
+    rows = np.arange(batch)[:, None]
+    # From each end back to the beginning.
+    path = np.empty((len(steps), *slots.shape), np.int64)
+    for step in reversed(range(len(steps))):
+        path[step] = slots
+        slots = np.where(step <= ends, parents[step][rows, slots], slots)
+    every = np.arange(len(steps))[:, None, None]
+    texts, sure = tokens[every, rows, path], numbers[:, 1][every, rows, path]  # (S, B, N)
+    found = numbers[ends, :, rows, place % beam]  # (B, N, 2 + P)
+    return [
+        [
+            Hypothesis(
+                tuple(texts[:length, row, column].tolist()),
+                float(of_text[0]),
+                **dict(zip(names, of_text[2:].tolist(), strict=True)),
+                reward=reward * length,
+                chosen=tuple(sure[: length + 1, row, column].tolist()),
+            )
+            for column, (length, of_text) in enumerate(zip(ends[row].tolist(), found[row], strict=True))
+            if of_text[0] > -np.inf
+        ]
+        for row in range(batch)
+    ]

@@ -1,0 +1,61 @@
+"""How texts are searched for, in one object that is passed once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from asr_seq2seq.config import SearchConfig
+from asr_seq2seq.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """Options of the beam search; ConfigError for a value that is out of its range.
+
+    `n_best` texts of each utterance are returned, `beam_size` where None. `ctc_weight` is the share of the
+    CTC prefix score where the model has a CTC head, `lm_weight` that of a language model where one is given;
+    `coverage_weight` is added for each encoded frame that attention has looked at, `length_reward` for each
+    character (None: what the language model takes from one on average). The decoder's logits are divided by
+    `temperature`. No text has more characters than `tokens_per_frame` times the encoded frames (None: 1).
+    """
+
+    beam_size: int = 8
+    n_best: int | None = None
+    ctc_weight: float = 0.3
+    lm_weight: float = 0.3
+    coverage_weight: float = 0.0
+    length_reward: float | None = None
+    temperature: float = 1.0
+    tokens_per_frame: float | None = None
+
+    def __post_init__(self) -> None:
+        self._check("beam_size", self.beam_size, 1 <= self.beam_size <= 1000, "from 1 to 1000")
+        self._check("n_best", self.n_best, self.n_best is None or self.n_best >= 1, "1 or more")
+        self._check("ctc_weight", self.ctc_weight, 0 <= self.ctc_weight < 1, "from 0 to below 1")
+        for name in ("lm_weight", "coverage_weight"):
+            self._check(name, getattr(self, name), 0 <= getattr(self, name) < math.inf, "0 or more")
+        reward = self.length_reward
+        self._check("length_reward", reward, reward is None or math.isfinite(reward), "a finite number")
+        self._check("temperature", self.temperature, 0 < self.temperature < math.inf, "above 0")
+        limit = self.tokens_per_frame
+        self._check("tokens_per_frame", limit, limit is None or 0 < limit < math.inf, "above 0")
+
+    @staticmethod
+    def _check(name: str, value: float | None, valid: bool, range_: str) -> None:
+        if not valid:
+            raise ConfigError(f"decoding: `{name}` must be {range_} (given: {value})")
+
+    @classmethod
+    def from_config(cls, config: SearchConfig, *, n_best: int | None = None) -> DecodingOptions:
+        """The default options that a model file holds."""
+        return cls(
+            beam_size=config.beam_size,
+            n_best=n_best,
+            ctc_weight=config.ctc_weight,
+            lm_weight=config.lm_weight,
+            coverage_weight=config.coverage_weight,
+            length_reward=config.length_reward,
+            temperature=config.temperature,
+            tokens_per_frame=config.tokens_per_frame,
+        )
