@@ -16,8 +16,8 @@ Float64 = npt.NDArray[np.float64]
 
 # Stands for the logarithm of zero. Finite, so that hypotheses CTC rules out still compare by the decoder.
 IMPOSSIBLE = -1e10
-_BLOCK = 16  # frames whose probabilities are summed as such, and not as logarithms
-_RANGE = 600.0  # how far apart logarithms may be whose exponentials are summed
+_BLOCK = 32  # frames whose probabilities are summed as such, and not as logarithms
+_SMALLEST = 1e-280  # the least sum that is trusted
 
 
 class Scorer(Protocol):
@@ -77,6 +77,7 @@ class CtcPrefixScorer:
         self.sums = np.zeros((batch, self.vocabulary, time + 1))  # of log p of each character
         np.cumsum(log_p.transpose(0, 2, 1), axis=2, out=self.sums[..., 1:])
         self.lengths = lengths
+        self.utterances = np.arange(batch)[:, None]  # (B, 1)
 
     def start(self) -> CtcState:
         """The empty text, K = 1."""
@@ -89,27 +90,30 @@ class CtcPrefixScorer:
         arrivals = state.forward[..., :-1].transpose(1, 0, 2, 3).reshape(batch, 2 * count, -1)
         arrivals = arrivals + self.padding  # (B, 2 K, T)
         top = arrivals.max(-1, keepdims=True)
-        np.subtract(arrivals, top, out=arrivals)
-        sums = np.exp(arrivals, out=arrivals) @ self.p  # (B, 2 K, V)
+        arrivals -= top
+        psi: Float64 = np.exp(arrivals, out=arrivals) @ self.p  # (B, 2 K, V)
         with np.errstate(divide="ignore"):
-            np.log(sums, out=sums)
-        sums += top
-        psi: Float64 = np.maximum(sums, IMPOSSIBLE, out=sums)
+            np.log(psi, out=psi)
+        psi += top
+        np.maximum(psi, IMPOSSIBLE, out=psi)
         scores, after_blank = psi[:, :count], psi[:, count:]
-        last = state.last[..., None]
-        np.put_along_axis(scores, last, np.take_along_axis(after_blank, last, 2), 2)
-        scores[..., END] = np.take_along_axis(state.forward[0], self.lengths[:, None, None], 2)[..., 0]
+        repeated = (self.utterances, np.arange(count), state.last)
+        scores[repeated] = after_blank[repeated]
+        scores[..., END] = state.forward[0, self.utterances, np.arange(count), self.lengths[:, None]]
         return scores
 
     def advance(self, state: CtcState, parents: Integers, tokens: Integers) -> CtcState:
         """The states of hypotheses (B, K'): parent row within the utterance, and the character added."""
-        utterances = np.arange(len(parents))[:, None]  # (B, 1)
-        repeats = (tokens == state.last[utterances, parents]).astype(np.intp)
-        arrivals = state.forward[repeats, utterances, parents]  # after any alignment, or after a blank
-        label = _recur(arrivals, self.sums[utterances, tokens])
+        repeats = (tokens == state.last[self.utterances, parents]).astype(np.intp)
+        arrivals = state.forward[repeats, self.utterances, parents]  # after any alignment, or after a blank
+        label = _recur(arrivals, self.sums[self.utterances, tokens])
         blank = _recur(label, self.sums[:, PADDING, None])
         forward = np.empty((2, *blank.shape))
-        np.logaddexp(label, blank, out=forward[0])
+        # logaddexp, which NumPy computes one by one.
+        apart = np.subtract(label, blank, out=forward[0])
+        np.exp(np.negative(np.abs(apart, out=apart), out=apart), out=apart)
+        np.log(np.add(apart, 1.0, out=apart), out=apart)
+        apart += np.maximum(label, blank)
         forward[1] = blank
         return CtcState(forward, tokens)
 
@@ -118,6 +122,7 @@ class CtcPrefixScorer:
         rest = copy(self)
         for name in ("p", "padding", "sums", "lengths"):
             setattr(rest, name, getattr(self, name)[utterances])
+        rest.utterances = self.utterances[: len(utterances)]
         return rest, CtcState(state.forward[:, utterances], state.last[utterances])
 
 
@@ -125,42 +130,42 @@ def _recur(arrivals: Float64, sums: Float64) -> Float64:
     """log a, a_0 = 0 and a_{t+1} = (a_t + arrivals_t) p_{t+1} for all t; sums are those of log p."""
     after = np.empty(arrivals.shape)
     after[..., 0] = IMPOSSIBLE
-    log_cumulative_sum(arrivals[..., :-1] - sums[..., :-1], out=after[..., 1:])
-    after[..., 1:] += sums[..., 1:]
+    np.add(log_cumulative_sum(arrivals[..., :-1] - sums[..., :-1]), sums[..., 1:], out=after[..., 1:])
     return np.maximum(after, IMPOSSIBLE, out=after)
 
 
-def log_cumulative_sum(logs: Float64, out: Float64) -> None:
+def log_cumulative_sum(logs: Float64) -> Float64:
     """log of the running sums of exp(logs) along the last axis, (.., T).
 
-    Numbers of `_BLOCK` frames are summed as such, relative to the block's largest, and the blocks' sums as
-    logarithms: a fifth of the time of `logaddexp.accumulate`. Where a block's numbers are so far apart that
-    the smallest would vanish, the rows are summed as logarithms; only what is impossible may vanish.
+    Numbers of `_BLOCK` frames are summed as such, relative to the larger of the block's ends, and the blocks'
+    sums as logarithms: a third of the time of `logaddexp.accumulate`. Rows with numbers so far apart in one
+    block that a sum vanishes or is infinite are summed as logarithms throughout.
     """
     *rows, time = logs.shape
     count = -(-time // _BLOCK)
     padded = np.empty((*rows, count * _BLOCK))
     padded[..., :time] = logs
     padded[..., time:] = logs[..., -1:]
-    blocks = padded.reshape(*rows, count, _BLOCK)
-    top = blocks.max(-1, keepdims=True)  # (.., count, 1)
-    lowest = blocks.min(-1, keepdims=True, initial=0.0, where=blocks > IMPOSSIBLE / 2)
-    far = (top - lowest).max((-2, -1)) > _RANGE
-    blocks -= top
-    sums = np.cumsum(np.exp(blocks, out=blocks), axis=-1, out=blocks)
-    if count > 1:
-        totals = top[..., 0] + np.log(np.maximum(sums[..., -1], np.finfo(float).tiny))  # (.., count)
-        before = np.logaddexp.accumulate(totals[..., :-1], axis=-1)[..., None]
-        larger = np.maximum(top[..., 1:, :], before)
-        sums[..., 1:, :] *= np.exp(top[..., 1:, :] - larger)
-        sums[..., 1:, :] += np.exp(before - larger)
-        top[..., 1:, :] = larger
-    with np.errstate(divide="ignore"):
+    sums = padded.reshape(*rows, count, _BLOCK)
+    top = np.maximum(sums[..., :1], sums[..., -1:])  # (.., count, 1)
+    sums -= top
+    with np.errstate(over="ignore", divide="ignore"):
+        np.cumsum(np.exp(sums, out=sums), axis=-1, out=sums)
+        lost = padded[..., :time] < _SMALLEST
+        far = (sums[..., -1].max(-1) == np.inf) | (lost & (logs > IMPOSSIBLE / 2)).any(-1)
+        if count > 1:
+            totals = top[..., :-1, 0] + np.log(sums[..., :-1, -1])
+            before = np.logaddexp.accumulate(totals, axis=-1)[..., None]
+            larger = np.maximum(top[..., 1:, :], before)
+            sums[..., 1:, :] *= np.exp(top[..., 1:, :] - larger)
+            sums[..., 1:, :] += np.exp(before - larger)
+            top[..., 1:, :] = larger
         np.log(sums, out=sums)
     sums += top
-    out[...] = sums.reshape(*rows, -1)[..., :time]
+    result: Float64 = padded[..., :time]
     if far.any():
-        out[far] = np.logaddexp.accumulate(logs[far], axis=-1)
+        result[far] = np.logaddexp.accumulate(logs[far], axis=-1)
+    return result
 
 
 @dataclass(frozen=True)

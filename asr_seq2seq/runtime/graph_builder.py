@@ -26,6 +26,7 @@ class GraphBuilder:
         self.constants: dict[str, Any] = {}
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
+        self._results: dict[str, str] = {}  # values that are results -> their names as such
 
     def input(self, name: str, kind: type[np.generic], *shape: int | str) -> str:
         """A value that is given, with its shape: numbers, and names for what is free."""
@@ -34,7 +35,10 @@ class GraphBuilder:
 
     def output(self, name: str, value: str, kind: type[np.generic], *shape: int | str) -> None:
         """Make a value a result of this name."""
-        self.nodes.append(helper.make_node("Identity", [value], [name]))
+        if value in self._results or any(value == given.name for given in self.inputs):
+            self.nodes.append(helper.make_node("Identity", [value], [name]))
+        else:
+            self._results[value] = name
         self.outputs.append(_value(name, kind, shape))
 
     def weight(self, name: str) -> str:
@@ -136,6 +140,9 @@ class GraphBuilder:
 
     def serialize(self, name: str) -> bytes:
         """The model as the bytes of an .onnx file, without its weights."""
+        for node in self.nodes:
+            for values in (node.input, node.output):
+                values[:] = [self._results.get(value, value) for value in values]
         graph = helper.make_graph(self.nodes, name, self.inputs, self.outputs, list(self.constants.values()))
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(_OWN_OPERATORS, 1)]
         model: onnx.ModelProto = helper.make_model(graph, opset_imports=opsets, ir_version=8)

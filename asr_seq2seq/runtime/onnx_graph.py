@@ -60,12 +60,15 @@ def memory_shapes(config: Config) -> dict[str, tuple[int | str, ...]]:
     gates = GATES[decoder.cell] * decoder.units
     shapes: dict[str, tuple[int | str, ...]] = {"gates": ("batch", 1, gates)}
     if decoder.attention == "dot":
-        shapes["keys"] = ("batch", decoder.heads, size // decoder.heads, "frames")
-        shapes["values"] = ("batch", "heads_by_frames", gates)
-    elif decoder.attention == "location":
+        heads = () if decoder.heads == 1 else (decoder.heads,)
+        shapes["keys"] = ("batch", *heads, "frames", size // decoder.heads)
+        shapes["values"] = ("batch", gates, "heads_by_frames")
+        return shapes | {"closed": ("batch", "frames", 1)}
+    if decoder.attention == "location":
         shapes["keys"] = ("batch", 1, "frames", size)
-        shapes["values"] = ("batch", "frames", gates + decoder.units)
-    return shapes if decoder.attention == "none" else shapes | {"closed": ("batch", 1, "frames")}
+        shapes["values"] = ("batch", gates + decoder.units, "frames")
+        return shapes | {"closed": ("batch", 1, "frames")}
+    return shapes
 
 
 def carried_shapes(config: Config) -> dict[str, tuple[int | str, ...]]:
@@ -84,7 +87,7 @@ def decoder_graph(config: Config, weights: Weights) -> bytes:
     """tokens (B, K), rows (B, K), memory and carried state of R rows -> logits (B, K, V) and the state after.
 
     `rows` are the rows of the state that the hypotheses continue. With attention there is `weights.next`,
-    (B, K, T'), the mean over heads.
+    the mean over heads: (B, T', K) of dot attention, (B, K, T') of location attention.
     """
     g, decoder = GraphBuilder(weights), config.model.decoder
     tokens, rows = g.input("tokens", np.int64, *_ROWS), g.input("rows", np.int64, *_ROWS)
@@ -116,7 +119,8 @@ def decoder_graph(config: Config, weights: Weights) -> bytes:
     for name, value in after.items():
         g.output(f"{name}.next", value, np.float32, *_ROWS, *carried_shapes(config)[name])
     if found:
-        g.output("weights.next", found, np.float32, *_ROWS, "frames")
+        places = ("batch", "frames", "hypotheses") if decoder.attention == "dot" else (*_ROWS, "frames")
+        g.output("weights.next", found, np.float32, *places)
     return g.serialize("decoder_step")
 
 
@@ -174,15 +178,17 @@ def _memory(g: GraphBuilder, config: Config, encoded: str, context: str, mask: s
     if decoder.attention == "none":
         return memory
     keys = g.matmul(encoded, "attention.key")
-    if decoder.attention == "dot":
+    if decoder.attention == "location":
+        values = g("Transpose", g.matmul(encoded, "values"), perm=[0, 2, 1])
+        closed = g.unsqueeze(g("Log", mask), 1)
+        return memory | {"keys": g.unsqueeze(keys, 1), "values": values, "closed": closed}
+    if decoder.heads > 1:
         parted = g.reshape(keys, 0, 0, decoder.heads, decoder.attention_size // decoder.heads)
-        memory["keys"] = g("Transpose", parted, perm=[0, 2, 3, 1])
-        values = g.matmul(g.unsqueeze(encoded, 1), "values")  # (B, H, T', G)
-        memory["values"] = g.reshape(values, 0, -1, GATES[decoder.cell] * decoder.units)
-    else:
-        memory["keys"] = g.unsqueeze(keys, 1)
-        memory["values"] = g.matmul(encoded, "values")
-    return memory | {"closed": g.unsqueeze(g("Log", mask), 1)}
+        keys = g("Transpose", parted, perm=[0, 2, 1, 3])
+    values = g.matmul(g.unsqueeze(encoded, 1), "values")  # (B, H, T', G)
+    values = g.reshape(values, 0, -1, GATES[decoder.cell] * decoder.units)
+    values = g("Transpose", values, perm=[0, 2, 1])
+    return memory | {"keys": keys, "values": values, "closed": g.unsqueeze(g("Log", mask), 2)}
 
 
 def _step(
@@ -215,21 +221,27 @@ def _step(
 
 
 def _dot_attention(g: GraphBuilder, config: Config, hidden: str, memory: dict[str, str]) -> tuple[str, str]:
-    """Hidden (B, K, D) -> weights (B, K, T'), the mean over heads, and what they read, (B, K, G)."""
+    """Hidden (B, K, D) -> weights (B, T', K), the mean over heads, and what they read, (B, K, G).
+
+    Hypotheses are few and frames many: with frames as the rows of a product, onnxruntime need not rearrange
+    keys and values in each step.
+    """
     decoder = config.model.decoder
-    query = g.matmul(hidden, "attention.query")
+    query = g("Transpose", g.matmul(hidden, "attention.query"), perm=[0, 2, 1])  # (B, A, K)
     if decoder.heads == 1:
-        scores = g("MatMul", query, g.squeeze(memory["keys"], 1))  # (B, K, T')
-        weights = g("Softmax", g("Add", scores, memory["closed"]), axis=-1)
-        return weights, g("MatMul", weights, memory["values"])
-    parted = g.reshape(query, 0, 0, decoder.heads, decoder.attention_size // decoder.heads)
-    scores = g("MatMul", g("Transpose", parted, perm=[0, 2, 1, 3]), memory["keys"])  # (B, H, K, T')
-    weights = g("Softmax", g("Add", scores, g.unsqueeze(memory["closed"], 1)), axis=-1)
-    mean = g("ReduceMean", weights, axes=[1], keepdims=0)
-    turned = g("Transpose", weights, perm=[0, 2, 1, 3])
-    # (B, K, H * T'), without a -1 in the place of frames, which a batch of none could not tell.
-    joined = g.reshape(turned, 0, 0, g.size(memory["values"], 1))
-    return mean, g("MatMul", joined, memory["values"])
+        scores = g("MatMul", memory["keys"], query)  # (B, T', K)
+        weights = g("Softmax", g("Add", scores, memory["closed"]), axis=1)
+        return weights, _read(g, weights, memory)
+    query = g.reshape(query, 0, decoder.heads, decoder.attention_size // decoder.heads, -1)
+    scores = g("MatMul", memory["keys"], query)  # (B, H, T', K)
+    weights = g("Softmax", g("Add", scores, g.unsqueeze(memory["closed"], 1)), axis=2)
+    joined = g.reshape(weights, 0, -1, g.size(weights, 3))  # (B, H * T', K)
+    return g("ReduceMean", weights, axes=[1], keepdims=0), _read(g, joined, memory)
+
+
+def _read(g: GraphBuilder, weights: str, memory: dict[str, str]) -> str:
+    """Weights (B, T', K) of each value -> the weighted sums (B, K, G)."""
+    return str(g("Transpose", g("MatMul", memory["values"], weights), perm=[0, 2, 1]))
 
 
 def _location_attention(
@@ -245,7 +257,7 @@ def _location_attention(
     )
     scores = g.squeeze(g.matmul(g("Tanh", energy), "attention.score"), 3)
     weights = g("Softmax", g("Add", scores, memory["closed"]), axis=-1)
-    return weights, g("MatMul", weights, memory["values"])
+    return weights, _read(g, g("Transpose", weights, perm=[0, 2, 1]), memory)
 
 
 def _around(g: GraphBuilder, weights: str, width: int, channels: int) -> str:

@@ -81,6 +81,7 @@ class OnnxModel:
         self.config = model.config
         self.vocabulary = len(model.alphabet)
         self.has_attention = model.config.model.decoder.attention != "none"
+        self._location = model.config.model.decoder.attention == "location"
         self.front_end = FrontEnd(model.config.features, model.arrays)
         self._encoder = _session("encoder", model, options)
         self._step = _session("decoder", model, options)
@@ -122,27 +123,28 @@ class OnnxModel:
         batch = len(state.memory["gates"])
         count, before = len(tokens) // batch, len(next(iter(state.carried.values()))) // batch
         together = batch
-        if self.config.model.decoder.attention == "location":
+        if self._location:
             energies = count * state.memory["keys"].shape[2] * state.memory["keys"].shape[3]
             together = max(1, _TOGETHER // energies)
         shape = (batch, count)
-        every = {"tokens": tokens.reshape(shape), "rows": state.rows.reshape(shape)}
-        parts = []
-        for first in range(0, batch, together):
-            some, rows = slice(first, first + together), slice(first * before, (first + together) * before)
-            given = {name: part[some] for name, part in (every | state.memory).items()}
-            given["rows"] = given["rows"] - first * before
-            given |= {name: part[rows] for name, part in state.carried.items()}
-            parts.append(self._step(given))
-        after = {
-            name: parts[0][name] if len(parts) == 1 else np.concatenate([part[name] for part in parts])
-            for name in self._step.outputs
-        }
-        flat = {name.removesuffix(".next"): part.reshape(len(tokens), -1) for name, part in after.items()}
-        logits, weights = flat.pop("logits"), flat.get("weights")
-        carried = {name: flat[name] for name in state.carried}
-        rows_after = np.arange(len(tokens))
-        return logits, weights if attention else None, OnnxState(state.memory, carried, rows_after)
+        every = {"tokens": tokens.reshape(shape), "rows": state.rows.reshape(shape), **state.memory}
+        if together >= batch:
+            after = self._step(every | state.carried)
+        else:
+            parts = []
+            for first in range(0, batch, together):
+                some, rows = slice(first, first + together), slice(first * before, (first + together) * before)
+                given = {name: part[some] for name, part in every.items()}
+                given["rows"] = given["rows"] - first * before
+                parts.append(self._step(given | {name: part[rows] for name, part in state.carried.items()}))
+            after = {name: np.concatenate([part[name] for part in parts]) for name in self._step.outputs}
+        logits = after["logits"].reshape(len(tokens), -1)
+        carried = {name: after[f"{name}.next"].reshape(len(tokens), -1) for name in state.carried}
+        weights = None
+        if attention and self.has_attention:
+            weights = after["weights.next"] if self._location else after["weights.next"].transpose(0, 2, 1)
+            weights = weights.reshape(len(tokens), -1)
+        return logits, weights, OnnxState(state.memory, carried, np.arange(len(tokens)))
 
 
 def _session(kind: str, model: ModelArrays[Config], options: RuntimeOptions) -> Session:
