@@ -111,6 +111,24 @@ def make_language_model() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
+def make_onnx() -> Callable[..., Any]:
+    """A network of PyTorch -> the same weights in onnxruntime."""
+    from asr_seq2seq.runtime.arrays import ModelArrays
+    from asr_seq2seq.runtime.onnx_model import OnnxModel
+    from asr_seq2seq.text import FIRST_CHARACTER, Alphabet, Normalizer
+
+    def make(model: Any, config: Config, **options: Any) -> OnnxModel:
+        from asr_seq2seq.runtime.session import RuntimeOptions
+
+        letters = "".join(chr(ord("A") + n) for n in range(model.decoder.vocabulary - FIRST_CHARACTER))
+        arrays = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
+        read = ModelArrays(arrays, config, Alphabet(letters), Normalizer.named("none"), {})
+        return OnnxModel(read, RuntimeOptions(**options))
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def write_wav() -> Callable[..., Path]:
     """Write noise of some seconds; the samples are those of a floating-point file."""
     import numpy as np

@@ -236,8 +236,9 @@ def _collect(
     ended = np.where(tokens == END, numbers[:, 0], -np.inf).transpose(1, 0, 2).reshape(batch, -1)
     count = min(options.n_best or options.beam_size, options.beam_size)
     place = _largest(ended, count)  # (B, N) in S * K
-    ends, slots = np.divmod(place, beam)  # the step that ended a text, and where in the beam
     rows = np.arange(batch)[:, None]
+    scores = ended[rows, place]  # (B, N)
+    ends, slots = np.divmod(place, beam)  # the step that ended a text, and where in the beam
     # From each end back to the beginning.
     path = np.empty((len(steps), *slots.shape), np.int64)
     for step in reversed(range(len(steps))):
@@ -245,18 +246,18 @@ def _collect(
         slots = np.where(step <= ends, parents[step][rows, slots], slots)
     every = np.arange(len(steps))[:, None, None]
     texts, sure = tokens[every, rows, path], numbers[:, 1][every, rows, path]  # (S, B, N)
-    found = numbers[ends, :, rows, place % beam]  # (B, N, 2 + P)
+    parts = numbers[ends, 2:, rows, place % beam]  # (B, N, P)
     return [
         [
             Hypothesis(
                 tuple(texts[:length, row, column].tolist()),
-                float(of_text[0]),
-                **dict(zip(names, of_text[2:].tolist(), strict=True)),
+                score,
+                **dict(zip(names, of_text, strict=True)),
                 reward=reward * length,
                 chosen=tuple(sure[: length + 1, row, column].tolist()),
             )
-            for column, (length, of_text) in enumerate(zip(ends[row].tolist(), found[row], strict=True))
-            if of_text[0] > -np.inf
+            for column, (length, score, of_text) in enumerate(zip(*of_row, strict=True))
+            if score > -np.inf
         ]
-        for row in range(batch)
+        for row, of_row in enumerate(zip(ends.tolist(), scores.tolist(), parts.tolist(), strict=True))
     ]

@@ -149,7 +149,7 @@ def log_cumulative_sum(logs: Float64) -> Float64:
     sums = padded.reshape(*rows, count, _BLOCK)
     top = np.maximum(sums[..., :1], sums[..., -1:])  # (.., count, 1)
     sums -= top
-    with np.errstate(over="ignore", divide="ignore"):
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         np.cumsum(np.exp(sums, out=sums), axis=-1, out=sums)
         lost = padded[..., :time] < _SMALLEST
         far = (sums[..., -1].max(-1) == np.inf) | (lost & (logs > IMPOSSIBLE / 2)).any(-1)
