@@ -27,9 +27,10 @@ _CHECK_EVERY = 4  # steps between two tests which utterances are done
 
 def length_limits(lengths: Integers, tokens_per_frame: float | None) -> Integers:
     """Encoded lengths (B,) -> the largest number of characters a text may have, (B,); None means 1."""
-    # In float32, as 0.1 frames of 10 are 1 character and not a little more.
+    # In float32, where 0.1 times 30 frames is 3 characters and not a little more.
     limits = np.ceil(lengths.astype(np.float32) * np.float32(tokens_per_frame or 1.0)).astype(np.int64)
-    return np.maximum(limits, _SHORTEST_LIMIT)
+    longest: Integers = np.maximum(limits, _SHORTEST_LIMIT)
+    return longest
 
 
 def search(
@@ -89,7 +90,7 @@ class _Search:
         self.rewards[[PADDING, START, UNKNOWN]] = -np.inf
         self.lengths = encoded.lengths
         self.limits = length_limits(encoded.lengths, options.tokens_per_frame)
-        # Summed decoder log-probability, -inf where nothing may be added; last token; one hypothesis at first.
+        # Summed log-probability, -inf where nothing may be added; last token; one hypothesis at first.
         self.decoder: Float64 = np.zeros((self.batch, 1))
         self.tokens: Integers = np.full((self.batch, 1), START)
         self.looked: Floats | None = None  # (B, K, T')
@@ -128,9 +129,7 @@ class _Search:
 
     def _parts(self) -> list[Float64]:
         """One step of the model: the scores of each hypothesis with each symbol added, (B, K, V) each."""
-        logits, weights, self.state = self.model.step(
-            self.state, self.tokens.ravel(), attention=self.covers
-        )
+        logits, weights, self.state = self.model.step(self.state, self.tokens.ravel(), attention=self.covers)
         log_p = log_softmax(logits.astype(np.float64) / self.options.temperature)
         log_p = log_p.reshape(*self.tokens.shape, -1)
         parts = [self.decoder[..., None] + log_p]

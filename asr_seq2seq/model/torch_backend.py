@@ -16,7 +16,7 @@ from asr_seq2seq.runtime.protocol import Floats, Integers
 
 @dataclass(frozen=True)
 class TorchEncoded:
-    """Encoded utterances on the model's device; lengths (B,) and CTC log-probabilities (B, T', V) in NumPy."""
+    """On the model's device; lengths (B,) and CTC log-probabilities (B, T', V) in NumPy."""
 
     encoded: seq2seq.Encoded
     lengths: Integers
@@ -61,7 +61,7 @@ class TorchAcousticModel:
 
     @torch.inference_mode()
     def features(self, inputs: Floats, lengths: Integers) -> tuple[Tensor, Integers]:
-        """Padded sound (B, N), or frames of another program (B, T, S), and lengths (B,) -> (B, T, F), (B,)."""
+        """Padded sound (B, N), or frames of another program (B, T, S), lengths (B,) -> (B, T, F), (B,)."""
         sound, counts = (torch.from_numpy(part).to(self.device) for part in (inputs, lengths))
         features, feature_lengths = self.model.features(sound, counts)
         return features, feature_lengths.cpu().numpy()

@@ -57,6 +57,7 @@ class GraphBuilder:
         return name
 
     def integers(self, *values: int) -> str:
+        """Whole numbers, (n,)."""
         return self.constant(values, np.int64)
 
     def __call__(
@@ -68,12 +69,15 @@ class GraphBuilder:
         return names[0] if outputs == 1 else names
 
     def cast(self, value: str, kind: type[np.generic]) -> str:
+        """A value in another type."""
         return str(self("Cast", value, to=helper.np_dtype_to_tensor_dtype(np.dtype(kind))))
 
     def unsqueeze(self, value: str, *axes: int) -> str:
+        """A value with axes of size 1 put in."""
         return str(self("Unsqueeze", value, self.integers(*axes)))
 
     def squeeze(self, value: str, axis: int) -> str:
+        """A value without this axis, which is of size 1."""
         return str(self("Squeeze", value, self.integers(axis)))
 
     def slice(self, value: str, first: str, last: str, axis: int) -> str:
@@ -121,7 +125,7 @@ class GraphBuilder:
         return self.cast(self("Less", self.positions(size), self.unsqueeze(lengths, 1)), np.float32)
 
     def recurrent(self, sequence: str, name: str, cell: str, units: int, lengths: str) -> str:
-        """A layer over (T, B, F) in one direction or both -> (T, B, directions * units), zero behind each end."""
+        """A layer over (T, B, F), one or two directions -> (T, B, size), zero behind each end."""
         w, r, b = (self.weight(f"{name}.{part}") for part in "WRB")
         directions = self.weights[w].shape[0]
         attributes: dict[str, Any] = {"hidden_size": units}

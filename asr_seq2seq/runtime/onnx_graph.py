@@ -99,9 +99,9 @@ def decoder_graph(config: Config, weights: Weights) -> bytes:
     gates = g("Add", g("Gather", g.weight("symbols"), tokens), memory["gates"])  # (B, K, G)
     if decoder.attention == "location":
         gates = g("Add", gates, before["attended"])
-    layers, after, found = _layers(config), {}, ""
-    hidden = ""
-    for number, (name, layer) in enumerate(layers):
+    after: dict[str, str] = {}
+    hidden = found = ""
+    for number, (name, layer) in enumerate(_layers(config)):
         place = f"{name}.{layer}"
         if number:
             gates = ""
@@ -129,7 +129,7 @@ def language_model_graph(config: LanguageModelConfig, weights: Weights) -> bytes
     g, units = GraphBuilder(weights), config.model.units
     tokens, rows = g.input("tokens", np.int64, *_ROWS), g.input("rows", np.int64, *_ROWS)
     hidden, gates = "", g("Gather", g.weight("symbols"), tokens)
-    after = {}
+    after: dict[str, str] = {}
     for layer in range(config.model.layers):
         place = f"layers.{layer}"
         names = [f"{place}.{part}" for part in "hc"]

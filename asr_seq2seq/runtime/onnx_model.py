@@ -1,4 +1,4 @@
-"""A recognizer in onnxruntime: `AcousticModel` over two graphs, one of the encoder and one of a decoder's step.
+"""A recognizer in onnxruntime: `AcousticModel` over two graphs, of the encoder and of a decoder's step.
 
 The state stays as the step's graph returned it. `select` only notes which rows go on, and the next step's
 graph gathers them, so that no copy of the state is made outside it.
@@ -28,7 +28,7 @@ _TOGETHER = 2**19  # energies of location attention that one call works on: what
 
 @dataclass(frozen=True)
 class OnnxEncoded:
-    """Encoded utterances: lengths (B,), CTC log-probabilities (B, T', V), context (B, D), decoder's memory."""
+    """Lengths (B,), CTC log-probabilities (B, T', V), context (B, D), and what the decoder keeps."""
 
     lengths: Integers
     ctc: Floats | None
@@ -93,7 +93,7 @@ class OnnxModel:
         return self.front_end.frame_seconds * prod(layer.reduction for layer in layers)
 
     def features(self, inputs: Floats, lengths: Integers) -> tuple[Floats, Integers]:
-        """Padded sound (B, N), or frames of another program (B, T, S), and lengths (B,) -> (B, T, F), (B,)."""
+        """Padded sound (B, N), or frames of another program (B, T, S), lengths (B,) -> (B, T, F), (B,)."""
         return self.front_end(inputs, lengths)
 
     def encode(self, features: Floats, lengths: Integers) -> OnnxEncoded:
@@ -133,7 +133,10 @@ class OnnxModel:
         else:
             parts = []
             for first in range(0, batch, together):
-                some, rows = slice(first, first + together), slice(first * before, (first + together) * before)
+                some, rows = (
+                    slice(first, first + together),
+                    slice(first * before, (first + together) * before),
+                )
                 given = {name: part[some] for name, part in every.items()}
                 given["rows"] = given["rows"] - first * before
                 parts.append(self._step(given | {name: part[rows] for name, part in state.carried.items()}))

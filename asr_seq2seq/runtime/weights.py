@@ -153,7 +153,7 @@ def _memory(arrays: Arrays, config: Config) -> Weights:
 
 def _step_products(own: Arrays, decoder: DecoderConfig) -> list[tuple[str, Any, Any]]:
     """Name, matrix (inputs, outputs) and bias of the linear layers in a step."""
-    products = [("output", own["output.weight"].T, own["output.bias"])]
+    products: list[tuple[str, Any, Any]] = [("output", own["output.weight"].T, own["output.bias"])]
     if decoder.attention == "dot":
         scale = np.float32(1 / math.sqrt(decoder.attention_size // decoder.heads))
         products.append(

@@ -1,6 +1,6 @@
 """A tiny model with random weights behind the protocol: in PyTorch, and in onnxruntime."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,14 @@ from asr_seq2seq.runtime.protocol import AcousticModel
 from asr_seq2seq.text import Alphabet
 
 Make = Callable[..., Any]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Graphs are kept in a folder of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session", params=["onnx", "torch"])
@@ -65,7 +73,9 @@ def make_case(backend: str, make_model: Make, make_config: Make, make_onnx: Make
         with torch.no_grad():
             change(network)
             reference = network.encode(*pad(sounds))
-        model = TorchAcousticModel(network) if backend == "torch" else make_onnx(network, make_config(changes))
+        model = (
+            TorchAcousticModel(network) if backend == "torch" else make_onnx(network, make_config(changes))
+        )
         return Case(network, reference, model, sounds)
 
     return make
@@ -73,7 +83,7 @@ def make_case(backend: str, make_model: Make, make_config: Make, make_onnx: Make
 
 @pytest.fixture(scope="session")
 def scorer_of(backend: str) -> Callable[..., LanguageModelScorer]:
-    """A language model in PyTorch, and the recognizer's alphabet -> a scorer over the backend's form of it."""
+    """A language model in PyTorch, and the recognizer's alphabet -> a scorer over the backend's form."""
     from asr_seq2seq.model.torch_backend import TorchLanguageModel
     from asr_seq2seq.runtime.arrays import ModelArrays
     from asr_seq2seq.runtime.onnx_language_model import OnnxLanguageModel
