@@ -78,7 +78,7 @@ def _read(
         raise ModelFileError(f"{path}: its description is not valid ({error}); {_AGAIN}") from None
     if {name: array.shape for name, array in arrays.items()} != parameters(config, len(alphabet)):
         raise ModelFileError(f"{path}: its weights do not fit its own description; {_AGAIN}")
-    floats = {name: array.astype(np.float32) for name, array in arrays.items()}
+    floats = {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
     if not all(np.isfinite(array).all() for array in floats.values()):
         raise ModelFileError(f"{path}: not all of its weights are finite; {_AGAIN}")
     return ModelArrays(floats, config, alphabet, normalizer, described["provenance"])

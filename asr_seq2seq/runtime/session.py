@@ -71,6 +71,8 @@ class Session:
         settings.intra_op_num_threads = options.threads or usable_threads()
         settings.inter_op_num_threads = 1
         settings.log_severity_level = 3
+        # The graphs are built as they are to run: looking for better ones takes as long as all else here.
+        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         # Threads that wait by spinning take the processor from the next session, and from NumPy.
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # Attention weights below 1e-38 make products many times slower, and change nothing as zeros.
