@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,9 @@ class GraphBuilder:
     `weights` gives the types and shapes of the arrays that the graph refers to by name.
     """
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, prefix: str = "") -> None:
         self.weights = weights
+        self.prefix = prefix  # of the names of values, which those of a graph within a graph must not repeat
         self.nodes: list[Any] = []
         self.constants: dict[str, Any] = {}
         self.inputs: list[Any] = []
@@ -64,7 +66,7 @@ class GraphBuilder:
         self, operator: str, *inputs: str, outputs: int = 1, domain: str = "", **attributes: Any
     ) -> Any:
         """Apply an operator; the name of its result, or their list where there are several."""
-        names = [f"{operator.lower()}_{len(self.nodes)}_{number}" for number in range(outputs)]
+        names = [f"{self.prefix}{operator.lower()}_{len(self.nodes)}_{n}" for n in range(outputs)]
         self.nodes.append(helper.make_node(operator, inputs, names, domain=domain, **attributes))
         return names[0] if outputs == 1 else names
 
@@ -142,6 +144,19 @@ class GraphBuilder:
         joined = self("Transpose", outputs, perm=[0, 2, 1, 3])
         return self.reshape(joined, 0, 0, directions * units)
 
+    def for_each(self, build: Callable[[GraphBuilder, list[str]], str], *values: str) -> str:
+        """Apply a graph to the parts of values along their first axis, one after another; its results stacked.
+
+        `build` is given the graph and the names of the parts, and gives the name of the result.
+        """
+        body = GraphBuilder(self.weights, prefix=f"each_{len(self.nodes)}_")
+        body.constants = self.constants  # those of the outer graph are known within
+        names = [f"{body.prefix}{number}" for number in range(len(values))]
+        result = build(body, names)
+        inputs, outputs = ([_value(name, np.float32, None) for name in part] for part in (names, [result]))
+        graph = helper.make_graph(body.nodes, "each", inputs, outputs)
+        return str(self("Scan", *values, body=graph, num_scan_inputs=len(values)))
+
     def serialize(self, name: str) -> bytes:
         """The model as the bytes of an .onnx file, without its weights."""
         for node in self.nodes:
@@ -153,5 +168,5 @@ class GraphBuilder:
         return bytes(model.SerializeToString())
 
 
-def _value(name: str, kind: type[np.generic], shape: tuple[int | str, ...]) -> Any:
+def _value(name: str, kind: type[np.generic], shape: tuple[int | str, ...] | None) -> Any:
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(kind)), shape)

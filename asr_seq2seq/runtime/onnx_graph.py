@@ -247,26 +247,40 @@ def _read(g: GraphBuilder, weights: str, memory: dict[str, str]) -> str:
 def _location_attention(
     g: GraphBuilder, config: Config, hidden: str, before: str, memory: dict[str, str]
 ) -> tuple[str, str]:
-    """Hidden (B, K, D), weights before (B, K, T') -> weights (B, K, T') and what they read, (B, K, G + D)."""
+    """Hidden (B, K, D), weights before (B, K, T') -> weights (B, K, T') and what they read, (B, K, G + D).
+
+    The energies are as large as all keys of all hypotheses: they are computed utterance by utterance, so that
+    they stay in the processor's cache. The query is added by the product with the location features, which
+    have a 1 beside them.
+    """
     decoder = config.model.decoder
-    seen = _around(g, before, decoder.location_width, decoder.location_channels)  # (B, K, T', C)
-    energy = g(
-        "Add",
-        g("Add", memory["keys"], g.unsqueeze(g.matmul(hidden, "attention.query"), 2)),
-        g.matmul(seen, "attention.location"),
-    )
-    scores = g.squeeze(g.matmul(g("Tanh", energy), "attention.score"), 3)
+    channels, size = decoder.location_channels, decoder.attention_size
+    location = g.reshape(g.weight("attention.location.weight"), 1, channels, size)
+    score, last = g.weight("attention.score.weight"), g.integers(2)
+    rest = g.integers(channels, size)
+
+    def scores_of(body: GraphBuilder, parts: list[str]) -> str:
+        """seen (K, T', C + 1), query (K, 1, A), keys (1, T', A) -> (K, T')."""
+        seen, query, keys = parts
+        count = body("Shape", query, start=0, end=1)
+        matrix = body("Expand", location, body("Concat", count, rest, axis=0))  # (K, C, A)
+        matrix = body("Concat", matrix, query, axis=1)  # (K, C + 1, A)
+        energy = body("Tanh", body("Add", body("MatMul", seen, matrix), keys))
+        return str(body("Squeeze", body("MatMul", energy, score), last))
+
+    seen = _around(g, before, decoder.location_width, channels + 1)
+    query = g.unsqueeze(g.matmul(hidden, "attention.query"), 2)
+    scores = g.for_each(scores_of, seen, query, memory["keys"])
     weights = g("Softmax", g("Add", scores, memory["closed"]), axis=-1)
     return weights, _read(g, g("Transpose", weights, perm=[0, 2, 1]), memory)
 
 
 def _around(g: GraphBuilder, weights: str, width: int, channels: int) -> str:
-    """Weights (B, K, T') -> what the filters see around each frame, (B, K, T', C).
+    """Weights (B, K, T') -> what the filters see around each frame, and a 1: (B, K, T', C + 1).
 
     The filters are one matrix for BLOCK frames at a time: windows are made of neighboring blocks.
     """
-    matrix = g.weight("attention.filters")  # (window, BLOCK * C)
-    blocks = g.weights[matrix].shape[0] // BLOCK
+    blocks = g.weights["attention.filters.weight"].shape[0] // BLOCK
     frames = g.size(weights, 2)
     missing = g("Mod", g("Neg", frames), g.integers(BLOCK))
     behind = g("Add", missing, g.integers((blocks - 1) * BLOCK - width))
@@ -284,5 +298,5 @@ def _around(g: GraphBuilder, weights: str, width: int, channels: int) -> str:
         for n in range(blocks)
     ]
     joined = g("Concat", *windows, axis=3)  # (B, K, count, window)
-    seen = g.reshape(g("MatMul", joined, matrix), 0, 0, -1, channels)
+    seen = g.reshape(g.matmul(joined, "attention.filters"), 0, 0, -1, channels)
     return g.slice(seen, g.integers(0), frames, 2)

@@ -23,8 +23,6 @@ from asr_seq2seq.runtime.weights import decoder_weights, encoder_weights
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-_TOGETHER = 2**19  # energies of location attention that one call works on: what stays in the cache
-
 
 @dataclass(frozen=True)
 class OnnxEncoded:
@@ -121,26 +119,9 @@ class OnnxModel:
     ) -> tuple[Floats, Floats | None, OnnxState]:
         """The last tokens (R,) -> logits (R, V), attention weights (R, T') where asked for, the new state."""
         batch = len(state.memory["gates"])
-        count, before = len(tokens) // batch, len(next(iter(state.carried.values()))) // batch
-        together = batch
-        if self._location:
-            energies = count * state.memory["keys"].shape[2] * state.memory["keys"].shape[3]
-            together = max(1, _TOGETHER // energies)
-        shape = (batch, count)
-        every = {"tokens": tokens.reshape(shape), "rows": state.rows.reshape(shape), **state.memory}
-        if together >= batch:
-            after = self._step(every | state.carried)
-        else:
-            parts = []
-            for first in range(0, batch, together):
-                some, rows = (
-                    slice(first, first + together),
-                    slice(first * before, (first + together) * before),
-                )
-                given = {name: part[some] for name, part in every.items()}
-                given["rows"] = given["rows"] - first * before
-                parts.append(self._step(given | {name: part[rows] for name, part in state.carried.items()}))
-            after = {name: np.concatenate([part[name] for part in parts]) for name in self._step.outputs}
+        shape = (batch, len(tokens) // batch)
+        given = {"tokens": tokens.reshape(shape), "rows": state.rows.reshape(shape)}
+        after = self._step(given | state.memory | state.carried)
         logits = after["logits"].reshape(len(tokens), -1)
         carried = {name: after[f"{name}.next"].reshape(len(tokens), -1) for name in state.carried}
         weights = None

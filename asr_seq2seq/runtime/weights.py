@@ -88,7 +88,7 @@ def decoder_weights(arrays: Arrays, config: Config, quantizer: Quantizer) -> Wei
     if decoder.attention == "location":
         weights["attention.location.weight"] = np.ascontiguousarray(own["attention.location.weight"].T)
         weights["attention.score.weight"] = np.ascontiguousarray(own["attention.score.weight"].T)
-        weights["attention.filters"] = _filters(own["attention.convolution.weight"])
+        weights |= _filters(own["attention.convolution.weight"])
     return weights
 
 
@@ -210,15 +210,17 @@ def _linear(arrays: Arrays, name: str) -> Weights:
     return weights if bias is None else weights | {f"{short}.bias": bias}
 
 
-def _filters(kernel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Filters (C, 1, taps) for a block of frames as one matrix: (window, BLOCK * C).
+def _filters(kernel: npt.NDArray[np.float32]) -> Weights:
+    """Filters (C, 1, taps) for a block of frames as one matrix: (window, BLOCK * (C + 1)), and a bias.
 
     The window is BLOCK + taps - 1 frames and as many zeros as make it whole blocks. Each frame of the block
-    has the filters in its columns, one row lower than the frame before it.
+    has the filters in its columns, one row lower than the frame before it, and a column that gives 1.
     """
     channels, _, taps = kernel.shape
     window = -(-(BLOCK + taps - 1) // BLOCK) * BLOCK
-    filters = np.zeros((window, BLOCK, channels), np.float32)
+    filters = np.zeros((window, BLOCK, channels + 1), np.float32)
     for frame in range(BLOCK):
-        filters[frame : frame + taps, frame] = kernel[:, 0].T
-    return filters.reshape(window, -1)
+        filters[frame : frame + taps, frame, :channels] = kernel[:, 0].T
+    one = np.zeros((BLOCK, channels + 1), np.float32)
+    one[:, channels] = 1.0
+    return {"attention.filters.weight": filters.reshape(window, -1), "attention.filters.bias": one.ravel()}

@@ -102,9 +102,8 @@ def test_a_cell_of_its_own_for_each_half(both: Make, make_sounds: Make) -> None:
     assert_same(*both(changes), make_sounds(4000, 2501, 1))
 
 
-def test_long_sounds_in_slices(both: Make, make_sounds: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Location attention works on a few utterances at a time."""
-    monkeypatch.setattr("asr_seq2seq.runtime.onnx_model._TOGETHER", 1)
+def test_long_sounds_with_location_attention(both: Make, make_sounds: Make) -> None:
+    """Of several blocks of frames, the last of which is not full."""
     assert_same(*both({"model.decoder.attention": "location"}), make_sounds(12000, 8001, 3000))
 
 
