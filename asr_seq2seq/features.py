@@ -127,12 +127,9 @@ class Features(nn.Module, ABC):
         if self.normalization == "corpus":
             return (features - self.mean) / self.deviation
         count = mask.sum(1, keepdim=True)  # (B, 1, 1)
-        # Where a value hardly changes, as above the band of a telephone, an error of its mean would be
-        # divided by the little that is left: the second pass takes out what the first sum has lost.
-        centered = features - (features * mask).sum(1, keepdim=True) / count  # (B, T, F)
-        centered = centered - (centered * mask).sum(1, keepdim=True) / count
-        variance = (centered.square() * mask).sum(1, keepdim=True) / count
-        return centered / (variance + EPSILON).sqrt()
+        mean = (features * mask).sum(1, keepdim=True) / count  # (B, 1, F)
+        variance = ((features - mean).square() * mask).sum(1, keepdim=True) / count
+        return (features - mean) / (variance + EPSILON).sqrt()
 
     def _augment(self, features: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
         """SpecAugment within each utterance's own length; what is hidden becomes the mean."""
