@@ -145,7 +145,7 @@ class GraphBuilder:
         return self.reshape(joined, 0, 0, directions * units)
 
     def for_each(self, build: Callable[[GraphBuilder, list[str]], str], *values: str) -> str:
-        """Apply a graph to the parts of values along their first axis, one after another; its results stacked.
+        """Apply a graph to the parts of values along their first axis, one after another; results stacked.
 
         `build` is given the graph and the names of the parts, and gives the name of the result.
         """
