@@ -230,13 +230,22 @@ def _dot_attention(g: GraphBuilder, config: Config, hidden: str, memory: dict[st
     query = g("Transpose", g.matmul(hidden, "attention.query"), perm=[0, 2, 1])  # (B, A, K)
     if decoder.heads == 1:
         scores = g("MatMul", memory["keys"], query)  # (B, T', K)
-        weights = g("Softmax", g("Add", scores, memory["closed"]), axis=1)
+        weights = _softmax(g, g("Add", scores, memory["closed"]), 1)
         return weights, _read(g, weights, memory)
     query = g.reshape(query, 0, decoder.heads, decoder.attention_size // decoder.heads, -1)
     scores = g("MatMul", memory["keys"], query)  # (B, H, T', K)
-    weights = g("Softmax", g("Add", scores, g.unsqueeze(memory["closed"], 1)), axis=2)
+    weights = _softmax(g, g("Add", scores, g.unsqueeze(memory["closed"], 1)), 2)
     joined = g.reshape(weights, 0, -1, g.size(weights, 3))  # (B, H * T', K)
     return g("ReduceMean", weights, axes=[1], keepdims=0), _read(g, joined, memory)
+
+
+def _softmax(g: GraphBuilder, scores: str, axis: int) -> str:
+    """Attention weights of scores; those too small to change anything are zero.
+
+    Numbers below 1e-38 would make products many times slower. Those from 1e-12 on stay as they are.
+    """
+    weights = g("Softmax", scores, axis=axis)
+    return str(g("Relu", g("Sub", weights, g.constant(1e-20))))
 
 
 def _read(g: GraphBuilder, weights: str, memory: dict[str, str]) -> str:
@@ -271,7 +280,7 @@ def _location_attention(
     seen = _around(g, before, decoder.location_width, channels + 1)
     query = g.unsqueeze(g.matmul(hidden, "attention.query"), 2)
     scores = g.for_each(scores_of, seen, query, memory["keys"])
-    weights = g("Softmax", g("Add", scores, memory["closed"]), axis=-1)
+    weights = _softmax(g, g("Add", scores, memory["closed"]), 2)
     return weights, _read(g, g("Transpose", weights, perm=[0, 2, 1]), memory)
 
 

@@ -75,8 +75,6 @@ class Session:
         settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         # Threads that wait by spinning take the processor from the next session, and from NumPy.
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Attention weights below 1e-38 make products many times slower, and change nothing as zeros.
-        settings.add_session_config_entry("session.set_denormal_as_zero", "1")
         # onnxruntime may read them where they lie, so they stay as long as the session.
         self._weights = {name: np.ascontiguousarray(array) for name, array in weights.items()}
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in self._weights.values()]

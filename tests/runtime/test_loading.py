@@ -132,6 +132,13 @@ def test_without_a_cache_folder_graphs_are_built_in_memory(
     OnnxModel(read_model(path))
 
 
+def test_a_session_leaves_the_processor_as_it_was(path: Path) -> None:
+    """Small numbers stay numbers for the rest of the program."""
+    OnnxModel(read_model(path))
+    assert np.float64(5e-324) + np.zeros(1)[0] > 0
+    assert (np.full(8, 2e-308) * 0.5 > 0).all()
+
+
 def test_8_bits_use_7_where_products_saturate(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert products_saturate() in (True, False)
     for saturate, kind, largest in (
