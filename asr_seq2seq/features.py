@@ -127,9 +127,12 @@ class Features(nn.Module, ABC):
         if self.normalization == "corpus":
             return (features - self.mean) / self.deviation
         count = mask.sum(1, keepdim=True)  # (B, 1, 1)
-        mean = (features * mask).sum(1, keepdim=True) / count  # (B, 1, F)
-        variance = ((features - mean).square() * mask).sum(1, keepdim=True) / count
-        return (features - mean) / (variance + EPSILON).sqrt()
+        # A value that hardly changes, as above the band of a telephone, is divided by the little by which it
+        # does, and so is the rounding error of its mean: the second pass takes out what the first has left.
+        for _ in range(2):
+            features = features - (features * mask).sum(1, keepdim=True) / count
+        variance = (features.square() * mask).sum(1, keepdim=True) / count
+        return features / (variance + EPSILON).sqrt()
 
     def _augment(self, features: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
         """SpecAugment within each utterance's own length; what is hidden becomes the mean."""
