@@ -60,8 +60,9 @@ def parse_json(text: str | bytes, *, nan_is_null: bool = False) -> Any:
     {'duration': 1.5}
     """
     try:
-        constant = _only_nan if nan_is_null else _refuse_constant
-        return json.loads(text, parse_constant=constant, parse_float=_finite)
+        if not isinstance(text, str):
+            text = text.decode(json.detect_encoding(text))
+        return (_NAN_IS_NULL if nan_is_null else _STRICT).decode(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"not valid JSON ({error.msg}, line {error.lineno} column {error.colno})") from None
     except UnicodeDecodeError:
@@ -97,6 +98,11 @@ def _finite(digits: str) -> float:
     if value in (float("inf"), float("-inf")):
         raise ValueError(f"the number {digits[:20]} is too large")
     return value
+
+
+# Made once: json.loads would make one for every line of a manifest.
+_STRICT = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_NAN_IS_NULL = json.JSONDecoder(parse_constant=_only_nan, parse_float=_finite)
 
 
 @overload

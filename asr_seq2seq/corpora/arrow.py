@@ -47,7 +47,7 @@ def open_dataset(folder: Path) -> Any:
                 tables.append(pyarrow.ipc.open_stream(mapped).read_all())
         table = pyarrow.concat_tables(tables)
         table.validate(full=True)
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:  # names may be no text
         raise CorpusError(
             f"{folder}: cannot be read as a dataset ({shown(str(error), 100)}); save it anew"
         ) from None

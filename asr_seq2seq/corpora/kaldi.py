@@ -63,7 +63,7 @@ def read_kaldi(folder: Path, *, root: Path | None = None) -> Iterator[MonoCut]:
 
 
 def _missing(where: str, name: str, path: Path) -> CorpusError:
-    return CorpusError(f"{where}: {shown(name)} is not in {path}; add it, or delete the line")
+    return CorpusError(f"{where}: {shown(name)} is not in {path.name}; add it, or delete the line")
 
 
 def _segment(where: str, line: str) -> tuple[str, float, float | None, int | None]:

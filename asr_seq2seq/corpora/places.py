@@ -23,7 +23,7 @@ def find_file(where: str, name: str, *folders: Path | str, advice: str) -> str:
         if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where the name is too long
             return path
     path = os.path.join(folders[-1], name)  # noqa: PTH118
-    raise CorpusError(f"{where}: there is no file {shown(path, 90)}; {advice}")
+    raise CorpusError(f"{where}: there is no file {shown(path, 70)}; {advice}")
 
 
 def refuse_address(where: str, name: str) -> None:

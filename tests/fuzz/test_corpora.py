@@ -71,7 +71,7 @@ def test_manifests(campaign: Campaign, folder: Path) -> None:
         read(folder / "m.jsonl")
 
     mutators = [mutate.mutate_json_lines, mutate.mutate_json_lines, mutate.mutate_bytes]
-    campaign("JSON lines", [manifest_lines()], read_manifest, mutators)
+    campaign("corpus: JSON lines", [manifest_lines()], read_manifest, mutators)
 
 
 @pytest.mark.parametrize("form", ["CSV", "TSV"])
@@ -83,7 +83,9 @@ def test_tables(form: str, campaign: Campaign, folder: Path) -> None:
         read(path)
 
     seed = TABLE if form == "CSV" else TABLE.replace(b'"one, two"', b"one two").replace(b",", b"\t")
-    campaign(form, [seed], read_table, [mutate.mutate_lines, mutate.mutate_lines, mutate.mutate_bytes])
+    campaign(
+        f"corpus: {form}", [seed], read_table, [mutate.mutate_lines, mutate.mutate_lines, mutate.mutate_bytes]
+    )
 
 
 def test_kaldi_folders(campaign: Campaign, folder: Path) -> None:
@@ -111,7 +113,9 @@ def test_kaldi_folders(campaign: Campaign, folder: Path) -> None:
         return change
 
     seeds = [name + b"\0\n" + text for name, text in files.items()]
-    campaign("Kaldi", seeds, read_kaldi, [within(mutate.mutate_lines), within(mutate.mutate_bytes)])
+    campaign(
+        "corpus: Kaldi folder", seeds, read_kaldi, [within(mutate.mutate_lines), within(mutate.mutate_bytes)]
+    )
 
 
 def cuts_of(folder: Path) -> CutSet:
@@ -156,7 +160,7 @@ def test_cutsets(campaign: Campaign, folder: Path) -> None:
     def damaged(content: bytes, chance: Any) -> bytes:
         return mutate.mutate_bytes(gzip.compress(content, 1), chance)
 
-    campaign("CutSet", [lines_of_cutset(folder)], read_packed, [packed, packed, packed, damaged])
+    campaign("corpus: CutSet", [lines_of_cutset(folder)], read_packed, [packed, packed, packed, damaged])
 
 
 def test_shar_folders(campaign: Campaign, folder: Path) -> None:
@@ -174,7 +178,7 @@ def test_shar_folders(campaign: Campaign, folder: Path) -> None:
     def cuts(content: bytes, chance: Any) -> bytes:
         return gzip.compress(mutate.mutate_json_lines(lines, chance), 1)
 
-    campaign("Shar", [tar], read_shar, [cuts, mutate.mutate_bytes, headers])
+    campaign("corpus: Shar", [tar], read_shar, [cuts, mutate.mutate_bytes, headers])
 
 
 def headers(content: bytes, chance: Any) -> bytes:
@@ -216,7 +220,7 @@ def test_datasets(campaign: Campaign, folder: Path) -> None:
         return content[:1] + mutator(content[1:], chance)
 
     seeds = [bytes([place]) + seed for place, seed in enumerate(files.values())]
-    campaign("datasets folder", seeds, read_dataset, [change])
+    campaign("corpus: datasets folder", seeds, read_dataset, [change])
 
 
 def test_features(campaign: Campaign, folder: Path) -> None:
