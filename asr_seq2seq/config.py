@@ -270,9 +270,9 @@ class OptimizationConfig(_Settings):
 
     epochs: int = Field(30, ge=1, le=1_000_000)
     optimizer: Literal["sgd", "adam", "adamw", "adadelta"] = "adamw"
-    learning_rate: float = Field(1e-3, gt=0, le=1000)
+    learning_rate: float = Field(1e-3, gt=0, le=1e38)
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd only")
-    weight_decay: float = Field(0.01, ge=0, le=1000)
+    weight_decay: float = Field(0.01, ge=0, le=1e38)
     schedule: Literal["cosine", "plateau"] = "cosine"
     warmup_steps: int = Field(100, ge=0, le=1_000_000_000)
     plateau_factor: float = Field(0.5, gt=0, lt=1)

@@ -68,7 +68,7 @@ def open_run(run: Path, config: Config, resume: Resume) -> dict[str, Any] | None
                 was, now = brief(repr(was), 40), brief(repr(now), 40)
                 raise ConfigError(
                     f"{run}: the run there had {key}={was} and not {now}; go on with its own settings "
-                    f"({run / RECIPE}), or give another folder with --run"
+                    f"(in its {RECIPE}), or give another folder with --run"
                 )
     for name in (RECIPE, METRICS, MODEL, STATE):
         remove_left(run / name)
@@ -93,8 +93,15 @@ def _differences(one: Any, other: Any, place: str = "") -> Iterator[tuple[str, A
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         for key in one:
             yield from _differences(one[key], other[key], f"{place}.{key}" if place else key)
+    elif _are_tables(one) and _are_tables(other) and len(one) == len(other):
+        for number, (table, same) in enumerate(zip(one, other, strict=True)):
+            yield from _differences(table, same, f"{place}.{number}")
     elif one != other:
         yield place, one, other
+
+
+def _are_tables(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(table, dict) for table in value)
 
 
 def checkpoints(run: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """Runs that are broken off, and runs of several processes, end as one that was left alone."""
 
+import errno
 import json
 import os
 import pickle
@@ -18,7 +19,7 @@ from safetensors.torch import load_file
 
 from asr_seq2seq.cli.application import app
 from asr_seq2seq.config import Config
-from asr_seq2seq.errors import AsrError, ConfigError
+from asr_seq2seq.errors import AsrError, ConfigError, OutputError
 from asr_seq2seq.model_file import load_model
 from asr_seq2seq.recipes import to_yaml
 from asr_seq2seq.training import checkpoint, loop
@@ -259,6 +260,42 @@ def test_a_run_goes_on_elsewhere_longer_and_in_other_batches(
     assert state(run)["position"]["plan"].startswith("0.9 ")
     with pytest.raises(ConfigError, match=r"the run there had model.ctc_weight=0.3 and not 0.5"):
         loop.train(load_config(recipe, [*elsewhere, "model.ctc_weight=0.5"]), run, "cpu")
+    layers = "model.encoder.layers=[{units: 6, reduction: 2}, {units: 7, reduction: 2}]"
+    with pytest.raises(ConfigError, match=r"the run there had model.encoder.layers.1.units=5 and not 7"):
+        loop.train(load_config(recipe, [*elsewhere, layers]), run, "cpu")
+
+
+def test_a_full_disk_at_any_save_is_one_sentence_and_the_run_goes_on(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each save in turn finds the disk full: of the recipe, models, states, metrics and the board."""
+    from asr_seq2seq.recipes import load_config
+
+    config = load_config(recipe, ["data.workers=0", "training.epochs=1", "training.keep_epochs=1"])
+    loop.train(config, tmp_path / "whole", "cpu")
+    real_open, real_fsync = Path.open, os.fsync
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def open_full(path: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
+        return full() if "a" in mode else real_open(path, mode, *rest, **named)
+
+    for number in range(3):
+        calls = iter(range(100))
+        monkeypatch.setattr(
+            os, "fsync", lambda fd, calls=calls, n=number: (full if next(calls) == n else real_fsync)(fd)
+        )
+        with pytest.raises(OutputError, match="no space left on the device"):
+            loop.train(config, tmp_path / "run", "cpu")
+    monkeypatch.setattr(os, "fsync", real_fsync)
+    monkeypatch.setattr(Path, "open", open_full)
+    with pytest.raises(OutputError, match=r"cannot write .*: no space left on the device"):
+        loop.train(config, tmp_path / "run", "cpu")
+    monkeypatch.setattr(Path, "open", real_open)
+    loop.train(config, tmp_path / "run", "cpu")
+    assert_same(tmp_path / "whole", tmp_path / "run")
+    assert not list((tmp_path / "run").rglob(".*"))
 
 
 def test_a_second_training_in_the_same_folder_is_refused(recipe: Path, tmp_path: Path) -> None:
