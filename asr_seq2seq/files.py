@@ -23,6 +23,7 @@ except ImportError:  # Windows: nothing is locked
 
 # A file system that cannot lock (some network ones) does without.
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_MOST_DIGITS = 1000  # of an integer in JSON; Python itself follows 4300
 _held = set[int]()  # descriptors of locks, which a forked child does not share
 
 _REASONS = {
@@ -59,8 +60,10 @@ def parse_json(text: str | bytes, *, nan_is_null: bool = False) -> Any:
     >>> parse_json('{"duration": 1.5}')
     {'duration': 1.5}
     """
+    if not isinstance(text, str | bytes):  # a value of another JSON text that should hold one
+        raise ValueError("not a text")
     try:
-        if not isinstance(text, str):
+        if isinstance(text, bytes):
             text = text.decode(json.detect_encoding(text))
         return (_NAN_IS_NULL if nan_is_null else _STRICT).decode(text)
     except json.JSONDecodeError as error:
@@ -93,6 +96,12 @@ def _only_nan(name: str) -> None:
         _refuse_constant(name)
 
 
+def _integer(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"the number {digits[:20]}... has {len(digits):,} digits")
+    return int(digits)
+
+
 def _finite(digits: str) -> float:
     value = float(digits)
     if value in (float("inf"), float("-inf")):
@@ -101,8 +110,8 @@ def _finite(digits: str) -> float:
 
 
 # Made once: json.loads would make one for every line of a manifest.
-_STRICT = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-_NAN_IS_NULL = json.JSONDecoder(parse_constant=_only_nan, parse_float=_finite)
+_STRICT = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, parse_int=_integer)
+_NAN_IS_NULL = json.JSONDecoder(parse_constant=_only_nan, parse_float=_finite, parse_int=_integer)
 
 
 @overload

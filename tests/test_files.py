@@ -6,11 +6,12 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from asr_seq2seq.errors import ConfigError, OutputError
-from asr_seq2seq.files import atomic_write, lock
+from asr_seq2seq.files import atomic_write, lock, parse_json
 
 
 def fail_with(number: int) -> object:
@@ -214,3 +215,12 @@ def test_a_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     with lock(tmp_path):
         assert (tmp_path / ".lock").exists()
     assert not (tmp_path / ".lock").exists()
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, 3, [], "[" * 100_000, "1" * 5000, "Infinity", b"\xff\xfe{", "{"]
+)
+def test_what_is_no_json_is_a_value_error_in_one_line(value: Any) -> None:
+    with pytest.raises(ValueError) as caught:
+        parse_json(value)
+    assert 0 < len(str(caught.value)) < 120 and "\n" not in str(caught.value)
