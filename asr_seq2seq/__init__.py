@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from asr_seq2seq.corpora import load_corpus as load_corpus
     from asr_seq2seq.errors import AsrError as AsrError
     from asr_seq2seq.evaluation import evaluate as evaluate
+    from asr_seq2seq.inference.recognizer import Recognizer as Recognizer
     from asr_seq2seq.model_file import ModelFile as ModelFile
     from asr_seq2seq.model_file import load_model as load_model
     from asr_seq2seq.recipes import load_config as load_config
-    from asr_seq2seq.recognizer import Recognizer as Recognizer
     from asr_seq2seq.training.loop import train as train
     from asr_seq2seq.transcript import Segment as Segment
     from asr_seq2seq.transcript import Transcript as Transcript
@@ -33,7 +33,7 @@ __version__ = "0.1.0"
 _HOME = {
     "AsrError": "errors",
     "ModelFile": "model_file",
-    "Recognizer": "recognizer",
+    "Recognizer": "inference.recognizer",
     "Segment": "transcript",
     "Transcript": "transcript",
     "Word": "transcript",

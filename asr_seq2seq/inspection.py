@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asr_seq2seq import bundled
 from asr_seq2seq.errors import AsrError
 from asr_seq2seq.garbage import importing
 from asr_seq2seq.onnx_file import is_onnx_form, read_archive
+
+if TYPE_CHECKING:
+    from asr_seq2seq.config import Config
+    from asr_seq2seq.model_file import ModelFile
+    from asr_seq2seq.runtime.arrays import ModelArrays
 
 
 def inspect(*paths: Path, quick: bool = False) -> dict[str, Any]:
@@ -35,22 +40,24 @@ def inspect(*paths: Path, quick: bool = False) -> dict[str, Any]:
 
 def inspect_model(path: Path) -> dict[str, Any]:
     """Size, shape, alphabet, normaliser and provenance of a model file."""
-    with importing():
+    onnx = is_onnx_form(path)
+    recogniser: ModelArrays[Config] | ModelFile
+    if onnx:
         from asr_seq2seq.model_file import load_model
 
-    recogniser = load_model(path)
-    model = recogniser.config.model
-    onnx = is_onnx_form(path)
-    if onnx:
+        recogniser = load_model(path)
         description, _ = read_archive(path, path.read_bytes())
         kind = {name: description.get(name) for name in ("parameters", "weights")}
     else:
-        kind = {"parameters": sum(p.numel() for p in recogniser.model.parameters())}
+        from asr_seq2seq.runtime.arrays import read_model
+
+        recogniser = read_model(path)
+        kind = {"parameters": recogniser.parameters}
     return {
         "kind": "model file in ONNX form" if onnx else "model file",
         **kind,
         "bytes": path.stat().st_size,
-        "model": model.model_dump(mode="json"),
+        "model": recogniser.config.model.model_dump(mode="json"),
         "features": recogniser.config.features.model_dump(mode="json"),
         "alphabet": recogniser.alphabet.characters,
         "normalizer": {recogniser.normalizer.name: recogniser.normalizer.describe()},

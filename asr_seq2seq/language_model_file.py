@@ -10,12 +10,13 @@ from typing import Any
 import torch
 
 from asr_seq2seq import bundled
-from asr_seq2seq.config import LanguageModelConfig, validate_language_model
+from asr_seq2seq.config import LanguageModelConfig
+from asr_seq2seq.decoding.ngram_file import is_word_ngram
 from asr_seq2seq.model.language_model import LanguageModel
-from asr_seq2seq.model_file import LANGUAGE_MODEL_FORMAT, read_file, write_file
+from asr_seq2seq.model_file import build_network, write_file
+from asr_seq2seq.runtime.arrays import LANGUAGE_MODEL_FORMAT, read_language_model
 from asr_seq2seq.search.scorers import LanguageModelScorer, TextScorer
 from asr_seq2seq.search.word_ngram import WordNgramScorer
-from asr_seq2seq.search.word_ngram_file import is_word_ngram
 from asr_seq2seq.text import Alphabet, Normalizer
 
 
@@ -47,9 +48,9 @@ def save_language_model(path: Path, language_model: LanguageModelFile, *, half: 
 
 def load_language_model(path: str | Path, device: torch.device | str = "cpu") -> LanguageModelFile:
     """Read a language model; ModelFileError in one sentence for a file that is none, or is damaged."""
-    return LanguageModelFile(
-        *read_file(bundled.find(path), LANGUAGE_MODEL_FORMAT, validate_language_model, LanguageModel, device)
-    )
+    arrays = read_language_model(path)
+    model = build_network(arrays, LanguageModel, device)
+    return LanguageModelFile(model, arrays.config, arrays.alphabet, arrays.normalizer, arrays.provenance)
 
 
 def load_text_scorer(path: Path, alphabet: Alphabet, device: torch.device | str = "cpu") -> TextScorer:

@@ -1,42 +1,35 @@
 """One `.safetensors` file that holds a whole recogniser: weights, settings, alphabet, provenance.
 
 The tensors are the network's weights; everything else is one JSON text in the file's metadata.
-Nothing is ever unpickled. `write_file` and `read_file` are the same for a language model.
+Nothing is ever unpickled. `write_file` and `build_network` are the same for a language model.
 """
 
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
+from pydantic import BaseModel
 from safetensors.torch import save as save_tensors
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from asr_seq2seq import __version__, bundled
-from asr_seq2seq.config import Config, SearchConfig, validate
-from asr_seq2seq.errors import AsrError, ConfigError, ModelFileError, brief
-from asr_seq2seq.files import atomic_write, parse_json
+from asr_seq2seq.config import Config, LanguageModelConfig, SearchConfig, validate
+from asr_seq2seq.errors import ConfigError, ModelFileError
+from asr_seq2seq.files import atomic_write
 from asr_seq2seq.model.seq2seq import Seq2Seq
 from asr_seq2seq.onnx_file import is_onnx_form, read_archive
 from asr_seq2seq.onnx_model import OnnxModel
+from asr_seq2seq.runtime.arrays import FORMAT, ModelArrays, blaming, described, read_bytes, read_model
 from asr_seq2seq.text import Alphabet, Normalizer
 
-FORMAT = "asr_seq2seq/1"
-LANGUAGE_MODEL_FORMAT = "asr_seq2seq_lm/1"
-# By the name before the version: what such a file holds, and the verb that writes it.
-_KINDS = {"asr_seq2seq": ("a recogniser", "train"), "asr_seq2seq_lm": ("a language model", "train-lm")}
-
-_LONGEST_HEADER = 100_000_000  # bytes, as safetensors has it
+if TYPE_CHECKING:
+    from asr_seq2seq.inference.loading import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -67,6 +60,14 @@ class ModelFile:
         """The longest sound that it has heard in training; a longer one is better cut into pieces."""
         return float(self.provenance.get("longest_seconds", self.config.data.max_seconds))
 
+    def loaded(self) -> LoadedModel:
+        """The same behind the protocol of decoding, computed by PyTorch on the network's device."""
+        from asr_seq2seq.inference.loading import LoadedModel
+        from asr_seq2seq.model.torch_backend import TorchAcousticModel
+
+        acoustic = TorchAcousticModel(self.model)
+        return LoadedModel(acoustic, self.config, self.alphabet, self.normalizer, self.provenance)
+
     def with_provenance(self, **facts: Any) -> ModelFile:
         """The same recogniser, of whose making these facts are known too."""
         return replace(self, provenance=self.provenance | facts)
@@ -78,7 +79,7 @@ class ModelFile:
 
 
 _Network = TypeVar("_Network", bound=nn.Module)
-_Settings = TypeVar("_Settings", bound=BaseModel)
+_Settings = TypeVar("_Settings", Config, LanguageModelConfig)
 
 
 def save_model(path: Path, recogniser: ModelFile, *, half: bool = False) -> None:
@@ -110,13 +111,15 @@ def load_model(path: str | Path | None = None, device: torch.device | str = "cpu
     path = bundled.default() if path is None else bundled.find(path)
     if is_onnx_form(path):
         return _load_onnx_form(path)
-    return ModelFile(*read_file(path, FORMAT, validate, Seq2Seq, device))
+    arrays = read_model(path)
+    model = build_network(arrays, Seq2Seq, device)
+    return ModelFile(model, arrays.config, arrays.alphabet, arrays.normalizer, arrays.provenance)
 
 
 def _load_onnx_form(path: Path) -> ModelFile:
-    metadata, graphs = read_archive(path, _read(path))
-    with _blaming(path):
-        description = _described(metadata, validate)
+    metadata, graphs = read_archive(path, read_bytes(path))
+    with blaming(path):
+        description = described(metadata, validate)
     config, alphabet, *_ = description
     # All that is asked of a recogniser's network outside of training, an OnnxModel has too.
     model = cast(Seq2Seq, OnnxModel(path, graphs, config, len(alphabet)))
@@ -191,34 +194,17 @@ def write_file(
         file.write(content)
 
 
-def read_file(
-    path: Path,
-    wanted: str,
-    check: Callable[[dict[str, Any], str], _Settings],
+def build_network(
+    arrays: ModelArrays[_Settings],
     build: Callable[[_Settings, int], _Network],
     device: torch.device | str,
-) -> tuple[_Network, _Settings, Alphabet, Normalizer, dict[str, Any]]:
-    """The network in evaluation mode, its settings, alphabet, normaliser and provenance.
-
-    `check` turns a table into settings, `build` makes the network from these and the alphabet's size. It is
-    built without memory first and compared with the tensors that the file has, whatever the settings say.
-    """
-    content = _read(path)
-    metadata = _metadata(path, content, wanted)
-    try:
-        tensors = load_tensors(content)
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise ModelFileError(
-            f"{path}: is damaged or cut short ({brief(str(error))}); copy or train it again"
-        ) from None
-    with _blaming(path):
-        config, alphabet, normalizer, provenance = _described(metadata, check)
-        with torch.device("meta"), _Uninitialized():
-            model = build(config, len(alphabet))
-        _check_tensors(model, tensors)
-    model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
-    model.to(device).eval()
-    return model, config, alphabet, normalizer, provenance
+) -> _Network:
+    """The network of a file's arrays, in evaluation mode on `device`."""
+    with torch.device("meta"), _Uninitialized():
+        model = build(arrays.config, len(arrays.alphabet))
+    tensors = {name: torch.tensor(array) for name, array in arrays.arrays.items()}  # copies
+    model.load_state_dict(tensors, assign=True)
+    return model.to(device).eval()
 
 
 class _Uninitialized(TorchFunctionMode):
@@ -232,114 +218,3 @@ class _Uninitialized(TorchFunctionMode):
         if getattr(function, "__module__", None) == "torch.nn.init":
             return settings["tensor"] if "tensor" in settings else args[0]
         return function(*args, **settings)
-
-
-def _check_tensors(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    """ModelFileError where the tensors of a file are not those that the network has, or not finite."""
-    needed = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    if needed != {name: tuple(tensor.shape) for name, tensor in tensors.items()}:
-        raise ModelFileError("its weights do not fit its own description")
-    for name, tensor in tensors.items():
-        if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
-            raise ModelFileError(f"the weights {name} are not floating-point numbers")
-        if not bool(tensor.float().isfinite().all()):
-            raise ModelFileError("not all of its weights are finite")
-
-
-class _Description(BaseModel):
-    """What a model file tells beside its weights, in the header of the file."""
-
-    model_config = ConfigDict(strict=True)
-
-    config: dict[str, Any]
-    alphabet: list[Any]
-    normalizer: str
-    provenance: dict[str, Any]
-
-    @field_validator("provenance")
-    @classmethod
-    def _is_plain(cls, provenance: dict[str, Any]) -> dict[str, Any]:
-        for name in ("longest_seconds", "dev_perplexity"):  # what is computed with
-            value = provenance.get(name, 1.0)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e300:
-                raise ValueError(f"{name} is no number above 0")
-        if not _is_shallow(provenance, 10):
-            raise ValueError("tables and lists in it are nested too deeply")
-        return provenance
-
-
-def _is_shallow(value: Any, levels: int) -> bool:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return not inner or (levels > 0 and all(_is_shallow(one, levels - 1) for one in inner))
-
-
-def _described(
-    metadata: dict[str, Any], check: Callable[[dict[str, Any], str], _Settings]
-) -> tuple[_Settings, Alphabet, Normalizer, dict[str, Any]]:
-    """Settings, alphabet, normaliser and provenance of what `describe` returned."""
-    try:
-        found = _Description.model_validate(metadata)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place, message = problem["loc"][0], problem["msg"].removeprefix("Value error, ")
-        raise ModelFileError(f"{place}: {message[:1].lower()}{message[1:]}") from None
-    config = check(found.config, "its configuration")
-    alphabet = Alphabet.from_json(found.alphabet)
-    return config, alphabet, Normalizer.named(found.normalizer), found.provenance
-
-
-@contextmanager
-def _blaming(path: Path) -> Iterator[None]:
-    """What is wrong with a file's content becomes a ModelFileError that names the file."""
-    try:
-        yield
-    except AsrError as error:
-        raise ModelFileError(
-            f"{path}: its description is not valid ({brief(str(error), 110)}); copy or train it again"
-        ) from None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise ModelFileError(
-            f"{path}: no such model file; training writes runs/NAME/model.safetensors, and the package has "
-            f"{', '.join(bundled.names())}"
-        ) from None
-    except IsADirectoryError:
-        raise ModelFileError(
-            f"{path}: is a folder; give the model file in it, e.g. model.safetensors"
-        ) from None
-    except OSError as error:
-        raise ModelFileError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-
-
-def _metadata(path: Path, content: bytes, wanted: str) -> dict[str, Any]:
-    """Our JSON in the header: 8 bytes of length, then a JSON table with `__metadata__`."""
-    kind_wanted = wanted.partition("/")[0]
-    needed, verb = _KINDS[kind_wanted]
-    foreign = f"{path}: is not a model file of this program; give a .safetensors file that `{verb}` wrote"
-    if len(content) < 8:
-        raise ModelFileError(foreign)
-    (size,) = struct.unpack("<Q", content[:8])
-    if len(content) < 8 + size and content[8:9] == b"{":
-        raise ModelFileError(f"{path}: is cut short; copy it again")
-    if size > _LONGEST_HEADER:
-        raise ModelFileError(foreign)
-    try:
-        metadata = parse_json(parse_json(content[8 : 8 + size])["__metadata__"]["asr_seq2seq"])
-        made_with = metadata["format"]
-    except (ValueError, KeyError, TypeError):
-        raise ModelFileError(foreign) from None
-    kind = str(made_with).partition("/")[0]
-    if kind != kind_wanted and kind in _KINDS:
-        raise ModelFileError(
-            f"{path}: holds {_KINDS[kind][0]}, not {needed}; give a file that `{verb}` wrote"
-        )
-    if made_with != wanted or not isinstance(metadata, dict):
-        raise ModelFileError(
-            f"{path}: has the format {brief(str(made_with))}, this program reads {wanted}; "
-            "install the version that made it"
-        )
-    return metadata

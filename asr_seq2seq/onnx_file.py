@@ -34,7 +34,7 @@ _OPERATORS = frozenset(
 
 def missing_extra() -> ModelFileError:
     """What to install for the ONNX form."""
-    return ModelFileError("the ONNX form needs more packages: pip install 'asr_seq2seq[onnx]'")
+    return ModelFileError("the ONNX form needs onnx and onnxruntime: install asr_seq2seq again")
 
 
 def is_onnx_form(path: Path) -> bool:

@@ -41,5 +41,5 @@ def test_what_is_no_name_stays_a_path(path: str) -> None:
 def test_a_name_that_is_not_known_is_answered_with_those_that_are() -> None:
     with pytest.raises(ModelFileError, match=r"digitz: no such .* the package has digits, english"):
         load_model("digitz")
-    with pytest.raises(ModelFileError, match="holds a recogniser"):
+    with pytest.raises(ModelFileError, match="holds a recognizer"):
         load_language_model("digits")

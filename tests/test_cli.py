@@ -288,7 +288,7 @@ def test_every_format_of_a_transcript_with_and_without_word_times(
 
     results = [transcript(Word("one", 0.1, 0.4, 0.9)), transcript(), transcript(Word("one", 0.1, 0.4, 0.9))]
     monkeypatch.setattr(
-        "asr_seq2seq.recognizer.Recognizer.transcribe_each",
+        "asr_seq2seq.inference.recognizer.Recognizer.transcribe_each",
         lambda self, sources, **_: iter(results[: len(sources)]),
     )
     sounds = [_sound(tmp_path / f"{name}.wav", _noise()) for name in ("a", "b", "c")]
@@ -416,7 +416,7 @@ def test_a_language_model_is_trained_and_joins_an_evaluation(run: Run, model: Pa
         (["--n-best", 3], "--hypotheses"),
         (["--listen", 3], "--report"),
         ([*with_texts[:2], "--n-best", 5], "--beam-size 5"),
-        (["--language-model", model], "holds a recogniser, not a language model"),
+        (["--language-model", model], "holds a recognizer, not a language model"),
     ):
         code, out, err = run(*arguments, *extra)
         assert (code, out) == (2, "")

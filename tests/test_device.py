@@ -3,6 +3,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from asr_seq2seq.device import pick_device
+from asr_seq2seq.errors import ConfigError
 
 PROGRAM = """
 import resource, sys, torch
@@ -25,3 +29,12 @@ def test_kept_memory_is_not_mapped_again() -> None:
         return int(subprocess.check_output([sys.executable, "-c", PROGRAM, what], text=True))
 
     assert new_pages("keep") < 100 < new_pages("leave")
+
+
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(ConfigError, match="device warp"):
+        pick_device("warp")
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="cuda"):
+            pick_device("cuda")
+    assert pick_device("auto").type in ("cpu", "cuda", "mps")

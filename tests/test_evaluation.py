@@ -18,8 +18,8 @@ from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.evaluation import batches_for, calibrate, evaluate, judged_words, open_journal
 from asr_seq2seq.exhibits import write_report
 from asr_seq2seq.export import export_model
+from asr_seq2seq.inference.recognizer import Recognizer
 from asr_seq2seq.model_file import ModelFile, load_model
-from asr_seq2seq.recognizer import Recognizer
 from asr_seq2seq.scoring.hypotheses import HypothesisLine, read, write
 from asr_seq2seq.scoring.journal import Entry
 from asr_seq2seq.text import Normalizer
@@ -45,7 +45,7 @@ def test_long_utterances_are_cut_as_transcribe_cuts_them(tiny_model: ModelFile, 
     found = evaluate(model, load_corpora([corpus]), model.config.search, n_best=2)
     by_two = evaluate(model, load_corpora([corpus]), model.config.search.changed(batch_size=1), n_best=2)
     assert [line.hypothesis for line in by_two.lines] == [line.hypothesis for line in found.lines]
-    recognizer = Recognizer(model)
+    recognizer = Recognizer(model.loaded())
     for line in found.lines:
         transcript = recognizer.transcribe(corpus.parent / f"{line.id}.wav")
         assert line.hypothesis == transcript.text

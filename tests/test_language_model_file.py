@@ -34,9 +34,9 @@ def test_a_mix_up_is_told_in_one_sentence(
     lm, recogniser = tmp_path / "lm.safetensors", tmp_path / "model.safetensors"
     save_language_model(lm, make_language_model("abc"))
     save_model(recogniser, tiny_model)
-    with pytest.raises(ModelFileError, match=r"holds a language model, not a recogniser; .*`train`"):
+    with pytest.raises(ModelFileError, match=r"holds a language model, not a recognizer; .*`train`"):
         load_model(lm)
-    with pytest.raises(ModelFileError, match=r"holds a recogniser, not a language model; .*`train-lm`"):
+    with pytest.raises(ModelFileError, match=r"holds a recognizer, not a language model; .*`train-lm`"):
         load_language_model(recogniser)
 
 

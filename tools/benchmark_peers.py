@@ -44,7 +44,7 @@ EXTRA = "is not installed and is left out: pip install 'asr_seq2seq[{}]' brings 
 MISSING = {
     "speechbrain": f"SpeechBrain {EXTRA.format('bench')}",
     "espnet": f"ESPnet is not installed and is left out: {peers_espnet.INSTALLATION} bring it",
-    "onnxruntime": f"onnxruntime {EXTRA.format('onnx')}",
+    "onnxruntime": "onnxruntime is not installed and is left out: pip install onnxruntime brings it",
 }
 USED = {  # by section
     "search": ("speechbrain", "espnet"),

@@ -41,7 +41,7 @@ BUDGETS = {
     "train-lm": 6.0,
 }
 NEW = "NEW FOLDER"
-MISSING = "The ONNX form is left out: pip install 'asr_seq2seq[onnx]' brings what it needs."
+MISSING = "The ONNX form is left out: pip install onnx onnxruntime brings what it needs."
 
 # A process takes over the peak of the memory of the one that started it, and ours has torch in it. So a
 # small process in between starts the command, and prints seconds, processor seconds and peak.

@@ -10,6 +10,9 @@ import typer
 from asr_seq2seq.errors import ConfigError
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+RuntimeDevice = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+ComputeType = Annotated[str, typer.Option(help="float32, int8 (smaller and faster), or auto.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads; all without it.")]
 BeamSize = Annotated[int | None, typer.Option(min=1, max=1000, help="Texts held open; 1 is greedy.")]
 CtcWeight = Annotated[float | None, typer.Option(min=0, max=0.99, help="Share of the CTC score.")]
 LanguageModel = Annotated[

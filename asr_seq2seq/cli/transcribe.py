@@ -12,13 +12,15 @@ from asr_seq2seq import bundled
 from asr_seq2seq.cli.options import (
     AsJson,
     BeamSize,
+    ComputeType,
     CoverageWeight,
     CtcWeight,
-    Device,
     LanguageModel,
     LengthReward,
     LmWeight,
+    RuntimeDevice,
     Temperature,
+    Threads,
     check_lm_weight,
 )
 from asr_seq2seq.cli.output import need_standard_output, print_json, print_line
@@ -70,7 +72,9 @@ def transcribe(
     attention: Annotated[
         bool, typer.Option("--attention", help="Also write where the decoder looked: NAME.attention.npz.")
     ] = False,
-    device: Device = "auto",
+    device: RuntimeDevice = "auto",
+    compute_type: ComputeType = "float32",
+    threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Write down what is said in sound files.
@@ -118,22 +122,26 @@ def transcribe(
 
     with importing():
         from asr_seq2seq.audio import expected_seconds
+        from asr_seq2seq.inference.recognizer import BATCH_SIZE, Recognizer
         from asr_seq2seq.progress import sound_progress
-        from asr_seq2seq.recognizer import Recognizer
 
     recognizer = Recognizer.load(
         model,
         device=device,
+        compute_type=compute_type,
+        threads=threads,
+        decoding={
+            "beam_size": beam_size,
+            "ctc_weight": ctc_weight,
+            "lm_weight": lm_weight,
+            "coverage_weight": coverage_weight,
+            "length_reward": length_reward,
+            "temperature": temperature,
+        },
         language_model=language_model,
+        batch_size=batch_size or BATCH_SIZE,
         vad=vad,
         attention=attention,
-        beam_size=beam_size,
-        ctc_weight=ctc_weight,
-        lm_weight=lm_weight,
-        coverage_weight=coverage_weight,
-        length_reward=length_reward,
-        temperature=temperature,
-        batch_size=batch_size,
     )
     results = []
     untimed = None

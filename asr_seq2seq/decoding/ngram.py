@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from asr_seq2seq.decoding.ngram_file import checked
 from asr_seq2seq.decoding.scorers import Float64
 from asr_seq2seq.errors import ModelFileError
 from asr_seq2seq.runtime.protocol import Integers
 from asr_seq2seq.text import END, FIRST_CHARACTER, Alphabet
-
-WORD_NGRAM_SUFFIXES = (".arpa", ".bin", ".klm")
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class WordNgramScorer:
     """
 
     def __init__(self, path: Path, alphabet: Alphabet) -> None:
-        """`alphabet` is the decoder's. Raises ModelFileError if `path` or kenlm itself is missing."""
+        """`alphabet` is the decoder's. ModelFileError if `path` or kenlm is missing, or it is damaged."""
         try:
             import kenlm
         except ImportError:
@@ -48,11 +47,14 @@ class WordNgramScorer:
         settings = kenlm.Config()
         settings.show_progress = False
         settings.arpa_complain = kenlm.ARPALoadComplain.NONE
-        try:
-            self.model = kenlm.Model(str(path), settings)
-        except OSError:
-            problem = "cannot be read as a word n-gram model" if path.exists() else "no such language model"
-            raise ModelFileError(f"{path}: {problem}; give an ARPA file or a binary one of kenlm") from None
+        with checked(path) as plain:
+            try:
+                self.model = kenlm.Model(str(plain), settings)
+            except (OSError, RuntimeError, MemoryError, UnicodeDecodeError):
+                raise ModelFileError(
+                    f"{path}: cannot be read as a word n-gram model of up to 6 words; make it again, as an "
+                    "ARPA file or with this computer's kenlm"
+                ) from None
 
     def start(self, batch: int) -> WordNgramState:
         """The empty text, K = 1."""

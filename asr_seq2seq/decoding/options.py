@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from asr_seq2seq.config import SearchConfig
 from asr_seq2seq.errors import ConfigError
@@ -40,6 +42,14 @@ class DecodingOptions:
         self._check("temperature", self.temperature, 0 < self.temperature < math.inf, "above 0")
         limit = self.tokens_per_frame
         self._check("tokens_per_frame", limit, limit is None or 0 < limit < math.inf, "above 0")
+
+    def changed(self, changes: Mapping[str, Any]) -> DecodingOptions:
+        """The same with some options changed; ConfigError for one that is unknown or out of its range."""
+        known = [one.name for one in fields(self)]
+        for name in changes:
+            if name not in known:
+                raise ConfigError(f"decoding: `{name}` is unknown; the options are {', '.join(known)}")
+        return replace(self, **changes)
 
     @staticmethod
     def _check(name: str, value: float | None, valid: bool, range_: str) -> None:

@@ -25,7 +25,7 @@ def reverse_by_length(sequence: Tensor, lengths: Tensor) -> Tensor:
     time = torch.arange(sequence.shape[0], device=sequence.device)[:, None]  # (T, 1)
     index = torch.where(time < lengths, lengths - 1 - time, time)  # (T, B)
     rows = index * sequence.shape[1] + torch.arange(sequence.shape[1], device=sequence.device)
-    reversed_: Tensor = _Reverse.apply(sequence, rows.flatten())  # type: ignore[no-untyped-call]
+    reversed_: Tensor = _Reverse.apply(sequence, rows.flatten())
     return reversed_
 
 

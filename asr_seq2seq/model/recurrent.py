@@ -67,7 +67,7 @@ def run_side_by_side(stacks: tuple[nn.RNNBase, ...], sequences: tuple[Tensor, ..
         return [run(stack, sequence, None)[0] for stack, sequence in zip(stacks, sequences, strict=True)]
     if torch.is_grad_enabled():
         parameters = (parameter for stack in stacks for parameter in stack.parameters())
-        return list(_SideBySide.apply(stacks, threads, *sequences, *parameters))  # type: ignore[no-untyped-call]
+        return list(_SideBySide.apply(stacks, threads, *sequences, *parameters))
 
     lower = _lower_precision(sequences[0])
 

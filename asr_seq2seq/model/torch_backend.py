@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asr_seq2seq.forking import note_computation
 from asr_seq2seq.model import seq2seq
 from asr_seq2seq.model.decoder import State
 from asr_seq2seq.model.language_model import LanguageModel, LanguageModelState
@@ -62,6 +63,7 @@ class TorchAcousticModel:
     @torch.inference_mode()
     def features(self, inputs: Floats, lengths: Integers) -> tuple[Tensor, Integers]:
         """Padded sound (B, N), or frames of another program (B, T, S), lengths (B,) -> (B, T, F), (B,)."""
+        note_computation()
         sound, counts = (torch.from_numpy(part).to(self.device) for part in (inputs, lengths))
         features, feature_lengths = self.model.features(sound, counts)
         return features, feature_lengths.cpu().numpy()

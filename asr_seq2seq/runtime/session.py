@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from dataclasses import dataclass
 from functools import cache
@@ -25,22 +26,25 @@ class RuntimeOptions:
 
     `compute_type` is `float32`, `int8` (matrices in 8 bits, and what they are multiplied with rounded to
     8 bits as it comes), or `auto`: int8 where the processor's 8-bit products are exact, else float32.
-    `threads` are those of each session, as many as this process may use where None. `device` is `cpu`, or
-    `cuda` where onnxruntime-gpu is installed.
+    `threads` are those of each session, as many as this process may use where None. `device` is `cpu`,
+    `cuda` where onnxruntime-gpu is installed, or `auto`: `cuda` where it can be had.
     """
 
     compute_type: str = "float32"
     threads: int | None = None
-    device: str = "cpu"
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         if self.compute_type not in COMPUTE_TYPES:
             raise ConfigError(f"compute type {self.compute_type}: is unknown; use {', '.join(COMPUTE_TYPES)}")
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"threads must be 1 or more (given: {self.threads})")
+        has_cuda = _DEVICES["cuda"] in onnxruntime.get_available_providers()
+        if self.device == "auto":
+            object.__setattr__(self, "device", "cuda" if has_cuda else "cpu")
         if self.device not in _DEVICES:
-            raise ConfigError(f"device {self.device}: is unknown to onnxruntime here; use cpu or cuda")
-        if _DEVICES[self.device] not in onnxruntime.get_available_providers():
+            raise ConfigError(f"device {self.device}: is unknown; use auto, cpu or cuda")
+        if self.device == "cuda" and not has_cuda:
             raise ConfigError("device cuda: onnxruntime has no CUDA here; pip install 'asr_seq2seq[gpu]'")
 
     @property
@@ -81,11 +85,17 @@ class Session:
         settings.add_external_initializers(list(weights), values)
         providers = [_DEVICES[options.device], *([] if options.device == "cpu" else [_DEVICES["cpu"]])]
         self._session = onnxruntime.InferenceSession(graph, settings, providers=providers)
+        self._graph, self._options, self._process = graph, options, os.getpid()
         self.inputs = [value.name for value in self._session.get_inputs()]
         self.outputs = [value.name for value in self._session.get_outputs()]
 
     def __call__(self, given: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """All results for all inputs."""
+        if os.getpid() != self._process:
+            # Threads do not survive a fork, and the end of a session would wait for its own for ever: in a
+            # forked child that of the parent is never ended, and a new one takes its place.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
+            self.__init__(self._graph, self._weights, self._options)  # type: ignore[misc]
         return dict(zip(self.outputs, self._session.run(self.outputs, given), strict=True))
 
 

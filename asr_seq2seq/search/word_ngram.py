@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from asr_seq2seq.decoding.ngram_file import checked
 from asr_seq2seq.errors import ModelFileError
 from asr_seq2seq.search.scorers import precise
-from asr_seq2seq.search.word_ngram_file import checked
 from asr_seq2seq.text import END, FIRST_CHARACTER, Alphabet
 
 

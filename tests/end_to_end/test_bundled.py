@@ -5,6 +5,8 @@ from pathlib import Path
 from asr_seq2seq import Recognizer, bundled
 from asr_seq2seq.corpora import load_corpus
 from asr_seq2seq.evaluation import evaluate
+from asr_seq2seq.language_model_file import load_text_scorer
+from asr_seq2seq.model_file import load_model
 from asr_seq2seq.scoring.wer import score
 
 SAMPLES = Path(__file__).resolve().parents[2] / "data" / "samples"
@@ -16,7 +18,7 @@ def test_the_samples_are_recognised() -> None:
     assert len(sounds) >= 5
     references = [sound.with_suffix(".txt").read_text() for sound in sounds]
     texts = [transcript.text for transcript in recognizer.transcribe(sounds)]
-    assert score(references, texts, recognizer.model_file.normalizer).wer <= 0.05
+    assert score(references, texts, recognizer.model.normalizer).wer <= 0.05
 
 
 def test_every_word_has_a_time_within_its_sound() -> None:
@@ -29,9 +31,9 @@ def test_every_word_has_a_time_within_its_sound() -> None:
 
 
 def test_single_digits_of_real_speakers(shared_data: Path) -> None:
-    recognizer = Recognizer.load(device="cpu")
+    model = load_model()
     cuts = load_corpus(shared_data / "fsdd" / "test.jsonl")
-    assert evaluate(recognizer.model_file, cuts, recognizer.search).score.wer <= 0.02
+    assert evaluate(model, cuts, model.searching()).score.wer <= 0.02
 
 
 def test_the_files_are_small() -> None:
@@ -42,17 +44,15 @@ def test_the_files_are_small() -> None:
 
 def test_a_language_model_goes_with_english(shared_data: Path) -> None:
     cuts = load_corpus(shared_data / "speechocean762" / "dev.jsonl").subset(first=60)
-    found = {}
-    for name, options in (("alone", {}), ("both", {"language_model": "english_lm", "lm_weight": 0.2})):
-        recognizer = Recognizer.load("english", device="cpu", **options)
-        found[name] = evaluate(recognizer.model_file, cuts, recognizer.search, lm=recognizer.lm)
-    assert found["both"].score.wer < 0.65
-    assert [line.hypothesis for line in found["both"].lines] != [
-        line.hypothesis for line in found["alone"].lines
-    ]
+    model = load_model("english")
+    lm = load_text_scorer(Path("english_lm"), model.alphabet)
+    alone = evaluate(model, cuts, model.searching())
+    both = evaluate(model, cuts, model.searching(lm_weight=0.2), lm=lm)
+    assert both.score.wer < 0.65
+    assert [line.hypothesis for line in both.lines] != [line.hypothesis for line in alone.lines]
 
 
 def test_english_hears_digits_too(shared_data: Path) -> None:
-    recognizer = Recognizer.load("english", device="cpu")
+    model = load_model("english")
     cuts = load_corpus(shared_data / "fsdd" / "test.jsonl")
-    assert evaluate(recognizer.model_file, cuts, recognizer.search).score.wer <= 0.02
+    assert evaluate(model, cuts, model.searching()).score.wer <= 0.02

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from asr_seq2seq.decoding.ngram_file import checked, is_word_ngram
 from asr_seq2seq.errors import ModelFileError
-from asr_seq2seq.search.word_ngram_file import checked, is_word_ngram
 
 ARPA = b"""\\data\\
 ngram 1=4

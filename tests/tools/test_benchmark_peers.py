@@ -149,7 +149,7 @@ def test_one_sentence_says_what_is_missing(
     )
     shown = capsys.readouterr()
     assert shown.err.count("pip install 'asr_seq2seq[bench]'") == 1
-    assert shown.err.count("pip install 'asr_seq2seq[onnx]'") == 1
+    assert shown.err.count("pip install onnxruntime") == 1
     assert shown.err.count("pip install --no-deps espnet") == 1
     assert [line.count("|") for line in shown.out.splitlines()] == [8] * 6
     report = json.loads(out.read_text())

@@ -8,7 +8,6 @@ import torch
 
 from asr_seq2seq import Recognizer, Transcript
 from asr_seq2seq.config import validate
-from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import AudioError, ConfigError, ModelFileError
 from asr_seq2seq.model_file import ModelFile, save_model
 from asr_seq2seq.writers import to_ctm, write_attention
@@ -16,7 +15,7 @@ from asr_seq2seq.writers import to_ctm, write_attention
 
 @pytest.fixture
 def recognizer(tiny_model: ModelFile) -> Recognizer:
-    return Recognizer(tiny_model)
+    return Recognizer(tiny_model.loaded())
 
 
 def _same(one: Transcript, other: Transcript) -> None:
@@ -56,7 +55,7 @@ def test_batches_change_nothing(recognizer: Recognizer, make_sounds) -> None:
     sounds = make_sounds(4000, 900, 8000, 1234, 300)
     alone = [recognizer.transcribe(sound) for sound in sounds]
     for size in (1, 2, 5):
-        recognizer.search = recognizer.search.model_copy(update={"batch_size": size})
+        recognizer.pipeline.batch_size = size
         together = recognizer.transcribe(sounds)
         for one, other in zip(together, alone, strict=True):
             _same(one, other)
@@ -65,7 +64,7 @@ def test_batches_change_nothing(recognizer: Recognizer, make_sounds) -> None:
 def test_pieces_of_any_length_come_back_in_order(tiny_model: ModelFile, make_sounds) -> None:
     knows_little = replace(tiny_model, provenance={"longest_seconds": 0.5})
     sounds = make_sounds(11000, 900, 6000, 300, 2500, 9000, 4100, 700, 8000, 500)
-    recognizer = Recognizer(knows_little, knows_little.config.search.changed(batch_size=2))
+    recognizer = Recognizer(knows_little.loaded(), batch_size=2)
     together = recognizer.transcribe(sounds)
     assert max(len(transcript.segments) for transcript in together) > 2
     for transcript, sound in zip(together, sounds, strict=True):
@@ -92,18 +91,19 @@ def test_nothing_in_gives_nothing_out(recognizer: Recognizer) -> None:
 
 def test_load_reads_a_file_and_takes_a_beam_size(tiny_model: ModelFile, tmp_path: Path) -> None:
     save_model(tmp_path / "m.safetensors", tiny_model)
-    recognizer = Recognizer.load(tmp_path / "m.safetensors", device="cpu", beam_size=3)
-    assert recognizer.search.beam_size == 3
+    recognizer = Recognizer.load(tmp_path / "m.safetensors", decoding={"beam_size": 3})
+    assert recognizer.pipeline.options.beam_size == 3
     assert recognizer.config == tiny_model.config
 
 
-def test_a_device_that_is_not_there() -> None:
-    with pytest.raises(ConfigError, match="device warp"):
-        pick_device("warp")
-    if not torch.cuda.is_available():
-        with pytest.raises(ConfigError, match="cuda"):
-            pick_device("cuda")
-    assert pick_device("auto").type in ("cpu", "cuda", "mps")
+def test_the_runtime_gives_what_the_network_gives(
+    recognizer: Recognizer, tiny_model: ModelFile, make_sounds, tmp_path: Path
+) -> None:
+    save_model(tmp_path / "m.safetensors", tiny_model)
+    sounds = make_sounds(4000, 8000, 12000)
+    found = Recognizer.load(tmp_path / "m.safetensors").transcribe(sounds)
+    for one, other in zip(found, recognizer.transcribe(sounds), strict=True):
+        _same(one, other)
 
 
 def test_a_sound_longer_than_the_model_knows_becomes_several_segments(
@@ -138,7 +138,7 @@ def test_what_is_no_sound_at_all(recognizer: Recognizer) -> None:
 def test_settings_of_the_search_are_checked(tiny_model: ModelFile, tmp_path: Path) -> None:
     save_model(tmp_path / "m.safetensors", tiny_model)
     with pytest.raises(ConfigError, match="beam_size"):
-        Recognizer.load(tmp_path / "m.safetensors", device="cpu", beam_size=0)
+        Recognizer.load(tmp_path / "m.safetensors", decoding={"beam_size": 0})
 
 
 @pytest.mark.parametrize("block", [100, 3000, 100_000])
@@ -174,7 +174,7 @@ def test_a_segment_of_a_stream_does_not_wait_for_the_end(recognizer: Recognizer,
 def _with(make_config, make_model, tiny_model: ModelFile, changes: dict) -> Recognizer:
     model = make_model(changes, len(tiny_model.alphabet), scale=3.0)
     config = make_config(changes | {"search.length_reward": 5.0})  # so that there are words
-    return Recognizer(replace(tiny_model, model=model, config=config))
+    return Recognizer(replace(tiny_model, model=model, config=config).loaded())
 
 
 def test_words_have_a_confidence(recognizer: Recognizer, make_sounds) -> None:
@@ -204,7 +204,7 @@ def test_without_either_the_output_says_why(make_config, make_model, tiny_model,
 
 
 def test_attention_on_request(tiny_model: ModelFile, make_sounds, tmp_path: Path) -> None:
-    transcript = Recognizer(tiny_model, attention=True).transcribe(make_sounds(8000)[0])
+    transcript = Recognizer(tiny_model.loaded(), attention=True).transcribe(make_sounds(8000)[0])
     (segment,) = transcript.segments
     assert segment.attention is not None and segment.attention.shape[0] == len(segment.tokens) + 1
     np.testing.assert_allclose(segment.attention.sum(1), 1, atol=1e-5)
@@ -215,7 +215,7 @@ def test_attention_on_request(tiny_model: ModelFile, make_sounds, tmp_path: Path
 def test_a_model_of_features_hears_no_sound(tiny_model: ModelFile) -> None:
     config = validate({"features": {"kind": "precomputed", "size": 3}}, "here")
     with pytest.raises(ModelFileError, match="no sound"):
-        Recognizer(replace(tiny_model, config=config))
+        Recognizer(replace(tiny_model, config=config).loaded())
 
 
 def test_progress_is_told_all_seconds(recognizer: Recognizer, make_sounds) -> None:
@@ -227,10 +227,10 @@ def test_progress_is_told_all_seconds(recognizer: Recognizer, make_sounds) -> No
 def test_settings_that_the_model_cannot_follow(tiny_model: ModelFile, tmp_path: Path) -> None:
     save_model(tmp_path / "m.safetensors", tiny_model)
     for settings, problem in (
-        ({"lm_weight": 0.3}, "no language model"),
+        ({"decoding": {"lm_weight": 0.3}}, "no language model"),
         ({"vad": "magic"}, "energy or silero"),
-        ({"beam": 3}, "unknown key `beam`; the nearest valid key is `beam_size`"),
-        ({"temperature": -1}, "temperature"),
+        ({"decoding": {"beam": 3}}, "`beam` is unknown; the options are beam_size"),
+        ({"decoding": {"temperature": -1}}, "temperature"),
     ):
         with pytest.raises(ConfigError, match=problem):
             Recognizer.load(tmp_path / "m.safetensors", **settings)

@@ -1,0 +1,84 @@
+"""A model file, made ready to compute."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from asr_seq2seq import bundled
+from asr_seq2seq.config import Config
+from asr_seq2seq.decoding.ngram import WordNgramScorer
+from asr_seq2seq.decoding.ngram_file import is_word_ngram
+from asr_seq2seq.decoding.options import DecodingOptions
+from asr_seq2seq.decoding.scorers import LanguageModelScorer, TextScorer
+from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.runtime.arrays import read_language_model, read_model
+from asr_seq2seq.runtime.onnx_language_model import OnnxLanguageModel
+from asr_seq2seq.runtime.onnx_model import OnnxModel
+from asr_seq2seq.runtime.protocol import AcousticModel
+from asr_seq2seq.runtime.session import RuntimeOptions
+from asr_seq2seq.text import Alphabet, Normalizer
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that can be recognized with: the network behind its protocol, and all that its file says."""
+
+    acoustic: AcousticModel
+    config: Config
+    alphabet: Alphabet
+    normalizer: Normalizer
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def longest_seconds(self) -> float:
+        """The longest utterance that the model was trained on; a longer one is cut into segments."""
+        return float(self.provenance.get("longest_seconds", self.config.data.max_seconds))
+
+    @property
+    def confidence_temperature(self) -> float:
+        """What makes the confidence of words honest, as it was fitted on the dev set."""
+        return self.config.search.confidence_temperature
+
+    def options(self, changes: Mapping[str, Any] | None = None) -> DecodingOptions:
+        """The model's own decoding options with those in `changes` that are not None in their place.
+
+        ConfigError for an option that is unknown, out of its range, or that the network cannot follow.
+        """
+        given = {name: value for name, value in (changes or {}).items() if value is not None}
+        if given.get("ctc_weight") and not self.config.model.ctc_weight:
+            raise ConfigError("this model has no CTC head, so that ctc_weight must be 0 or left out")
+        if given.get("coverage_weight") and not self.acoustic.has_attention:
+            raise ConfigError("this model has no attention, so that coverage_weight must be 0 or left out")
+        return DecodingOptions.from_config(self.config.search).changed(given)
+
+
+def load(path: str | Path | None = None, options: RuntimeOptions | None = None) -> LoadedModel:
+    """Read a model file, or a bundled model by its name, into onnxruntime; `digits` where `path` is None.
+
+    Raises ModelFileError in one sentence for a file that is missing, damaged or from another program.
+    """
+    arrays = read_model(path)
+    return LoadedModel(
+        OnnxModel(arrays, options), arrays.config, arrays.alphabet, arrays.normalizer, arrays.provenance
+    )
+
+
+def load_text_scorer(
+    path: str | Path, alphabet: Alphabet, options: RuntimeOptions | None = None
+) -> TextScorer:
+    """What a search with a model of this alphabet needs of the language model in `path`.
+
+    A word n-gram model, an ARPA file or a binary one of kenlm, is known by its content, or by its name;
+    any other file is one of `train-lm`, or one that is bundled.
+    """
+    found = bundled.find(path)
+    if is_word_ngram(found):
+        return WordNgramScorer(found, alphabet)
+    own = read_language_model(found)
+    perplexity = float(own.provenance.get("dev_perplexity", 1.0))
+    cost = math.log(max(1.0, perplexity))
+    return LanguageModelScorer(OnnxLanguageModel(own, options), own.alphabet, alphabet, cost)

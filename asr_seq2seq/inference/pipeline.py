@@ -1,0 +1,152 @@
+"""The one road from segments of sound, or features, to what was recognized in them.
+
+Segments of similar length are batched, encoded and decoded together; neither the batch that a segment is in
+nor its padding changes its result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asr_seq2seq.config import LogMelConfig
+from asr_seq2seq.decoding.alignment import Frames, attention_of, character_frames, peak_frames, word_times
+from asr_seq2seq.decoding.beam import search
+from asr_seq2seq.decoding.confidence import word_confidences, word_places
+from asr_seq2seq.decoding.hypothesis import Hypothesis
+from asr_seq2seq.decoding.options import DecodingOptions
+from asr_seq2seq.decoding.scorers import TextScorer
+from asr_seq2seq.inference.loading import LoadedModel
+from asr_seq2seq.leveling import even_out
+from asr_seq2seq.runtime.features import pad
+from asr_seq2seq.transcript import Word
+
+Inputs = npt.NDArray[np.floating[Any]]  # sound (N,) at the model's rate, or features (T, S)
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What was recognized in one segment.
+
+    `hypotheses` are the best texts, best first, `text` the first of them. `confidences` has the probability
+    that it is right for each word of the text. `words` are the same words with times in seconds from the
+    beginning of the segment; they, `frames` (the encoded frames of each character) and `timing` (what
+    the times rest on, or why there are none) are filled in where times were asked for, `attention`
+    (U + 1, T') where the decoder's attention was.
+    """
+
+    hypotheses: tuple[Hypothesis, ...]
+    text: str
+    confidences: tuple[float, ...]
+    words: tuple[Word, ...] = ()
+    frames: Frames | None = None
+    timing: str | None = None
+    attention: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def best(self) -> Hypothesis:
+        """The hypothesis whose text this is."""
+        return self.hypotheses[0]
+
+
+class Pipeline:
+    """Segments in, recognitions out: batches, encoder, search, times and confidences."""
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        options: DecodingOptions | None = None,
+        lm: TextScorer | None = None,
+        *,
+        batch_size: int = 16,
+        times: bool = False,
+        attention: bool = False,
+    ) -> None:
+        """`options` are the model's own where not given; with `times` the words of sound get their times."""
+        self.model, self.alphabet, self.lm = model.acoustic, model.alphabet, lm
+        self.options = options or model.options()
+        self.batch_size = batch_size
+        self.confidence_temperature = model.confidence_temperature
+        features = model.config.features
+        self.sample_rate = features.sample_rate if isinstance(features, LogMelConfig) else None
+        self.times, self.attention = times, attention
+
+    def recognize(self, segments: Sequence[Inputs]) -> list[Recognition]:
+        """Recognize segments, those of similar length together; the results are in their order."""
+        by_length = sorted(range(len(segments)), key=lambda number: len(segments[number]))
+        found: dict[int, Recognition] = {}
+        for begin in range(0, len(segments), self.batch_size):
+            numbers = by_length[begin : begin + self.batch_size]
+            batch = self._recognize_batch([segments[number] for number in numbers])
+            found |= zip(numbers, batch, strict=True)
+        return [found[number] for number in range(len(segments))]
+
+    def _recognize_batch(self, segments: list[Inputs]) -> Iterator[Recognition]:
+        rate = self.sample_rate
+        inputs = segments if rate is None else [even_out(segment, rate) for segment in segments]
+        features, lengths = self.model.features(*pad(inputs))
+        encoded = self.model.encode(features, lengths)
+        found = search(self.model, encoded, self.options, self.lm)
+        texts = [hypotheses[0].tokens for hypotheses in found]
+        by_ctc: list[Frames | None] = [None] * len(found)
+        if self.times and encoded.ctc is not None:
+            by_ctc = character_frames(encoded.ctc, encoded.lengths, texts)
+        attention = None
+        if self.attention or (self.times and encoded.ctc is None):
+            attention = attention_of(self.model, encoded, texts)
+        has_ctc = encoded.ctc is not None
+        for number, hypotheses in enumerate(found):
+            looked = None if attention is None else attention[number]
+            yield self._recognition(segments[number], hypotheses, by_ctc[number], looked, has_ctc)
+
+    def _recognition(
+        self,
+        segment: Inputs,
+        hypotheses: list[Hypothesis],
+        frames: Frames | None,
+        attention: npt.NDArray[np.float32] | None,
+        has_ctc: bool,
+    ) -> Recognition:
+        best, alphabet = hypotheses[0], self.alphabet
+        sure = tuple(word_confidences(best, alphabet.space, self.confidence_temperature))
+        words: tuple[Word, ...] = ()
+        timing = None
+        if self.times:
+            if not has_ctc and attention is not None:
+                frames = peak_frames(attention[:-1])
+            timing = _timing(best, frames, has_ctc=has_ctc, has_attention=attention is not None)
+            words = tuple(self._words(best, frames, segment, sure))
+        return Recognition(
+            hypotheses=tuple(hypotheses),
+            text=alphabet.decode(best.tokens).strip(),
+            confidences=sure,
+            words=words,
+            frames=frames,
+            timing=timing,
+            attention=attention if self.attention else None,
+        )
+
+    def _words(
+        self, best: Hypothesis, frames: Frames | None, segment: Inputs, sure: tuple[float, ...]
+    ) -> Iterator[Word]:
+        """The words of a segment; without times where no frames are known."""
+        places = word_places(best.tokens, self.alphabet.space)
+        times: Sequence[tuple[float | None, float | None]] = [(None, None)] * len(places)
+        if frames is not None and self.sample_rate is not None:
+            in_words = [[frames[place] for place in word] for word in places]
+            times = word_times(in_words, self.model.seconds_per_frame, segment, self.sample_rate)
+        for word, (begin, end), confidence in zip(places, times, sure, strict=True):
+            yield Word(self.alphabet.decode([best.tokens[place] for place in word]), begin, end, confidence)
+
+
+def _timing(best: Hypothesis, frames: Frames | None, *, has_ctc: bool, has_attention: bool) -> str:
+    """What the times of a segment's words rest on, or why they are not known."""
+    if has_ctc:
+        if frames is not None or not best.tokens:
+            return "CTC alignment"
+        return "none: the text has more characters than CTC has frames for"
+    return "attention peaks" if has_attention else "none: the model has neither a CTC head nor attention"

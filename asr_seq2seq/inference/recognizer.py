@@ -1,0 +1,254 @@
+"""The one class that an application needs: a model file and decoding options -> transcripts."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, overload
+
+import numpy.typing as npt
+
+from asr_seq2seq import audio
+from asr_seq2seq.config import Config, LogMelConfig
+from asr_seq2seq.decoding.options import DecodingOptions
+from asr_seq2seq.decoding.scorers import TextScorer
+from asr_seq2seq.errors import AsrError, ConfigError, ModelFileError
+from asr_seq2seq.inference.loading import LoadedModel, load, load_text_scorer
+from asr_seq2seq.inference.pipeline import Pipeline, Recognition
+from asr_seq2seq.runtime.session import RuntimeOptions
+from asr_seq2seq.segmentation import Samples, cutter, split
+from asr_seq2seq.transcript import Segment, Transcript, Word
+
+Source = str | Path | bytes | BinaryIO | npt.ArrayLike
+Progress = Callable[[float], None]
+BATCH_SIZE = 16  # segments that are decoded together
+_BATCHES_AHEAD = 4  # of many sounds so many batches are gathered, and divided by length
+
+
+@dataclass
+class _Job:
+    """One source on its way: how many of its segments are still to be decoded, and what came out."""
+
+    channel: int | None = None
+    waiting: int = 0
+    seconds: float = 0.0
+    segments: list[Segment] = field(default_factory=list)
+    error: AsrError | None = None
+
+    def counted(self, blocks: Iterable[Samples], rate: int, on_progress: Progress) -> Iterator[Samples]:
+        for block in blocks:
+            self.seconds += len(block) / rate
+            on_progress(len(block) / rate)
+            yield block
+
+    def result(self) -> Transcript | AsrError:
+        if self.error is not None:
+            return self.error
+        text = " ".join(segment.text for segment in self.segments if segment.text)
+        return Transcript(text, tuple(self.segments), None, self.seconds, self.dropped(), self.channel)
+
+    def dropped(self) -> tuple[tuple[float, float], ...]:
+        """The stretches in seconds that belong to no segment."""
+        ends = [0.0, *(segment.end for segment in self.segments)]
+        starts = [*(segment.start for segment in self.segments), self.seconds]
+        return tuple((end, start) for end, start in zip(ends, starts, strict=True) if start - end > 1e-6)
+
+
+_Part = tuple[_Job, float, Samples]  # a segment, with the second at which it begins
+
+
+class Recognizer:
+    """Speech in, text out.
+
+    >>> recognizer = Recognizer.load()                            # doctest: +SKIP
+    >>> recognizer.transcribe("digits.flac").text                 # doctest: +SKIP
+    'one two three'
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        options: DecodingOptions | None = None,
+        lm: TextScorer | None = None,
+        *,
+        batch_size: int = BATCH_SIZE,
+        vad: str = "energy",
+        attention: bool = False,
+    ) -> None:
+        """`options` are the model's own where not given; `batch_size` segments are decoded together.
+
+        `vad` says how pauses are found in long sound, by `energy` or by `silero`. With `attention` each
+        segment holds the attention of the decoder.
+        """
+        self.model = model
+        self.cut = cutter(vad)
+        features = model.config.features
+        if not isinstance(features, LogMelConfig):
+            raise ModelFileError(
+                "this model takes features of another program and no sound; evaluate it on a corpus of them"
+            )
+        self._rate = features.sample_rate
+        self.longest_seconds = model.longest_seconds
+        self.pipeline = Pipeline(
+            model,
+            options,
+            lm,
+            batch_size=batch_size,
+            times=True,
+            attention=attention,
+        )
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path | None = None,
+        *,
+        device: str = "auto",
+        compute_type: str = "float32",
+        threads: int | None = None,
+        decoding: Mapping[str, float | None] | None = None,
+        language_model: str | Path | None = None,
+        batch_size: int = BATCH_SIZE,
+        vad: str = "energy",
+        attention: bool = False,
+    ) -> Recognizer:
+        """Read a model file, or a bundled model by its name; that of English digits where `path` is None.
+
+        `device`, `compute_type` and `threads` are those of `RuntimeOptions`. `decoding` names options of
+        `DecodingOptions` that take the place of the model's own, such as `{"beam_size": 4}`. `language_model`
+        is a file of `train-lm` or of word n-grams. ConfigError for an option that the model cannot follow.
+        """
+        decoding = decoding or {}
+        runtime = RuntimeOptions(compute_type, threads, device)
+        if language_model is None and decoding.get("lm_weight") is not None:
+            raise ConfigError("lm_weight is given and no language model: name one")
+        model = load(path, runtime)
+        options = model.options(decoding)
+        lm = None if language_model is None else load_text_scorer(language_model, model.alphabet, runtime)
+        return cls(model, options, lm, batch_size=batch_size, vad=vad, attention=attention)
+
+    @property
+    def config(self) -> Config:
+        """The settings that the model was trained with."""
+        return self.model.config
+
+    @overload
+    def transcribe(
+        self, source: Source, *, rate: int | None = None, channel: int | None = None
+    ) -> Transcript: ...
+    @overload
+    def transcribe(
+        self,
+        source: list[Source] | tuple[Source, ...],
+        *,
+        rate: int | None = None,
+        channel: int | None = None,
+    ) -> list[Transcript]: ...
+    def transcribe(
+        self,
+        source: Source | list[Source] | tuple[Source, ...],
+        *,
+        rate: int | None = None,
+        channel: int | None = None,
+    ) -> Transcript | list[Transcript]:
+        """A path, bytes, an open file, samples, or a list of them -> a transcript, or a list of them.
+
+        Arrays and tensors hold samples (N,) or (channels, N); `rate` is theirs in Hz, the model's
+        own where it is not given. `channel`, counted from 0, is transcribed alone; without it all are,
+        as one. Raises AudioError for the first sound that cannot be used.
+        """
+        results = []
+        sources = list(source) if isinstance(source, list | tuple) else [source]
+        for result in self.transcribe_each(sources, rate=rate, channels=[channel] * len(sources)):
+            if isinstance(result, AsrError):
+                raise result
+            results.append(result)
+        return results if isinstance(source, list | tuple) else results[0]
+
+    def transcribe_each(
+        self,
+        sources: Sequence[Source],
+        *,
+        rate: int | None = None,
+        channels: Sequence[int | None] | None = None,
+        on_progress: Progress = lambda seconds: None,
+    ) -> Iterator[Transcript | AsrError]:
+        """In the order of `sources`, each one's transcript or what is wrong with it.
+
+        One bad sound does not stop the others. Sound is read in blocks; what is longer than the model
+        knows is cut at pauses, and segments of all sources are decoded in batches of similar length.
+        `channels` has one of each source, or None for all of them as one. `on_progress` is told the
+        seconds of sound that were just taken in.
+        """
+        jobs: deque[_Job] = deque()
+        parts: list[_Part] = []
+        enough = self.pipeline.batch_size * (_BATCHES_AHEAD if len(sources) > 1 else 1)
+        for source, channel in zip(sources, channels or [None] * len(sources), strict=True):
+            job = _Job(channel)
+            jobs.append(job)
+            try:
+                blocks = job.counted(self._blocks(source, rate, channel), self._rate, on_progress)
+                for start, samples in split(blocks, self._rate, self.longest_seconds, self.cut):
+                    job.waiting += 1
+                    parts.append((job, start / self._rate, samples))
+                    if len(parts) == enough:
+                        self._decode(parts)
+                        parts = []
+            except AsrError as error:
+                job.error = error
+            while jobs and not jobs[0].waiting:
+                yield jobs.popleft().result()
+        self._decode(parts)
+        yield from (job.result() for job in jobs)
+
+    def stream(self, blocks: Iterable[npt.ArrayLike], *, rate: int | None = None) -> Iterator[Segment]:
+        """Samples block by block, as from a microphone -> segments, each as soon as it is finished.
+
+        The segments are those of `transcribe` on the whole sound: each ends at the last pause that leaves
+        it no longer than `longest_seconds`, which is known so long, and a block, after its beginning.
+        Raises AudioError for samples that cannot be used.
+        """
+        job = _Job()
+        sound = audio.from_blocks(blocks, self._rate if rate is None else rate, self._rate)
+        for start, samples in split(sound, self._rate, self.longest_seconds, self.cut):
+            self._decode([(job, start / self._rate, samples)])
+            yield job.segments[-1]
+
+    def _decode(self, parts: Sequence[_Part]) -> None:
+        """Recognize segments, and give each source its own, in order."""
+        found = self.pipeline.recognize([samples for _, _, samples in parts])
+        for (job, start, samples), recognition in zip(parts, found, strict=True):
+            end = start + len(samples) / self._rate
+            job.segments.append(_segment(len(job.segments), start, end, recognition))
+            job.waiting -= 1
+
+    def _blocks(self, source: Source, rate: int | None, channel: int | None) -> Iterator[Samples]:
+        if hasattr(source, "ndim"):  # an array, or a tensor
+            given = self._rate if rate is None else rate
+            return audio.from_blocks([source], given, self._rate, channel=channel)  # type: ignore[list-item]
+        return audio.blocks(source, self._rate, channel=channel)  # type: ignore[arg-type]
+
+
+def _segment(number: int, start: float, end: float, recognition: Recognition) -> Segment:
+    """What was recognized between two times of a source, as its transcript holds it."""
+    best = recognition.best
+    return Segment(
+        id=number,
+        start=start,
+        end=end,
+        text=recognition.text,
+        tokens=best.tokens,
+        avg_logprob=best.decoder / (best.length + 1),
+        words=tuple(_moved(word, start) for word in recognition.words),
+        timing=recognition.timing,
+        attention=recognition.attention,
+    )
+
+
+def _moved(word: Word, start: float) -> Word:
+    """A word with the times of its source, rounded as they are written."""
+    begin, end = (None if time is None else round(start + time, 3) for time in (word.start, word.end))
+    confidence = None if word.confidence is None else round(word.confidence, 4)
+    return Word(word.text, begin, end, confidence)
