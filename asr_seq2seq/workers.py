@@ -113,10 +113,12 @@ class Workers(Generic[_Task, _Item]):
     def _guard(self, pipe: Connection, talk: Callable[[], Any]) -> Any:
         try:
             return talk()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):  # an end in the middle of an item is a plain OSError
             process = self._processes[self._pipes.index(pipe)]
             process.join(_SECONDS_TO_END)
-            code = process.exitcode or 0
+            if process.exitcode is None:  # it lives, so that something else is wrong with the pipe
+                raise
+            code = process.exitcode
             how = f"by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"with code {code}"
             raise WorkerError(
                 f"a data worker was ended {how}, perhaps for lack of memory; lower data.workers or "

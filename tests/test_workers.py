@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -94,6 +95,17 @@ def test_a_worker_that_dies_while_it_sends_is_noticed() -> None:
 
     with pytest.raises(WorkerError):
         list(Workers(die, 1).map(range(4)))
+
+
+def test_a_worker_that_dies_in_the_middle_of_an_item_is_noticed() -> None:
+    def die(task: int) -> bytes:
+        if task == 1:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        return bytes(5_000_000)  # more than a pipe holds
+
+    with pytest.raises(WorkerError, match="by signal 9"):
+        for _ in Workers(die, 1).map(range(4)):
+            time.sleep(0.5)  # meanwhile the second item is half sent
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
