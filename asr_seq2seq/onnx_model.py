@@ -118,6 +118,7 @@ class OnnxModel(nn.Module):
         unloadable = (
             *(reasons.InvalidProtobuf, reasons.InvalidGraph, reasons.InvalidArgument, reasons.Fail),
             *(reasons.NotImplemented, reasons.RuntimeException),
+            UnicodeDecodeError,  # of a name in the graph that its message quotes
         )
         try:
             self._encoder, start, step = (_Session(graph, torch.get_num_threads()) for graph in graphs)
