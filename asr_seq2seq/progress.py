@@ -28,13 +28,21 @@ class _Rate(ProgressColumn):
         return Text("" if speed is None else f"{speed:,.0f} s of sound/s")
 
 
+class _Bars(Progress):
+    """Bars that write nothing where they are disabled: rich before 15 ends those with an empty line."""
+
+    def stop(self) -> None:
+        if not self.disable:
+            super().stop()
+
+
 def _on_a_terminal(stream: TextIO | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
 def sound_progress() -> Progress:
     """A bar whose tasks count seconds of sound; the field `note` stands behind the bar."""
-    return Progress(
+    return _Bars(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
@@ -51,7 +59,7 @@ def sound_progress() -> Progress:
 
 def count_progress() -> Progress:
     """A bar whose tasks count files or utterances; how many there are need not be known."""
-    return Progress(
+    return _Bars(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
