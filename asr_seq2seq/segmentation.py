@@ -88,7 +88,7 @@ def cut_at_pause(window: Samples, sample_rate: int, margin: int, last: bool) -> 
     first = int(loud[0]) - margin
     if first > margin:  # begin again just before the sound, so that the segment can be long
         return Cut(0, 0, first)
-    end = len(window) if last else _pause(power, frame)
+    end = len(window) if last else _pause(power, frame, len(window))
     inside = loud[loud < end]
     if not len(inside):
         return Cut(0, 0, end)
@@ -120,7 +120,7 @@ def cut_by_voice(window: Samples, sample_rate: int, margin: int, last: bool) -> 
     elif len(voice) > 1:
         end = int(voice[-2, 1] + voice[-1, 0]) // 2
     else:
-        end = _pause(_power(window, frame), frame)
+        end = _pause(_power(window, frame), frame, len(window))
     return Cut(first, min(end, int(voice[voice[:, 0] < end][-1, 1]) + margin), end)
 
 
@@ -182,8 +182,11 @@ def _power(samples: Samples, frame: int) -> npt.NDArray[np.float64]:
     return power / lengths
 
 
-def _pause(power: npt.NDArray[np.float64], frame: int) -> int:
-    """The sample in the middle of the latest pause, else at the quietest moment of the second half."""
+def _pause(power: npt.NDArray[np.float64], frame: int, length: int) -> int:
+    """The sample in the middle of the latest pause, else at the quietest moment of the second half.
+
+    It is inside the window of `length` samples, whose last frame may be short.
+    """
     width = max(1, min(round(_PAUSE_SECONDS / _FRAME_SECONDS), len(power) // 8))
     smooth = np.convolve(power, np.ones(width) / width, mode="valid")
     level = 10 * np.log10(np.maximum(smooth, _to_power(SILENCE_DECIBEL)))
@@ -192,10 +195,10 @@ def _pause(power: npt.NDArray[np.float64], frame: int) -> int:
     if usual - low < _FLAT:
         begin = len(level) // 2
         at = begin + int(level[begin:].argmin())
-        return round((at + width / 2) * frame)
+        return min(round((at + width / 2) * frame), length)
     first, stop = _last_run(level, begin, len(level), low + _QUIET * (usual - low))
     first, stop = _last_run(level, first, stop, float(level[first:stop].min()) + _BOTTOM)
-    return round(((first + stop - 1) / 2 + width / 2) * frame)
+    return min(round(((first + stop - 1) / 2 + width / 2) * frame), length)
 
 
 def _last_run(level: npt.NDArray[np.float64], begin: int, end: int, highest: float) -> tuple[int, int]:
