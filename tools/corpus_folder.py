@@ -17,8 +17,6 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from asr_seq2seq import signals
 from asr_seq2seq.cli.output import own_streams
@@ -26,6 +24,7 @@ from asr_seq2seq.cli.run import run as run_command
 from asr_seq2seq.errors import ConfigError, CorpusError, OutputError
 from asr_seq2seq.files import atomic_write, output_error
 from asr_seq2seq.outputs import keep_inputs
+from asr_seq2seq.progress import count_progress
 from asr_seq2seq.scoring.hypotheses import to_json
 
 Samples = npt.NDArray[np.float32]
@@ -167,9 +166,8 @@ def balanced_lengths(count: int, shortest: int, longest: int) -> list[int]:
 
 def progress(items: Iterable[T], total: int, title: str) -> Iterator[T]:
     """The items, with a progress bar on standard error where that is a terminal."""
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        yield from bar.track(items, total=total)
+    with count_progress() as bar:
+        yield from bar.track(items, total=total, description=title)
 
 
 def run(main: Callable[..., None]) -> None:
