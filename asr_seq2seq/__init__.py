@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from asr_seq2seq.corpora import load_corpus as load_corpus
     from asr_seq2seq.errors import AsrError as AsrError
-    from asr_seq2seq.evaluation import evaluate as evaluate
+    from asr_seq2seq.evaluation.evaluate import evaluate as evaluate
     from asr_seq2seq.inference.recognizer import Recognizer as Recognizer
-    from asr_seq2seq.model_file import ModelFile as ModelFile
-    from asr_seq2seq.model_file import load_model as load_model
+    from asr_seq2seq.model.files import ModelFile as ModelFile
+    from asr_seq2seq.model.files import load_model as load_model
     from asr_seq2seq.recipes import load_config as load_config
-    from asr_seq2seq.training.loop import train as train
+    from asr_seq2seq.training.fit import train as train
     from asr_seq2seq.transcript import Segment as Segment
     from asr_seq2seq.transcript import Transcript as Transcript
     from asr_seq2seq.transcript import Word as Word
@@ -32,16 +32,16 @@ __version__ = "0.1.0"
 
 _HOME = {
     "AsrError": "errors",
-    "ModelFile": "model_file",
+    "ModelFile": "model.files",
     "Recognizer": "inference.recognizer",
     "Segment": "transcript",
     "Transcript": "transcript",
     "Word": "transcript",
-    "evaluate": "evaluation",
+    "evaluate": "evaluation.evaluate",
     "load_config": "recipes",
     "load_corpus": "corpora",
-    "load_model": "model_file",
-    "train": "training.loop",
+    "load_model": "model.files",
+    "train": "training.fit",
 }
 __all__ = sorted(_HOME)
 

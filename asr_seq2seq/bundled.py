@@ -28,4 +28,4 @@ def default() -> Path:
 
 
 def _folder() -> Path:
-    return Path(str(files("asr_seq2seq") / "pretrained"))
+    return Path(str(files("asr_seq2seq") / "model_file" / "pretrained"))

@@ -21,13 +21,13 @@ from torch import Tensor, nn
 
 from asr_seq2seq.config import LogMelConfig, PrecomputedConfig
 from asr_seq2seq.errors import ModelFileError
-from asr_seq2seq.features import EPSILON, LEVEL, Features, LogMel
 from asr_seq2seq.files import temporary_folder
 from asr_seq2seq.model.context import Context
 from asr_seq2seq.model.decoder import DotDecoder, FixedVectorDecoder, LocationDecoder
 from asr_seq2seq.model.encoder import PyramidLayer
+from asr_seq2seq.model.features import EPSILON, LEVEL, Features, LogMel
+from asr_seq2seq.model.files import ModelFile, describe
 from asr_seq2seq.model.seq2seq import Seq2Seq
-from asr_seq2seq.model_file import ModelFile, describe
 from asr_seq2seq.onnx_file import FORMAT, missing_extra, write_archive
 
 OPSET = 17

@@ -12,8 +12,8 @@ from asr_seq2seq.onnx_file import is_onnx_form, read_archive
 
 if TYPE_CHECKING:
     from asr_seq2seq.config import Config
-    from asr_seq2seq.model_file import ModelFile
-    from asr_seq2seq.runtime.arrays import ModelArrays
+    from asr_seq2seq.model.files import ModelFile
+    from asr_seq2seq.model_file.arrays import ModelArrays
 
 
 def inspect(*paths: Path, quick: bool = False) -> dict[str, Any]:
@@ -43,13 +43,13 @@ def inspect_model(path: Path) -> dict[str, Any]:
     onnx = is_onnx_form(path)
     recogniser: ModelArrays[Config] | ModelFile
     if onnx:
-        from asr_seq2seq.model_file import load_model
+        from asr_seq2seq.model.files import load_model
 
         recogniser = load_model(path)
         description, _ = read_archive(path, path.read_bytes())
         kind = {name: description.get(name) for name in ("parameters", "weights")}
     else:
-        from asr_seq2seq.runtime.arrays import read_model
+        from asr_seq2seq.model_file.arrays import read_model
 
         recogniser = read_model(path)
         kind = {"parameters": recogniser.parameters}

@@ -20,7 +20,7 @@ from asr_seq2seq.errors import ModelFileError
 from asr_seq2seq.model.decoder import hypotheses_of
 from asr_seq2seq.model.seq2seq import Encoded
 from asr_seq2seq.onnx_file import check_graph, missing_extra
-from asr_seq2seq.text import START
+from asr_seq2seq.text.tokenizer import START
 
 _MEMORY = ("context", "keys", "values", "closed")  # one for each utterance, not for each hypothesis
 

@@ -10,7 +10,7 @@ Facts of that schema which a reader of ours should know (openai/whisper, ``trans
 - ``no_speech_prob`` is left out: our models estimate no such thing, and 0.0 would say "surely speech".
 - A word without times has ``null`` for them; ``duration`` (seconds of sound) is as in OpenAI's verbose JSON.
 - ``dropped`` is ours: the stretches, in seconds, that were left out since they are silent in themselves
-  (:mod:`asr_seq2seq.segmentation`), as ``{"start": 1.5, "end": 9.0}``. All else was given to the model.
+  (:mod:`asr_seq2seq.audio.segmentation`), as ``{"start": 1.5, "end": 9.0}``. All else was given to the model.
 - ``channel`` is ours, only where one channel was transcribed alone, and counts from 1 as ``--channel`` and
   ctm do.
 - ``timing`` is ours: what the times of a segment's words rest on, or why they are not known.

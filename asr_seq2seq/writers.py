@@ -1,7 +1,7 @@
 """Transcripts as files: one small function per output format, and one table of them.
 
-Subtitles (srt, vtt) have the cues of :mod:`asr_seq2seq.subtitles`, in order, each at least a millisecond
-long and none over another, and no text can be mistaken for the frame of the file.
+Subtitles (srt, vtt) have the cues of :mod:`asr_seq2seq.inference.subtitles`, in order, each at least a
+millisecond long and none over another, and no text can be mistaken for the frame of the file.
 """
 
 import difflib
@@ -16,7 +16,7 @@ import numpy as np
 
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.files import atomic_write, output_error
-from asr_seq2seq.subtitles import cues, milliseconds, one_line, segments_of, whole_cue, wrap
+from asr_seq2seq.inference.subtitles import cues, milliseconds, one_line, segments_of, whole_cue, wrap
 from asr_seq2seq.transcript import Segment, Transcript
 
 
@@ -124,8 +124,8 @@ def are_written(folder: Path, stem: str, formats: Sequence[str]) -> bool:
 def write(transcript: Transcript, folder: Path, stem: str, formats: Sequence[str]) -> list[Path]:
     """Write ``folder/stem.FORMAT`` for each of ``formats`` and return the paths in that order.
 
-    ``stem`` may begin with folders (:mod:`asr_seq2seq.layout`); all are made if need be. Every file is
-    complete or absent. ``OutputError`` if one cannot be written, ``KeyError`` for a format that
+    ``stem`` may begin with folders (:mod:`asr_seq2seq.cli.output_paths`); all are made if need be. Every
+    file is complete or absent. ``OutputError`` if one cannot be written, ``KeyError`` for a format that
     :func:`parse_formats` would have refused. ``ConfigError`` if one of the formats cannot hold this
     transcript (:func:`to_ctm`); the others are written all the same.
     """

@@ -93,9 +93,10 @@ def make_language_model() -> Callable[..., Any]:
     import torch
 
     from asr_seq2seq.config import validate_language_model
-    from asr_seq2seq.language_model_file import LanguageModelFile
     from asr_seq2seq.model.language_model import LanguageModel
-    from asr_seq2seq.text import Alphabet, Normalizer
+    from asr_seq2seq.model.language_model_file import LanguageModelFile
+    from asr_seq2seq.text.normalizer import Normalizer
+    from asr_seq2seq.text.tokenizer import Alphabet
 
     def make(characters: str, seed: int = 0, scale: float = 1.0) -> LanguageModelFile:
         torch.manual_seed(seed)
@@ -113,9 +114,10 @@ def make_language_model() -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def make_onnx() -> Callable[..., Any]:
     """A network of PyTorch -> the same weights in onnxruntime."""
-    from asr_seq2seq.runtime.arrays import ModelArrays
+    from asr_seq2seq.model_file.arrays import ModelArrays
     from asr_seq2seq.runtime.onnx_model import OnnxModel
-    from asr_seq2seq.text import FIRST_CHARACTER, Alphabet, Normalizer
+    from asr_seq2seq.text.normalizer import Normalizer
+    from asr_seq2seq.text.tokenizer import FIRST_CHARACTER, Alphabet
 
     def make(model: Any, config: Config, **options: Any) -> OnnxModel:
         from asr_seq2seq.runtime.session import RuntimeOptions
@@ -156,8 +158,9 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(make_config: Callable[..., Config], make_model: Callable[..., Any]) -> Any:
     """A whole recogniser in memory, with random weights."""
-    from asr_seq2seq.model_file import ModelFile
-    from asr_seq2seq.text import FIRST_CHARACTER, Alphabet, Normalizer
+    from asr_seq2seq.model.files import ModelFile
+    from asr_seq2seq.text.normalizer import Normalizer
+    from asr_seq2seq.text.tokenizer import FIRST_CHARACTER, Alphabet
 
     config = make_config({"model.decoder.attention": "dot"})
     alphabet = Alphabet(" aeginot")

@@ -13,7 +13,7 @@ import soundfile
 
 from asr_seq2seq.cli.application import app
 from asr_seq2seq.cli.run import run as run_command
-from asr_seq2seq.model_file import ModelFile, save_model
+from asr_seq2seq.model.files import ModelFile, save_model
 from asr_seq2seq.transcript import Segment, Transcript, Word
 from asr_seq2seq.writers import WRITERS
 
@@ -559,7 +559,7 @@ def test_a_bug_looks_like_one(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_pat
     def fails(*_: object, **__: object) -> None:
         raise OSError(5, "Input/output error", "\x1b[31mfile")
 
-    monkeypatch.setattr("asr_seq2seq.scoring.assessment.assess", fails)
+    monkeypatch.setattr("asr_seq2seq.evaluation.assessment.assess", fails)
     code, out, err = run(*texts)
     assert (code, out, err.count("\n")) == (70, "", 1)
     assert "unexpected OSError" in err and "this is a bug" in err and "--traceback" in err
@@ -579,7 +579,7 @@ def test_a_library_that_does_not_load_is_named(
     (tmp_path / "a.txt").write_text("one")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(
-        "asr_seq2seq.scoring.assessment.assess", lambda *_, **__: importlib.import_module("brokenlibrary")
+        "asr_seq2seq.evaluation.assessment.assess", lambda *_, **__: importlib.import_module("brokenlibrary")
     )
     code, _, err = run("score", tmp_path / "a.txt", tmp_path / "a.txt")
     assert code == 70

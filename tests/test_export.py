@@ -12,11 +12,12 @@ import torch
 from asr_seq2seq import audio
 from asr_seq2seq.config import LogMelConfig
 from asr_seq2seq.errors import ModelFileError, OutputError
-from asr_seq2seq.features import pad
 from asr_seq2seq.inspection import inspect
-from asr_seq2seq.model_file import ModelFile, load_model, save_model
+from asr_seq2seq.model.features import pad
+from asr_seq2seq.model.files import ModelFile, load_model, save_model
 from asr_seq2seq.search import search
-from asr_seq2seq.text import FIRST_CHARACTER, Alphabet, Normalizer
+from asr_seq2seq.text.normalizer import Normalizer
+from asr_seq2seq.text.tokenizer import FIRST_CHARACTER, Alphabet
 
 pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnx is not installed")

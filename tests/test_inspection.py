@@ -6,7 +6,7 @@ import pytest
 
 from asr_seq2seq.errors import AsrError
 from asr_seq2seq.inspection import as_text, inspect
-from asr_seq2seq.model_file import ModelFile, save_model
+from asr_seq2seq.model.files import ModelFile, save_model
 
 
 @pytest.fixture

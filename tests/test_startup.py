@@ -11,7 +11,7 @@ from asr_seq2seq.cli.application import app
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "data" / "samples" / "digits_03.flac"
-BUNDLED = ROOT / "asr_seq2seq" / "pretrained" / "digits.safetensors"
+BUNDLED = ROOT / "asr_seq2seq" / "model_file" / "pretrained" / "digits.safetensors"
 COMPILERS = {"torch._dynamo", "torch._inductor", "torch.onnx", "sympy"}
 SCIENCE = {"scipy", "librosa", "pandas", "sklearn", "matplotlib", "numba"}
 CORPORA = {"lhotse", "datasets", "tensorboard"}

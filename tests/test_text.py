@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asr_seq2seq.errors import ConfigError, CorpusError, ModelFileError
-from asr_seq2seq.text import END, FIRST_CHARACTER, PADDING, START, UNKNOWN, Alphabet, Normalizer
+from asr_seq2seq.text.normalizer import Normalizer
+from asr_seq2seq.text.tokenizer import END, FIRST_CHARACTER, PADDING, START, UNKNOWN, Alphabet
 
 
 def test_ids_follow_the_special_ones_in_sorted_order() -> None:

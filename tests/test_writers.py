@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asr_seq2seq.errors import ConfigError, OutputError
-from asr_seq2seq.subtitles import Cue, cues, wrap
+from asr_seq2seq.inference.subtitles import Cue, cues, wrap
 from asr_seq2seq.transcript import Segment, Transcript, Word
 from asr_seq2seq.writers import (
     WRITERS,

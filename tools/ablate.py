@@ -24,7 +24,7 @@ from trainings import train_on
 
 from asr_seq2seq.corpora import digest, load_corpora
 from asr_seq2seq.errors import ConfigError, CorpusError
-from asr_seq2seq.evaluation import evaluate
+from asr_seq2seq.evaluation.evaluate import evaluate
 from asr_seq2seq.files import atomic_write
 
 

@@ -16,10 +16,10 @@ import typer
 
 from asr_seq2seq.calibration import expected_calibration_error, soften
 from asr_seq2seq.corpora import load_corpora
-from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.evaluation import batches_for, calibrate, evaluate, judged_words
-from asr_seq2seq.model_file import load_model, save_model
+from asr_seq2seq.evaluation.evaluate import batches_for, calibrate, evaluate, judged_words
+from asr_seq2seq.model.files import load_model, save_model
+from asr_seq2seq.training.device import pick_device
 
 
 def main(

@@ -21,7 +21,7 @@ from asr_seq2seq.errors import AsrError
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "data" / "samples"
 SAMPLE = SAMPLES / "digits_03.flac"  # 3 s
-BUNDLED = ROOT / "asr_seq2seq" / "pretrained" / "digits.safetensors"
+BUNDLED = ROOT / "asr_seq2seq" / "model_file" / "pretrained" / "digits.safetensors"
 
 # Seconds that a command may take on two quiet cores, with the files of its imports in memory.
 BUDGETS = {

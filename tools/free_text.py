@@ -22,7 +22,7 @@ import typer
 
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.files import atomic_write
-from asr_seq2seq.text import Normalizer
+from asr_seq2seq.text.normalizer import Normalizer
 
 _SENTENCE_END = re.compile(r"(?<=[.!?;:])(?<!Mr\.)(?<!Mrs\.)(?<!Dr\.)(?<!St\.)['\"\u2019\u201d)]*\s+")
 _LETTERS = re.compile(r"[a-z][a-z' ]*")

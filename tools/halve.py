@@ -9,8 +9,8 @@ import corpus_folder
 import typer
 
 from asr_seq2seq.errors import ModelFileError
-from asr_seq2seq.language_model_file import load_language_model, save_language_model
-from asr_seq2seq.model_file import load_model, save_model
+from asr_seq2seq.model.files import load_model, save_model
+from asr_seq2seq.model.language_model_file import load_language_model, save_language_model
 from asr_seq2seq.outputs import keep_inputs
 
 
@@ -20,7 +20,7 @@ def main(
 ) -> None:
     """Write MODEL to OUT with weights of 16 bits, which are read back as 32.
 
-    Example: python tools/halve.py runs/english/model.safetensors asr_seq2seq/pretrained/english.safetensors
+    Example: python tools/halve.py runs/english/model.safetensors english.safetensors
     """
     keep_inputs([out], [model])
     try:

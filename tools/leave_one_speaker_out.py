@@ -12,7 +12,7 @@ from select_utterances import select
 from trainings import train_on
 
 from asr_seq2seq.corpora import load_corpora
-from asr_seq2seq.evaluation import evaluate
+from asr_seq2seq.evaluation.evaluate import evaluate
 
 
 def main(

@@ -13,8 +13,8 @@ from corpus_folder import CorpusFolder, read_manifest
 
 from asr_seq2seq import audio
 from asr_seq2seq.audio.discovery import sounds_in
-from asr_seq2seq.augmentation import add_noise
 from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.training.augmentation import add_noise
 
 
 def main(

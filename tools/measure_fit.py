@@ -19,12 +19,12 @@ from torch.nn import functional
 
 from asr_seq2seq import audio
 from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.features import pad
+from asr_seq2seq.evaluation.hypotheses import to_json
+from asr_seq2seq.model.features import pad
+from asr_seq2seq.model.files import ModelFile, load_model
 from asr_seq2seq.model.seq2seq import Seq2Seq
-from asr_seq2seq.model_file import ModelFile, load_model
 from asr_seq2seq.outputs import keep_inputs
-from asr_seq2seq.scoring.hypotheses import to_json
-from asr_seq2seq.text import END, PADDING, START
+from asr_seq2seq.text.tokenizer import END, PADDING, START
 
 _BATCH_SECONDS = 200.0
 

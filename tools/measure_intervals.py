@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from asr_seq2seq.scoring.intervals import Numbers, ratio_interval
+from asr_seq2seq.evaluation.intervals import Numbers, ratio_interval
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,11 @@ import numpy as np
 import soundfile
 import typer
 
-from asr_seq2seq.batching import Batches, within_limits
 from asr_seq2seq.config import AugmentationConfig, DataConfig, LogMelConfig
 from asr_seq2seq.corpora import load_corpora
-from asr_seq2seq.text import Alphabet, Normalizer
+from asr_seq2seq.text.normalizer import Normalizer
+from asr_seq2seq.text.tokenizer import Alphabet
+from asr_seq2seq.training.batching import Batches, within_limits
 
 FILES = 10
 

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 import typer
 
-from asr_seq2seq.exhibits import mp3, picture
-from asr_seq2seq.scoring.assessment import assess
-from asr_seq2seq.scoring.hypotheses import HypothesisLine
-from asr_seq2seq.scoring.report import Exhibit, write
-from asr_seq2seq.text import Normalizer
+from asr_seq2seq.evaluation.assessment import assess
+from asr_seq2seq.evaluation.exhibits import mp3, picture
+from asr_seq2seq.evaluation.hypotheses import HypothesisLine
+from asr_seq2seq.evaluation.report import Exhibit, write
+from asr_seq2seq.text.normalizer import Normalizer
 
 
 def main(

@@ -27,13 +27,13 @@ from tool_recipe import Room, read_recipe
 
 from asr_seq2seq import bundled
 from asr_seq2seq.errors import AsrError, ConfigError
+from asr_seq2seq.evaluation.assessment import Assessment, assess
+from asr_seq2seq.evaluation.hypotheses import HypothesisLine, read
+from asr_seq2seq.evaluation.intervals import Interval
 from asr_seq2seq.files import atomic_write
+from asr_seq2seq.model.files import ModelFile, load_model
 from asr_seq2seq.model.seq2seq import Seq2Seq
-from asr_seq2seq.model_file import ModelFile, load_model
 from asr_seq2seq.outputs import keep_inputs
-from asr_seq2seq.scoring.assessment import Assessment, assess
-from asr_seq2seq.scoring.hypotheses import HypothesisLine, read
-from asr_seq2seq.scoring.intervals import Interval
 
 
 class Source(Room):
@@ -90,7 +90,7 @@ def main(
 ) -> None:
     """Run the evaluations that are missing and write the card.
 
-    Example: python tools/model_card.py docs/cards/digits.yaml --out asr_seq2seq/pretrained/README.md
+    Example: python tools/model_card.py docs/cards/digits.yaml --out digits.md
     """
     keep_inputs([out], [recipe])
     card = read_recipe(recipe, Card, "model_card")

@@ -9,10 +9,10 @@ from benchmarking import Run, Sizes
 from torch import Tensor, nn
 
 from asr_seq2seq.config import Config, LogMelConfig, SearchConfig, validate
-from asr_seq2seq.features import LogMel
+from asr_seq2seq.model.features import LogMel
 from asr_seq2seq.model.seq2seq import Encoded, Seq2Seq
 from asr_seq2seq.search import search
-from asr_seq2seq.text import END
+from asr_seq2seq.text.tokenizer import END
 
 ATTENTIONS = ("dot", "location")
 NEVER = -1e4  # bias of the end symbol, so that no text ends by itself

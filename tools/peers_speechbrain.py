@@ -11,7 +11,7 @@ from benchmarking import Run, Sizes
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asr_seq2seq.text import END, PADDING, START
+from asr_seq2seq.text.tokenizer import END, PADDING, START
 
 CHANNELS = (128, 256)  # of the CRDNN's blocks of convolutions, as in its recipe
 DROPOUT = 0.15

@@ -12,10 +12,10 @@ import corpus_folder
 import typer
 
 from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.evaluation.hypotheses import read
+from asr_seq2seq.evaluation.wer import score
 from asr_seq2seq.outputs import keep_inputs
-from asr_seq2seq.scoring.hypotheses import read
-from asr_seq2seq.scoring.wer import score
-from asr_seq2seq.text import Normalizer
+from asr_seq2seq.text.normalizer import Normalizer
 
 
 def wer_by_length(path: Path, longest: Sequence[int]) -> dict[int, float]:

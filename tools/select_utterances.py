@@ -14,7 +14,7 @@ from make_digit_strings import choose_records, names
 
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.outputs import keep_inputs
-from asr_seq2seq.text import Normalizer
+from asr_seq2seq.text.normalizer import Normalizer
 
 
 def select(

@@ -16,11 +16,11 @@ import corpus_folder
 import typer
 
 from asr_seq2seq.corpora import load_corpora
-from asr_seq2seq.device import pick_device
 from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.evaluation import evaluate
-from asr_seq2seq.language_model_file import load_text_scorer
-from asr_seq2seq.model_file import load_model
+from asr_seq2seq.evaluation.evaluate import evaluate
+from asr_seq2seq.model.files import load_model
+from asr_seq2seq.model.language_model_file import load_text_scorer
+from asr_seq2seq.training.device import pick_device
 
 
 def main(

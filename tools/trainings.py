@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from asr_seq2seq.model_file import ModelFile, load_model
+from asr_seq2seq.model.files import ModelFile, load_model
 from asr_seq2seq.recipes import load_config
-from asr_seq2seq.training.loop import train
+from asr_seq2seq.training.fit import train
 
 
 def train_on(corpora: Iterable[Path], config: Path, settings: Sequence[str], run: Path) -> ModelFile:

@@ -23,7 +23,7 @@ def average(
 ) -> None:
     """Make one model of the last or the best epochs of a run: the mean of their weights."""
     with importing():
-        from asr_seq2seq.model_file import average_models, save_model
+        from asr_seq2seq.model.files import average_models, save_model
         from asr_seq2seq.training.run_folder import best_checkpoints, checkpoints
 
     if last and best:

@@ -20,9 +20,9 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Say which of two systems is better on the same utterances, or that the data cannot tell."""
-    from asr_seq2seq.scoring.comparison import compare as compare_systems
-    from asr_seq2seq.scoring.normalizers import scoring_normalizer
-    from asr_seq2seq.scoring.texts import read_pairs
+    from asr_seq2seq.evaluation.comparison import compare as compare_systems
+    from asr_seq2seq.evaluation.normalizers import scoring_normalizer
+    from asr_seq2seq.evaluation.texts import read_pairs
 
     need_standard_output()
     one, other = read_pairs(reference, first, second, form=form)

@@ -77,13 +77,13 @@ def evaluate(
     with importing():
         from asr_seq2seq.corpora import load_corpora
         from asr_seq2seq.corpora.reading import place_of
-        from asr_seq2seq.device import pick_device
-        from asr_seq2seq.evaluation import evaluate as evaluate_model
-        from asr_seq2seq.evaluation import open_journal
-        from asr_seq2seq.model_file import load_model
+        from asr_seq2seq.evaluation.evaluate import evaluate as evaluate_model
+        from asr_seq2seq.evaluation.evaluate import open_journal
+        from asr_seq2seq.evaluation.hypotheses import write
+        from asr_seq2seq.evaluation.normalizers import scoring_normalizer
+        from asr_seq2seq.model.files import load_model
         from asr_seq2seq.progress import sound_progress
-        from asr_seq2seq.scoring.hypotheses import write
-        from asr_seq2seq.scoring.normalizers import scoring_normalizer
+        from asr_seq2seq.training.device import pick_device
 
     wanted = None if normalizer is None else scoring_normalizer(normalizer)
 
@@ -98,7 +98,7 @@ def evaluate(
     )
     lm = None
     if language_model is not None:
-        from asr_seq2seq.language_model_file import load_text_scorer
+        from asr_seq2seq.model.language_model_file import load_text_scorer
 
         lm = load_text_scorer(language_model, recogniser.alphabet, recogniser.device)
     cuts = load_corpora([corpus])
@@ -128,7 +128,7 @@ def evaluate(
         if hypotheses is not None:
             write(hypotheses, result.lines)
         if report is not None:
-            from asr_seq2seq.exhibits import write_report
+            from asr_seq2seq.evaluation.exhibits import write_report
 
             heard = 100 if listen is None else listen
             about = {"Model": str(model), "Corpus": str(corpus)}

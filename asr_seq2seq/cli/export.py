@@ -22,7 +22,7 @@ def export(
     keep_inputs([out], [bundled.find(model)])
     with importing():
         from asr_seq2seq.export import export_model
-        from asr_seq2seq.model_file import load_model
+        from asr_seq2seq.model.files import load_model
 
     export_model(out, load_model(model), int8=int8)
     print_line(str(out))

@@ -22,9 +22,9 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Compare texts with what was said: WER, CER and their parts, with 95 % intervals."""
-    from asr_seq2seq.scoring.assessment import assess
-    from asr_seq2seq.scoring.normalizers import scoring_normalizer
-    from asr_seq2seq.scoring.texts import read_pairs
+    from asr_seq2seq.evaluation.assessment import assess
+    from asr_seq2seq.evaluation.normalizers import scoring_normalizer
+    from asr_seq2seq.evaluation.texts import read_pairs
 
     if as_json or report is None:
         need_standard_output()
@@ -33,7 +33,7 @@ def score(
     [lines] = read_pairs(reference, hypothesis, form=form)
     found = assess(lines, scoring_normalizer(normalizer), by=by or ())
     if report is not None:
-        from asr_seq2seq.scoring.report import write
+        from asr_seq2seq.evaluation.report import write
 
         write(report, found, {"References": str(reference), "Hypotheses": str(hypothesis)})
     if as_json:

@@ -32,8 +32,8 @@ def train(
 
     recipe = load_config(config, settings or [])
     with importing():
-        from asr_seq2seq.device import keep_freed_memory
-        from asr_seq2seq.training.loop import train as train_model
+        from asr_seq2seq.training.device import keep_freed_memory
+        from asr_seq2seq.training.fit import train as train_model
 
     leads = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun one has the folder and reports
     if resume not in ("auto", "never"):

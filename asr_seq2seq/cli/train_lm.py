@@ -25,8 +25,8 @@ def train_lm(
 
     recipe = load_language_model_config(config, settings or [])
     with importing():
-        from asr_seq2seq.device import keep_freed_memory
-        from asr_seq2seq.training.language_model import train_language_model
+        from asr_seq2seq.training.device import keep_freed_memory
+        from asr_seq2seq.training.lm import train_language_model
 
     run = run or Path("runs") / config.stem
     keep_recipe(run, config, lambda: to_yaml(load_language_model_config(config, [])))

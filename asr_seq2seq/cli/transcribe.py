@@ -83,7 +83,7 @@ def transcribe(
     """
     from asr_seq2seq.audio.discovery import find_sounds
     from asr_seq2seq.cli.channels import by_channel, silent_channel
-    from asr_seq2seq.layout import each_once, output_stems
+    from asr_seq2seq.cli.output_paths import each_once, output_stems
     from asr_seq2seq.writers import are_written, parse_formats, path_of, write, write_attention
 
     check_lm_weight(language_model, lm_weight)

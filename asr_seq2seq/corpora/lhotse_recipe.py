@@ -23,8 +23,8 @@ from asr_seq2seq.corpora.guard import nothing_started
 from asr_seq2seq.corpora.lines import shown
 from asr_seq2seq.corpora.utterance import NOMINAL_RATE, UNKNOWN_SECONDS, with_problem
 from asr_seq2seq.errors import AudioError, CorpusError
+from asr_seq2seq.evaluation.hypotheses import to_json
 from asr_seq2seq.files import atomic_write, temporary_folder
-from asr_seq2seq.scoring.hypotheses import to_json
 
 
 def run_recipe(name: str, source: Path) -> dict[str, list[MonoCut]]:

@@ -25,10 +25,10 @@ from asr_seq2seq.corpora.reading import channel_of
 from asr_seq2seq.corpora.table import read_table
 from asr_seq2seq.corpora.utterance import find_sound, problem_of, utterance
 from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.evaluation.hypotheses import to_json
 from asr_seq2seq.files import atomic_write, output_error
 from asr_seq2seq.outputs import keep_inputs
 from asr_seq2seq.progress import count_progress
-from asr_seq2seq.scoring.hypotheses import to_json
 
 Parts = dict[str, Iterable[MonoCut]]
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr_seq2seq.runtime.protocol import AcousticModel, Floats, Integers
-from asr_seq2seq.text import PADDING, START
+from asr_seq2seq.text.tokenizer import PADDING, START
 
 Frames = list[tuple[int, int]]  # (first, last + 1) frame of each character
 

@@ -18,7 +18,7 @@ from asr_seq2seq.decoding.hypothesis import Hypothesis
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import CtcPrefixScorer, Float64, Scorer, TextScorer
 from asr_seq2seq.runtime.protocol import AcousticModel, Encoded, Floats, Integers
-from asr_seq2seq.text import END, PADDING, START, UNKNOWN
+from asr_seq2seq.text.tokenizer import END, PADDING, START, UNKNOWN
 
 _SHORTEST_LIMIT = 8  # characters that even the shortest sound may have
 _LOOKED_AT = 0.5  # attention that a frame must have had, all steps together, to count as covered

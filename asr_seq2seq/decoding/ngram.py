@@ -14,7 +14,7 @@ from asr_seq2seq.decoding.ngram_file import checked
 from asr_seq2seq.decoding.scorers import Float64
 from asr_seq2seq.errors import ModelFileError
 from asr_seq2seq.runtime.protocol import Integers
-from asr_seq2seq.text import END, FIRST_CHARACTER, Alphabet
+from asr_seq2seq.text.tokenizer import END, FIRST_CHARACTER, Alphabet
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr_seq2seq.runtime.protocol import Floats, Integers, LanguageModel, rows_of
-from asr_seq2seq.text import END, FIRST_CHARACTER, PADDING, START, Alphabet
+from asr_seq2seq.text.tokenizer import END, FIRST_CHARACTER, PADDING, START, Alphabet
 
 Float64 = npt.NDArray[np.float64]
 

@@ -15,12 +15,13 @@ from asr_seq2seq.decoding.ngram_file import is_word_ngram
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import LanguageModelScorer, TextScorer
 from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.runtime.arrays import read_language_model, read_model
+from asr_seq2seq.model_file.arrays import read_language_model, read_model
 from asr_seq2seq.runtime.onnx_language_model import OnnxLanguageModel
 from asr_seq2seq.runtime.onnx_model import OnnxModel
 from asr_seq2seq.runtime.protocol import AcousticModel
 from asr_seq2seq.runtime.session import RuntimeOptions
-from asr_seq2seq.text import Alphabet, Normalizer
+from asr_seq2seq.text.normalizer import Normalizer
+from asr_seq2seq.text.tokenizer import Alphabet
 
 
 @dataclass(frozen=True)

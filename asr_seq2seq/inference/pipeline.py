@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asr_seq2seq.audio.leveling import even_out
 from asr_seq2seq.config import LogMelConfig
 from asr_seq2seq.decoding.alignment import Frames, attention_of, character_frames, peak_frames, word_times
 from asr_seq2seq.decoding.beam import search
@@ -21,7 +22,6 @@ from asr_seq2seq.decoding.hypothesis import Hypothesis
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import TextScorer
 from asr_seq2seq.inference.loading import LoadedModel
-from asr_seq2seq.leveling import even_out
 from asr_seq2seq.runtime.features import pad
 from asr_seq2seq.transcript import Word
 

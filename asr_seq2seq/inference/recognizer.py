@@ -11,6 +11,7 @@ from typing import BinaryIO, overload
 import numpy.typing as npt
 
 from asr_seq2seq import audio
+from asr_seq2seq.audio.segmentation import Samples, cutter, split
 from asr_seq2seq.config import Config, LogMelConfig
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import TextScorer
@@ -18,7 +19,6 @@ from asr_seq2seq.errors import AsrError, ConfigError, ModelFileError
 from asr_seq2seq.inference.loading import LoadedModel, load, load_text_scorer
 from asr_seq2seq.inference.pipeline import Pipeline, Recognition
 from asr_seq2seq.runtime.session import RuntimeOptions
-from asr_seq2seq.segmentation import Samples, cutter, split
 from asr_seq2seq.transcript import Segment, Transcript, Word
 
 Source = str | Path | bytes | BinaryIO | npt.ArrayLike

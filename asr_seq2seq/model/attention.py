@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asr_seq2seq.config import DecoderConfig
-from asr_seq2seq.features import length_mask
+from asr_seq2seq.model.features import length_mask
 
 _CACHED = 2**19  # energies worked on at once on a processor: what its cache holds
 _BLOCK = 64  # frames that one product of the location filters gives

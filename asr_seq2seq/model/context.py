@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from asr_seq2seq.config import ContextConfig
-from asr_seq2seq.features import length_mask
+from asr_seq2seq.model.features import length_mask
 
 
 class Context(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchaudio.functional import forced_align
 
-from asr_seq2seq.text import PADDING
+from asr_seq2seq.text.tokenizer import PADDING
 
 _SLACK = 2  # encoded frames beside a character's own that attention may look at
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from asr_seq2seq.config import DecoderConfig
 from asr_seq2seq.model.attention import DotAttention, LocationAttention, Memory
-from asr_seq2seq.model.recurrent import Stepper, initial_state, recurrent, run
+from asr_seq2seq.model.rnn import Stepper, initial_state, recurrent, run
 
 
 @dataclass(frozen=True)

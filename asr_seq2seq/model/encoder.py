@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asr_seq2seq.config import EncoderConfig
-from asr_seq2seq.features import length_mask
-from asr_seq2seq.model.recurrent import recurrent, run, run_side_by_side
+from asr_seq2seq.model.features import length_mask
+from asr_seq2seq.model.rnn import recurrent, run, run_side_by_side
 
 
 def reverse_by_length(sequence: Tensor, lengths: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asr_seq2seq.config import LanguageModelConfig
-from asr_seq2seq.model.recurrent import Stepper, recurrent, run
-from asr_seq2seq.text import END, PADDING, START
+from asr_seq2seq.model.rnn import Stepper, recurrent, run
+from asr_seq2seq.text.tokenizer import END, PADDING, START
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from asr_seq2seq.config import Config, DecoderConfig
-from asr_seq2seq.features import build_features, length_mask
 from asr_seq2seq.model.context import Context
 from asr_seq2seq.model.ctc import guidance
 from asr_seq2seq.model.decoder import Decoder, DotDecoder, FixedVectorDecoder, LocationDecoder
 from asr_seq2seq.model.encoder import Encoder
-from asr_seq2seq.text import END, FIRST_CHARACTER, PADDING, START
+from asr_seq2seq.model.features import build_features, length_mask
+from asr_seq2seq.text.tokenizer import END, FIRST_CHARACTER, PADDING, START
 
 _DECODERS: dict[str, Callable[[DecoderConfig, int, int], Decoder]] = {
     "none": FixedVectorDecoder,

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asr_seq2seq.forking import note_computation
 from asr_seq2seq.model import seq2seq
 from asr_seq2seq.model.decoder import State
+from asr_seq2seq.model.forking import note_computation
 from asr_seq2seq.model.language_model import LanguageModel, LanguageModelState
 from asr_seq2seq.runtime.protocol import Floats, Integers
 

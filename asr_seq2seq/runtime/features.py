@@ -1,6 +1,6 @@
 """What the encoder reads, in NumPy: log-mel frames of sound, or features that another program computed.
 
-The same numbers as `asr_seq2seq.features`, which training uses: a test holds them together.
+The same numbers as `asr_seq2seq.model.features`, which training uses: a test holds them together.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr_seq2seq.config import FeaturesConfig, LogMelConfig, PrecomputedConfig
-from asr_seq2seq.runtime.arrays import Arrays
+from asr_seq2seq.model_file.arrays import Arrays
 
 Float32 = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.integer[Any]]

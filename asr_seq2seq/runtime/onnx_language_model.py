@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from asr_seq2seq.config import LanguageModelConfig
-from asr_seq2seq.runtime.arrays import ModelArrays
+from asr_seq2seq.model_file.arrays import ModelArrays
 from asr_seq2seq.runtime.graph_cache import cached_graph
 from asr_seq2seq.runtime.protocol import Floats, Integers
 from asr_seq2seq.runtime.session import RuntimeOptions, Session

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr_seq2seq.config import Config
-from asr_seq2seq.runtime.arrays import ModelArrays
+from asr_seq2seq.model_file.arrays import ModelArrays
 from asr_seq2seq.runtime.features import FrontEnd
 from asr_seq2seq.runtime.graph_cache import cached_graph
 from asr_seq2seq.runtime.protocol import Floats, Integers, rows_of

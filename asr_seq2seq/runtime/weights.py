@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr_seq2seq.config import Cell, Config, DecoderConfig, LanguageModelConfig
-from asr_seq2seq.runtime.arrays import Arrays
+from asr_seq2seq.model_file.arrays import Arrays
 
 Weights = dict[str, npt.NDArray[Any]]
 

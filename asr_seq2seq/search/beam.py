@@ -18,7 +18,7 @@ from asr_seq2seq.model.decoder import State
 from asr_seq2seq.model.seq2seq import Encoded, Seq2Seq
 from asr_seq2seq.search.hypothesis import Hypothesis
 from asr_seq2seq.search.scorers import CtcPrefixScorer, Scorer, TextScorer, precise
-from asr_seq2seq.text import END, PADDING, START, UNKNOWN
+from asr_seq2seq.text.tokenizer import END, PADDING, START, UNKNOWN
 
 _SHORTEST_LIMIT = 8  # characters that even the shortest sound may have
 _LOOKED_AT = 0.5  # attention that a frame must have had, all steps together, to count as covered

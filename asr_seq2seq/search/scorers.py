@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from asr_seq2seq.features import length_mask
 from asr_seq2seq.model.decoder import hypotheses_of
+from asr_seq2seq.model.features import length_mask
 from asr_seq2seq.model.language_model import LanguageModel, LanguageModelState
-from asr_seq2seq.text import END, FIRST_CHARACTER, PADDING, START, Alphabet
+from asr_seq2seq.text.tokenizer import END, FIRST_CHARACTER, PADDING, START, Alphabet
 
 # Stands for the logarithm of zero. Finite, so that hypotheses CTC rules out still compare by the decoder.
 IMPOSSIBLE = -1e10

@@ -14,7 +14,7 @@ from torch import Tensor
 from asr_seq2seq.decoding.ngram_file import checked
 from asr_seq2seq.errors import ModelFileError
 from asr_seq2seq.search.scorers import precise
-from asr_seq2seq.text import END, FIRST_CHARACTER, Alphabet
+from asr_seq2seq.text.tokenizer import END, FIRST_CHARACTER, Alphabet
 
 
 @dataclass(frozen=True)

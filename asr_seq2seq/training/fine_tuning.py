@@ -7,8 +7,8 @@ from pathlib import Path
 
 from asr_seq2seq.config import Config, SpecAugmentConfig
 from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.model.files import ModelFile, load_model
 from asr_seq2seq.model.seq2seq import Seq2Seq
-from asr_seq2seq.model_file import ModelFile, load_model
 
 
 def model_to_start_from(path: str, config: Config, texts: Iterable[str]) -> ModelFile:

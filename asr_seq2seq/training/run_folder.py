@@ -10,10 +10,10 @@ from typing import Any, Literal
 from asr_seq2seq.config import Config, LanguageModelConfig
 from asr_seq2seq.errors import ConfigError, brief
 from asr_seq2seq.files import atomic_write, make_folder, remove_left
-from asr_seq2seq.model_file import ModelFile, save_model
+from asr_seq2seq.model.files import ModelFile, save_model
 from asr_seq2seq.recipes import load_config, to_yaml
-from asr_seq2seq.training.checkpoint import STATE, load_state
 from asr_seq2seq.training.metrics import METRICS, metrics_lines, rank, read_metrics
+from asr_seq2seq.training.state import STATE, load_state
 
 MODEL = "model.safetensors"
 RECIPE = "config.yaml"

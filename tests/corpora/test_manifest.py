@@ -9,11 +9,11 @@ import pytest
 import soundfile
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
-from asr_seq2seq.batching import readable
 from asr_seq2seq.corpora import load_corpora, load_corpus
 from asr_seq2seq.corpora.reading import read_sound
 from asr_seq2seq.corpora.utterance import problem_of
 from asr_seq2seq.errors import AudioError, CorpusError
+from asr_seq2seq.training.batching import readable
 
 Write = Callable[..., Path]
 

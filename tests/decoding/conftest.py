@@ -13,10 +13,10 @@ from asr_seq2seq.decoding.beam import search
 from asr_seq2seq.decoding.hypothesis import Hypothesis
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import LanguageModelScorer
-from asr_seq2seq.features import pad
+from asr_seq2seq.model.features import pad
 from asr_seq2seq.model.seq2seq import Encoded, Seq2Seq
 from asr_seq2seq.runtime.protocol import AcousticModel
-from asr_seq2seq.text import Alphabet
+from asr_seq2seq.text.tokenizer import Alphabet
 
 Make = Callable[..., Any]
 
@@ -85,7 +85,7 @@ def make_case(backend: str, make_model: Make, make_config: Make, make_onnx: Make
 def scorer_of(backend: str) -> Callable[..., LanguageModelScorer]:
     """A language model in PyTorch, and the recognizer's alphabet -> a scorer over the backend's form."""
     from asr_seq2seq.model.torch_backend import TorchLanguageModel
-    from asr_seq2seq.runtime.arrays import ModelArrays
+    from asr_seq2seq.model_file.arrays import ModelArrays
     from asr_seq2seq.runtime.onnx_language_model import OnnxLanguageModel
 
     def make(lm: Any, alphabet: Alphabet, cost: float = 0.0) -> LanguageModelScorer:

@@ -9,7 +9,7 @@ import pytest
 from asr_seq2seq.decoding.ngram import WordNgramScorer
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.errors import ModelFileError
-from asr_seq2seq.text import END, Alphabet
+from asr_seq2seq.text.tokenizer import END, Alphabet
 
 kenlm = pytest.importorskip("kenlm")
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import ctc_loss
 
 from asr_seq2seq.decoding.scorers import IMPOSSIBLE, CtcPrefixScorer, CtcState, log_cumulative_sum
-from asr_seq2seq.text import END, PADDING
+from asr_seq2seq.text.tokenizer import END, PADDING
 
 VOCABULARY = 7
 Text = tuple[int, ...]

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from asr_seq2seq import Recognizer, bundled
 from asr_seq2seq.corpora import load_corpus
-from asr_seq2seq.evaluation import evaluate
-from asr_seq2seq.language_model_file import load_text_scorer
-from asr_seq2seq.model_file import load_model
-from asr_seq2seq.scoring.wer import score
+from asr_seq2seq.evaluation.evaluate import evaluate
+from asr_seq2seq.evaluation.wer import score
+from asr_seq2seq.model.files import load_model
+from asr_seq2seq.model.language_model_file import load_text_scorer
 
 SAMPLES = Path(__file__).resolve().parents[2] / "data" / "samples"
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from asr_seq2seq.batching import Batches
 from asr_seq2seq.config import Config
 from asr_seq2seq.corpora import load_corpus
-from asr_seq2seq.evaluation import evaluate
+from asr_seq2seq.evaluation.evaluate import evaluate
+from asr_seq2seq.model.files import ModelFile, load_model, save_model
 from asr_seq2seq.model.seq2seq import Seq2Seq
-from asr_seq2seq.model_file import ModelFile, load_model, save_model
-from asr_seq2seq.text import Alphabet, Normalizer
+from asr_seq2seq.text.normalizer import Normalizer
+from asr_seq2seq.text.tokenizer import Alphabet
+from asr_seq2seq.training.batching import Batches
 
 
 @pytest.fixture(scope="module")

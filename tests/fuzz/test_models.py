@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from mutate import Mutator, mutate_bytes, mutate_json, mutate_lines
 
-from asr_seq2seq.language_model_file import load_language_model, load_text_scorer, save_language_model
-from asr_seq2seq.model_file import ModelFile, load_model, save_model
-from asr_seq2seq.text import Alphabet
+from asr_seq2seq.model.files import ModelFile, load_model, save_model
+from asr_seq2seq.model.language_model_file import load_language_model, load_text_scorer, save_language_model
+from asr_seq2seq.text.tokenizer import Alphabet
 
 ARPA = b"""\\data\\
 ngram 1=5

@@ -14,12 +14,12 @@ from mutate import mutate_bytes, mutate_json_lines, mutate_tree, mutate_yaml
 from asr_seq2seq.config import Config
 from asr_seq2seq.errors import AsrError
 from asr_seq2seq.inspection import inspect
-from asr_seq2seq.model_file import ModelFile, save_model
+from asr_seq2seq.model.files import ModelFile, save_model
 from asr_seq2seq.recipes import to_yaml
-from asr_seq2seq.training.checkpoint import STATE, Position, load_state, restore, save_state
 from asr_seq2seq.training.fine_tuning import model_to_start_from
 from asr_seq2seq.training.optim import Schedule, build_optimizer
 from asr_seq2seq.training.run_folder import best_checkpoints, open_run
+from asr_seq2seq.training.state import STATE, Position, load_state, restore, save_state
 
 LINE = {"epoch": 1, "step": 7, "loss": 2.5, "dev_loss": 2.25, "dev_wer": 0.5, "dev_cer": None, "elapsed": 1.5}
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.features import pad
 from asr_seq2seq.model.ctc import character_frames, guidance
+from asr_seq2seq.model.features import pad
 
 Make = Callable[..., Any]
 

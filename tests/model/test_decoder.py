@@ -6,7 +6,7 @@ from torch import Tensor
 
 from asr_seq2seq.config import DecoderConfig
 from asr_seq2seq.model.decoder import Decoder, DotDecoder, FixedVectorDecoder, LocationDecoder
-from asr_seq2seq.text import START
+from asr_seq2seq.text.tokenizer import START
 
 KINDS: dict[str, type[Decoder]] = {"none": FixedVectorDecoder, "dot": DotDecoder, "location": LocationDecoder}
 UNITS, ENCODED, VOCABULARY = 8, 6, 9

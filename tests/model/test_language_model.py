@@ -3,7 +3,7 @@ from typing import Any
 
 import torch
 
-from asr_seq2seq.text import START
+from asr_seq2seq.text.tokenizer import START
 
 Make = Callable[..., Any]
 

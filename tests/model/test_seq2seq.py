@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from asr_seq2seq.features import pad
+from asr_seq2seq.model.features import pad
 from asr_seq2seq.model.seq2seq import Loss, Seq2Seq, disagreement
-from asr_seq2seq.text import END, FIRST_CHARACTER, START
+from asr_seq2seq.text.tokenizer import END, FIRST_CHARACTER, START
 
 ATTENTIONS = ["none", "dot", "location"]
 TEXTS = [[4, 5, 5, 6], [8], [], [4, 7, 3]]

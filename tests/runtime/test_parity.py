@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from asr_seq2seq.features import build_features, pad
+from asr_seq2seq.model.features import build_features, pad
 from asr_seq2seq.model.torch_backend import TorchAcousticModel
 from asr_seq2seq.runtime.features import FrontEnd
 from asr_seq2seq.runtime.onnx_model import OnnxModel
@@ -189,7 +189,7 @@ def test_language_models(layers: int, make_language_model: Make) -> None:
     from asr_seq2seq.config import validate_language_model
     from asr_seq2seq.model.language_model import LanguageModel
     from asr_seq2seq.model.torch_backend import TorchLanguageModel
-    from asr_seq2seq.runtime.arrays import ModelArrays
+    from asr_seq2seq.model_file.arrays import ModelArrays
     from asr_seq2seq.runtime.onnx_language_model import OnnxLanguageModel
 
     lm = make_language_model("abcde")

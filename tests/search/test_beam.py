@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.nn.functional import ctc_loss
 
 from asr_seq2seq.config import SearchConfig
-from asr_seq2seq.features import pad
-from asr_seq2seq.language_model_file import LanguageModelFile
+from asr_seq2seq.model.features import pad
+from asr_seq2seq.model.language_model_file import LanguageModelFile
 from asr_seq2seq.model.seq2seq import Encoded, Seq2Seq
 from asr_seq2seq.search import beam
 from asr_seq2seq.search.beam import length_limits, search
 from asr_seq2seq.search.hypothesis import Hypothesis
 from asr_seq2seq.search.scorers import CtcPrefixScorer, LanguageModelScorer
-from asr_seq2seq.text import END, FIRST_CHARACTER, START, Alphabet
+from asr_seq2seq.text.tokenizer import END, FIRST_CHARACTER, START, Alphabet
 
 Make = Callable[..., Any]
 ATTENTIONS = ["none", "dot", "location"]

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import ctc_loss
 
 from asr_seq2seq.search.scorers import IMPOSSIBLE, CtcPrefixScorer, CtcState
-from asr_seq2seq.text import END, PADDING
+from asr_seq2seq.text.tokenizer import END, PADDING
 
 VOCABULARY = 7
 Text = tuple[int, ...]

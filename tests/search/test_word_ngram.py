@@ -14,11 +14,11 @@ import torch
 
 from asr_seq2seq.config import SearchConfig
 from asr_seq2seq.errors import ModelFileError
-from asr_seq2seq.features import pad
-from asr_seq2seq.language_model_file import load_text_scorer
+from asr_seq2seq.model.features import pad
+from asr_seq2seq.model.language_model_file import load_text_scorer
 from asr_seq2seq.search import search
 from asr_seq2seq.search.word_ngram import WordNgramScorer
-from asr_seq2seq.text import END, Alphabet
+from asr_seq2seq.text.tokenizer import END, Alphabet
 
 kenlm = pytest.importorskip("kenlm")
 

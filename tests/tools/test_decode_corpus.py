@@ -15,9 +15,9 @@ import measure_fit
 
 from asr_seq2seq.audio import duration as seconds
 from asr_seq2seq.errors import ConfigError, CorpusError
-from asr_seq2seq.model_file import load_model
+from asr_seq2seq.model.files import load_model
 
-ENGLISH = Path(__file__).parents[2] / "asr_seq2seq" / "pretrained" / "english.safetensors"
+ENGLISH = Path(__file__).parents[2] / "asr_seq2seq" / "model_file" / "pretrained" / "english.safetensors"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "data" / "samples"
-BUNDLED = ROOT / "asr_seq2seq" / "pretrained" / "digits.safetensors"
+BUNDLED = ROOT / "asr_seq2seq" / "model_file" / "pretrained" / "digits.safetensors"
 
 
 def _run(recipe: Path) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from asr_seq2seq.audio import load
-from asr_seq2seq.scoring.hypotheses import HypothesisLine, write
+from asr_seq2seq.evaluation.hypotheses import HypothesisLine, write
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
@@ -163,7 +163,7 @@ def test_a_model_of_the_package_is_not_calibrated_in_place(tmp_path: Path, manif
 
 def test_weights_take_half_the_space(tmp_path: Path) -> None:
     from asr_seq2seq.bundled import find
-    from asr_seq2seq.model_file import load_model
+    from asr_seq2seq.model.files import load_model
 
     whole, half = find("digits"), tmp_path / "half.safetensors"
     assert _run("halve", whole, half).returncode == 0

@@ -7,9 +7,10 @@ import torch
 
 from asr_seq2seq.config import Config
 from asr_seq2seq.errors import ConfigError, ModelFileError
-from asr_seq2seq.model_file import ModelFile, load_model, save_model
-from asr_seq2seq.text import Alphabet, Normalizer
-from asr_seq2seq.training import loop
+from asr_seq2seq.model.files import ModelFile, load_model, save_model
+from asr_seq2seq.text.normalizer import Normalizer
+from asr_seq2seq.text.tokenizer import Alphabet
+from asr_seq2seq.training import fit
 from asr_seq2seq.training.fine_tuning import model_to_start_from
 
 MakeConfig = Callable[..., Config]
@@ -57,7 +58,7 @@ def test_a_run_begins_with_the_weights_and_the_alphabet_of_another(
     # Steps so small that the weights stay where they began, though dropout and masks may differ.
     changes = {"training.learning_rate": 1e-12, "training.weight_decay": 0, "model.encoder.dropout": 0.1}
     config = _recipe(make_config, corpus, start, **changes)
-    result = load_model(loop.train(config, tmp_path / "run", "cpu").model)
+    result = load_model(fit.train(config, tmp_path / "run", "cpu").model)
     assert result.alphabet.characters == "enotwxyz"
     before = load_model(start).model.state_dict()
     for name, weight in result.model.state_dict().items():
@@ -82,7 +83,7 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     config = _recipe(make_config, corpus, start, **changes)
     with pytest.raises(ConfigError, match=f"training.start_from: .*{reason}"):
-        loop.train(config, tmp_path / "run", "cpu")
+        fit.train(config, tmp_path / "run", "cpu")
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
@@ -97,4 +98,4 @@ def test_characters_that_it_cannot_spell_are_named(
 def test_a_missing_file_is_one_sentence(make_config: MakeConfig, corpus: Path, tmp_path: Path) -> None:
     config = _recipe(make_config, corpus, tmp_path / "none.safetensors")
     with pytest.raises(ModelFileError, match=r"none\.safetensors"):
-        loop.train(config, tmp_path / "run", "cpu")
+        fit.train(config, tmp_path / "run", "cpu")

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from asr_seq2seq.config import Config
-from asr_seq2seq.training import checkpoint, loop
+from asr_seq2seq.training import fit, state
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks its runs")
 CALLS = ("open", "replace", "fsync", "unlink", "ftruncate", "mkdir")
@@ -100,7 +100,7 @@ def assert_same(whole: Path, run: Path) -> None:
     for path in sorted(whole.rglob("*.safetensors")):
         one, other = load_file(path), load_file(run / path.relative_to(whole))
         assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one), path
-    one, other = checkpoint.load_state(whole), checkpoint.load_state(run)
+    one, other = state.load_state(whole), state.load_state(run)
     assert one is not None and other is not None
     for part in ("model", "average", "optimizer"):
         assert one[part].keys() == other[part].keys()
@@ -118,7 +118,7 @@ def points(config: Config, whole: Path, record: Path) -> int:
 
     def work() -> None:
         seen = kill_at(-1, "before", whole)
-        loop.train(config, whole, "cpu")
+        fit.train(config, whole, "cpu")
         record.write_text("\n".join(seen))
 
     assert in_child(work) == 0
@@ -128,10 +128,10 @@ def points(config: Config, whole: Path, record: Path) -> int:
 def kill_and_resume(config: Config, run: Path, point: int, order: str) -> None:
     def killed() -> None:
         kill_at(point, order, run)
-        loop.train(config, run, "cpu")
+        fit.train(config, run, "cpu")
 
     def resumed() -> None:
-        loop.train(config, run, "cpu")
+        fit.train(config, run, "cpu")
 
     assert in_child(killed) == -signal.SIGKILL
     assert in_child(resumed) == 0
@@ -166,10 +166,10 @@ def test_a_line_of_metrics_that_was_cut_off_is_written_again(config: Config, tmp
 
     def killed() -> None:
         kill_at(kept, "after", run)
-        loop.train(config, run, "cpu")
+        fit.train(config, run, "cpu")
 
     assert in_child(killed) == -signal.SIGKILL
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 2, "st')
-    assert in_child(lambda: void(loop.train(config, run, "cpu"))) == 0
+    assert in_child(lambda: void(fit.train(config, run, "cpu"))) == 0
     assert_same(tmp_path / "whole", run)

@@ -20,9 +20,9 @@ from safetensors.torch import load_file
 from asr_seq2seq.cli.application import app
 from asr_seq2seq.config import Config
 from asr_seq2seq.errors import AsrError, ConfigError, OutputError
-from asr_seq2seq.model_file import load_model
+from asr_seq2seq.model.files import load_model
 from asr_seq2seq.recipes import to_yaml
-from asr_seq2seq.training import checkpoint, loop
+from asr_seq2seq.training import fit, state
 from asr_seq2seq.training.distributed import Team
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -67,8 +67,8 @@ def command(recipe: Path, run: Path, *more: str) -> list[str]:
     return [*train, *more]
 
 
-def state(run: Path) -> dict[str, Any]:
-    found = checkpoint.load_state(run)
+def state_of(run: Path) -> dict[str, Any]:
+    found = state.load_state(run)
     assert found is not None
     return found
 
@@ -79,7 +79,7 @@ def assert_same(one: Path, other: Path) -> None:
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
     for part in ("model", "average"):
-        a, b = state(one)[part], state(other)[part]
+        a, b = state_of(one)[part], state_of(other)[part]
         assert all(torch.equal(a[name], b[name]) for name in a)
     clocks = {"elapsed_seconds": 0, "sound_per_second": 0}
     for line, same in zip(metrics(one), metrics(other), strict=True):
@@ -92,7 +92,7 @@ def metrics(run: Path) -> list[dict[str, Any]]:
 
 def step_of(run: Path) -> int:
     try:
-        return int(state(run)["position"]["step"])
+        return int(state_of(run)["position"]["step"])
     except (AssertionError, AsrError):
         return 0
 
@@ -145,18 +145,18 @@ def test_a_signal_while_the_dev_set_is_heard_stops_after_it(
     from asr_seq2seq.recipes import load_config
 
     config = load_config(recipe, ["training.epochs=2", "data.workers=0"])
-    whole = loop.train(config, tmp_path / "whole", "cpu")
-    true = loop._dev_figures
+    whole = fit.train(config, tmp_path / "whole", "cpu")
+    true = fit._dev_figures
 
     def interrupted(*arguments: Any) -> dict[str, float]:
         os.kill(os.getpid(), signal.SIGTERM)
         return true(*arguments)
 
-    monkeypatch.setattr(loop, "_dev_figures", interrupted)
+    monkeypatch.setattr(fit, "_dev_figures", interrupted)
     for epoch in (1, 2):
-        assert loop.train(config, tmp_path / "run", "cpu").stopped == signal.SIGTERM
+        assert fit.train(config, tmp_path / "run", "cpu").stopped == signal.SIGTERM
         assert len(metrics(tmp_path / "run")) == epoch
-    assert loop.train(config, tmp_path / "run", "cpu").dev_wer == whole.dev_wer  # no epoch is left
+    assert fit.train(config, tmp_path / "run", "cpu").dev_wer == whole.dev_wer  # no epoch is left
     assert_same(tmp_path / "whole", tmp_path / "run")
 
 
@@ -165,11 +165,11 @@ def test_only_the_first_process_needs_the_folder_of_the_run(
 ) -> None:
     runs: list[Path] = []
 
-    def train(config: Config, run: Path, *rest: Any) -> loop.Result:
+    def train(config: Config, run: Path, *rest: Any) -> fit.Result:
         runs.append(run)
-        return loop.Result(run, 1, 0.0, 0.0)
+        return fit.Result(run, 1, 0.0, 0.0)
 
-    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(fit, "train", train)
     arguments = ["train", str(recipe), "--resume", str(tmp_path / "elsewhere")]
     with pytest.raises(ConfigError, match="elsewhere: must be auto, never, or the folder of a run"):
         app(arguments, standalone_mode=False)
@@ -182,12 +182,12 @@ def test_a_run_does_not_go_on_with_another_corpus(recipe: Path, tmp_path: Path) 
     from asr_seq2seq.recipes import load_config
 
     config = load_config(recipe, ["training.epochs=1", "data.workers=0"])
-    loop.train(config, tmp_path / "run", "cpu")
+    fit.train(config, tmp_path / "run", "cpu")
     (corpus,) = map(Path, config.data.train)
     for text in (corpus.read_text().replace('"go"', '"quick"'), corpus.read_text().partition("\n")[2]):
         corpus.write_text(text)
         with pytest.raises(ConfigError, match="run: the training corpora have changed since the run began"):
-            loop.train(config, tmp_path / "run", "cpu")
+            fit.train(config, tmp_path / "run", "cpu")
 
 
 def test_two_processes_are_one_with_the_same_batches_a_step(recipe: Path, tmp_path: Path) -> None:
@@ -214,8 +214,8 @@ def test_a_state_that_is_damaged_is_one_sentence(tmp_path: Path) -> None:
     for content in (b"", b"rubbish", b"PK\x03\x04 cut short"):
         (tmp_path / "state" / "training.pt").write_bytes(content)
         with pytest.raises(AsrError, match=r"training\.pt: cannot be read"):
-            checkpoint.load_state(tmp_path)
-    assert checkpoint.load_state(tmp_path / "nothing") is None
+            state.load_state(tmp_path)
+    assert state.load_state(tmp_path / "nothing") is None
 
 
 def test_a_state_runs_nothing(tmp_path: Path) -> None:
@@ -229,10 +229,10 @@ def test_a_state_runs_nothing(tmp_path: Path) -> None:
     path.parent.mkdir()
     torch.save({"position": Trap()}, path)
     with pytest.raises(AsrError, match="of an earlier version"):
-        checkpoint.load_state(tmp_path)
+        state.load_state(tmp_path)
     path.write_bytes(pickle.dumps(Trap()))
     with pytest.raises(AsrError, match="cannot be read"):
-        checkpoint.load_state(tmp_path)
+        state.load_state(tmp_path)
     assert not (tmp_path / "canary").exists()
 
 
@@ -242,7 +242,7 @@ def test_a_run_goes_on_elsewhere_longer_and_in_other_batches(
     from asr_seq2seq.recipes import load_config
 
     run, plain = tmp_path / "run", ["data.workers=0", "training.average_decay=0"]
-    loop.train(load_config(recipe, [*plain, "training.epochs=1"]), run, "cpu")
+    fit.train(load_config(recipe, [*plain, "training.epochs=1"]), run, "cpu")
     moved = tmp_path / "moved"
     moved.mkdir()
     for path in [*tmp_path.glob("*.wav"), tmp_path / "corpus.jsonl"]:
@@ -252,17 +252,17 @@ def test_a_run_goes_on_elsewhere_longer_and_in_other_batches(
     elsewhere = [*plain, f"data.train={corpus}", f"data.dev={corpus}"]
     changes = ["training.epochs=2", "data.workers=1", "training.save_steps=1"]
     config = load_config(recipe, [*elsewhere, *changes])
-    loop.train(config, run, "cpu")
+    fit.train(config, run, "cpu")
     assert [line["epoch"] for line in metrics(run)] == [1, 2]
     assert load_config(run / "config.yaml") == config
     changed = load_config(recipe, [*elsewhere, "training.epochs=3", "data.batch_seconds=0.9"])
-    loop.train(changed, run, "cpu")
-    assert state(run)["position"]["plan"].startswith("0.9 ")
+    fit.train(changed, run, "cpu")
+    assert state_of(run)["position"]["plan"].startswith("0.9 ")
     with pytest.raises(ConfigError, match=r"the run there had model.ctc_weight=0.3 and not 0.5"):
-        loop.train(load_config(recipe, [*elsewhere, "model.ctc_weight=0.5"]), run, "cpu")
+        fit.train(load_config(recipe, [*elsewhere, "model.ctc_weight=0.5"]), run, "cpu")
     layers = "model.encoder.layers=[{units: 6, reduction: 2}, {units: 7, reduction: 2}]"
     with pytest.raises(ConfigError, match=r"the run there had model.encoder.layers.1.units=5 and not 7"):
-        loop.train(load_config(recipe, [*elsewhere, layers]), run, "cpu")
+        fit.train(load_config(recipe, [*elsewhere, layers]), run, "cpu")
 
 
 def test_a_full_disk_at_any_save_is_one_sentence_and_the_run_goes_on(
@@ -272,7 +272,7 @@ def test_a_full_disk_at_any_save_is_one_sentence_and_the_run_goes_on(
     from asr_seq2seq.recipes import load_config
 
     config = load_config(recipe, ["data.workers=0", "training.epochs=1", "training.keep_epochs=1"])
-    loop.train(config, tmp_path / "whole", "cpu")
+    fit.train(config, tmp_path / "whole", "cpu")
     real_open, real_fsync = Path.open, os.fsync
 
     def full(*_: object) -> None:
@@ -287,13 +287,13 @@ def test_a_full_disk_at_any_save_is_one_sentence_and_the_run_goes_on(
             os, "fsync", lambda fd, calls=calls, n=number: (full if next(calls) == n else real_fsync)(fd)
         )
         with pytest.raises(OutputError, match="no space left on the device"):
-            loop.train(config, tmp_path / "run", "cpu")
+            fit.train(config, tmp_path / "run", "cpu")
     monkeypatch.setattr(os, "fsync", real_fsync)
     monkeypatch.setattr(Path, "open", open_full)
     with pytest.raises(OutputError, match=r"cannot write .*: no space left on the device"):
-        loop.train(config, tmp_path / "run", "cpu")
+        fit.train(config, tmp_path / "run", "cpu")
     monkeypatch.setattr(Path, "open", real_open)
-    loop.train(config, tmp_path / "run", "cpu")
+    fit.train(config, tmp_path / "run", "cpu")
     assert_same(tmp_path / "whole", tmp_path / "run")
     assert not list((tmp_path / "run").rglob(".*"))
 
@@ -305,7 +305,7 @@ def test_a_second_training_in_the_same_folder_is_refused(recipe: Path, tmp_path:
     run = tmp_path / "run"
     run.mkdir()
     with lock(run, "trained"), pytest.raises(AsrError, match="run: is being trained by another process"):
-        loop.train(load_config(recipe, ["data.workers=0"]), run, "cpu")
+        fit.train(load_config(recipe, ["data.workers=0"]), run, "cpu")
     assert list(run.iterdir()) == []
 
 
@@ -327,7 +327,7 @@ def test_the_last_epochs_are_kept_and_averaged(
     from asr_seq2seq.recipes import load_config
 
     config = load_config(recipe, ["training.keep_epochs=2", "data.workers=0"])
-    loop.train(config, tmp_path / "run", "cpu")
+    fit.train(config, tmp_path / "run", "cpu")
     kept = sorted((tmp_path / "run" / "checkpoints").iterdir())
     assert [path.name for path in kept] == ["epoch_0002.safetensors", "epoch_0003.safetensors"]
     capsys.readouterr()
@@ -354,18 +354,18 @@ def test_the_mean_of_the_last_epochs_is_the_model_where_it_is_better(
     from asr_seq2seq.recipes import load_config
 
     config = load_config(recipe, ["training.keep_epochs=2", "data.workers=0"])
-    true = loop._dev_figures
+    true = fit._dev_figures
     for found, said in ((0.0, "best"), (9.0, "")):
         figures = {"mean": {"dev_wer": found}, "epoch": {"dev_wer": 5.0}}
         monkeypatch.setattr(
-            loop,
+            fit,
             "_dev_figures",
             lambda model, *rest, figures=figures: (
                 true(model, *rest) | figures["mean" if "averaged" in model.provenance else "epoch"]
             ),
         )
         run = tmp_path / f"run_{found}"
-        result = loop.train(config, run, "cpu")
+        result = fit.train(config, run, "cpu")
         kept = [load_file(path) for path in sorted((run / "checkpoints").iterdir())]
         model = load_file(result.model)
         is_mean = all(torch.allclose(w, (kept[0][name] + kept[1][name]) / 2) for name, w in model.items())

@@ -1,0 +1,1 @@
+"""Text: characters as numbers, and named normalizers."""
