@@ -141,7 +141,7 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 
 
 def test_no_module_of_text_loads_torch() -> None:
-    modules = "text, files, transcript, writers, scoring.wer, scoring.hypotheses"
+    modules = "text.normalizer, files, transcript, writers, evaluation.wer, evaluation.hypotheses"
     program = "; ".join(f"import asr_seq2seq.{module}" for module in modules.split(", "))
     check = f"{program}; import sys; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", check], check=True)
