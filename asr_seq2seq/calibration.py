@@ -1,4 +1,4 @@
-"""How sure the recogniser is of a word, in a number that means what it says.
+"""How sure the recognizer is of a word, in a number that means what it says.
 
 A word is as probable as the choices that spelled it: those of its characters and of the space or the
 end behind it. Such probabilities are too high or too low by a model's habit; one temperature, fitted

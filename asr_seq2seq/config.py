@@ -84,7 +84,7 @@ class DataConfig(_Settings):
         1, ge=0, le=1000, description="processes that read sound; 0 reads in the training process"
     )
     normalizer: str = Field(
-        "english-v1", description="how texts are written before they are learnt or scored"
+        "english-v1", description="how texts are written before they are learned or scored"
     )
 
     @model_validator(mode="after")
@@ -117,7 +117,7 @@ class _FeaturesSettings(_Settings):
 
 
 class LogMelConfig(_FeaturesSettings):
-    """Log-mel spectrogram of sound, and its normalisation."""
+    """Log-mel spectrogram of sound, and its normalization."""
 
     kind: Literal["logmel"] = "logmel"
     sample_rate: int = Field(16000, ge=4000, le=192000, description="Hz")
@@ -352,7 +352,7 @@ class JoiningConfig(_Settings):
 
 
 class AugmentationConfig(_Settings):
-    """How utterances are changed before they are learnt from, anew in each epoch."""
+    """How utterances are changed before they are learned from, anew in each epoch."""
 
     speed_factors: list[Annotated[float, Field(ge=0.1, le=10)]] = Field(
         default=[1.0],
@@ -450,7 +450,7 @@ class TextDataConfig(_Settings):
         4000, ge=1, le=1_000_000_000, description="characters in a batch, padding included"
     )
     max_characters: int = Field(1000, ge=1, le=1_000_000, description="longer sentences are left out")
-    normalizer: str = Field("english-v1", description="how sentences are written before they are learnt")
+    normalizer: str = Field("english-v1", description="how sentences are written before they are learned")
 
     @model_validator(mode="after")
     def _one_source_of_dev(self) -> Self:

@@ -1,4 +1,4 @@
-"""Write a recogniser for onnxruntime: three graphs and a description in one file.
+"""Write a recognizer for onnxruntime: three graphs and a description in one file.
 
 The graphs are put together from the weights, operator by operator, and not traced: batch and length
 stay free, and what the network does to lengths is done by the operators themselves. A bidirectional
@@ -37,14 +37,14 @@ _GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
 _QUANTIZED = ["LSTM", "MatMul"]
 
 
-def export_model(path: Path, recogniser: ModelFile, *, int8: bool = False) -> None:
-    """Write the ONNX form of a recogniser to `path`, all or nothing.
+def export_model(path: Path, recognizer: ModelFile, *, int8: bool = False) -> None:
+    """Write the ONNX form of a recognizer to `path`, all or nothing.
 
     With `int8` the matrices of LSTM and linear layers are stored in 8 bits, and what they are multiplied
-    with is rounded to 8 bits as it comes (dynamic quantisation). ModelFileError where the model is an
+    with is rounded to 8 bits as it comes (dynamic quantization). ModelFileError where the model is an
     ONNX form already, or the packages of the extra `onnx` are missing.
     """
-    model = recogniser.model
+    model = recognizer.model
     if not isinstance(model, Seq2Seq):
         raise ModelFileError("this model is in ONNX form already; export the .safetensors file it came from")
     try:
@@ -54,7 +54,7 @@ def export_model(path: Path, recogniser: ModelFile, *, int8: bool = False) -> No
         raise missing_extra() from None
     graphs = [_encoder(model), _decoder_start(model), _decoder_step(model)]
     description = describe(
-        FORMAT, recogniser.config, recogniser.alphabet, recogniser.normalizer, recogniser.provenance
+        FORMAT, recognizer.config, recognizer.alphabet, recognizer.normalizer, recognizer.provenance
     ) | {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "weights": "int8" if int8 else "float32",
@@ -242,7 +242,7 @@ def _encoder(model: Seq2Seq) -> bytes:
 
 
 def _features(g: _Graph, features: Features) -> tuple[str, str]:
-    """Normalised frames (B, T, F), zero behind each end, and their numbers (B,)."""
+    """Normalized frames (B, T, F), zero behind each end, and their numbers (B,)."""
     if isinstance(features, LogMel):
         sound = g.input("sound", np.float32, "batch", "samples")
         frames, lengths = _log_mel(g, features, sound, g.input("lengths", np.int64, "batch"))
@@ -254,15 +254,15 @@ def _features(g: _Graph, features: Features) -> tuple[str, str]:
         frames = _with_deltas(g, config, given, lengths)
     mask = g.unsqueeze(g.mask(lengths, g.size(frames, 1)), 2)  # (B, T, 1)
     if features.normalization == "corpus":
-        centred = g("Sub", frames, g.constant(features.mean))
-        frames = g("Div", centred, g.constant(features.deviation))
+        centered = g("Sub", frames, g.constant(features.mean))
+        frames = g("Div", centered, g.constant(features.deviation))
     elif features.normalization == "utterance":
         count = g.cast(g.unsqueeze(lengths, 1, 2), np.float32)
         mean = g("Div", g("ReduceSum", g("Mul", frames, mask), g.integers(1)), count)
-        centred = g("Sub", frames, mean)
-        squares = g("Mul", g("Mul", centred, centred), mask)
+        centered = g("Sub", frames, mean)
+        squares = g("Mul", g("Mul", centered, centered), mask)
         variance = g("Div", g("ReduceSum", squares, g.integers(1)), count)
-        frames = g("Div", centred, g("Sqrt", g("Add", variance, g.constant(EPSILON))))
+        frames = g("Div", centered, g("Sqrt", g("Add", variance, g.constant(EPSILON))))
     return g("Mul", frames, mask), lengths
 
 

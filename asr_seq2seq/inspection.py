@@ -39,30 +39,30 @@ def inspect(*paths: Path, quick: bool = False) -> dict[str, Any]:
 
 
 def inspect_model(path: Path) -> dict[str, Any]:
-    """Size, shape, alphabet, normaliser and provenance of a model file."""
+    """Size, shape, alphabet, normalizer and provenance of a model file."""
     onnx = is_onnx_form(path)
-    recogniser: ModelArrays[Config] | ModelFile
+    recognizer: ModelArrays[Config] | ModelFile
     if onnx:
         from asr_seq2seq.model.files import load_model
 
-        recogniser = load_model(path)
+        recognizer = load_model(path)
         description, _ = read_archive(path, path.read_bytes())
         kind = {name: description.get(name) for name in ("parameters", "weights")}
     else:
         from asr_seq2seq.model_file.arrays import read_model
 
-        recogniser = read_model(path)
-        kind = {"parameters": recogniser.parameters}
+        recognizer = read_model(path)
+        kind = {"parameters": recognizer.parameters}
     return {
         "kind": "model file in ONNX form" if onnx else "model file",
         **kind,
         "bytes": path.stat().st_size,
-        "model": recogniser.config.model.model_dump(mode="json"),
-        "features": recogniser.config.features.model_dump(mode="json"),
-        "alphabet": recogniser.alphabet.characters,
-        "normalizer": {recogniser.normalizer.name: recogniser.normalizer.describe()},
-        "search": recogniser.config.search.model_dump(mode="json"),
-        "provenance": recogniser.provenance,
+        "model": recognizer.config.model.model_dump(mode="json"),
+        "features": recognizer.config.features.model_dump(mode="json"),
+        "alphabet": recognizer.alphabet.characters,
+        "normalizer": {recognizer.normalizer.name: recognizer.normalizer.describe()},
+        "search": recognizer.config.search.model_dump(mode="json"),
+        "provenance": recognizer.provenance,
     }
 
 

@@ -1,4 +1,4 @@
-"""One file that holds a recogniser for onnxruntime: a zip archive of graphs and a description.
+"""One file that holds a recognizer for onnxruntime: a zip archive of graphs and a description.
 
 Unpacked, it is ordinary `.onnx` files for any other program. The archive keeps a checksum of each part.
 """

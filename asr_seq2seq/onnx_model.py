@@ -1,4 +1,4 @@
-"""A recogniser in ONNX form: what `export` wrote, run by onnxruntime on the CPU.
+"""A recognizer in ONNX form: what `export` wrote, run by onnxruntime on the CPU.
 
 `OnnxModel` stands where a `Seq2Seq` stands in a search: the same `encode`, `decoder.start`,
 `decoder.step` and `attention`, so that search, times and confidence are the same code.

@@ -157,7 +157,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(make_config: Callable[..., Config], make_model: Callable[..., Any]) -> Any:
-    """A whole recogniser in memory, with random weights."""
+    """A whole recognizer in memory, with random weights."""
     from asr_seq2seq.model.files import ModelFile
     from asr_seq2seq.text.normalizer import Normalizer
     from asr_seq2seq.text.tokenizer import FIRST_CHARACTER, Alphabet

@@ -33,7 +33,7 @@ SAMPLES = Path(__file__).resolve().parents[1] / "data" / "samples"
 def both(
     make_config: Callable[..., Any], make_model: Callable[..., Any], tmp_path: Path
 ) -> Callable[..., tuple[ModelFile, ModelFile]]:
-    """A recogniser with random weights, large so that its texts differ, and its ONNX form."""
+    """A recognizer with random weights, large so that its texts differ, and its ONNX form."""
 
     def make(changes: dict[str, Any], *, int8: bool = False) -> tuple[ModelFile, ModelFile]:
         model = make_model(changes, FIRST_CHARACTER + len(ALPHABET.characters), scale=3.0)

@@ -17,7 +17,7 @@ SCIENCE = {"scipy", "librosa", "pandas", "sklearn", "matplotlib", "numba"}
 CORPORA = {"lhotse", "datasets", "tensorboard"}
 LIGHT = {"torch", "torchaudio", "onnxruntime", "soundfile", "rich", "yaml"} | CORPORA | COMPILERS
 NO_MODEL = LIGHT | (SCIENCE - {"scipy"}) | {"scipy.stats", "scipy.optimize"}
-RECOGNISES = COMPILERS | SCIENCE | CORPORA | {"av", "jiwer", "yaml", "onnx"}
+RECOGNIZES = COMPILERS | SCIENCE | CORPORA | {"av", "jiwer", "yaml", "onnx"}
 
 # Runs the commands in a list, and prints the names of all modules that this took.
 RUN = """
@@ -64,15 +64,15 @@ def test_transcription_needs_neither_torch_nor_corpora(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert not (RECOGNISES - {"onnx"} | {"torch", "torchaudio"}) & imported(["transcribe", str(SAMPLE)])
+    assert not (RECOGNIZES - {"onnx"} | {"torch", "torchaudio"}) & imported(["transcribe", str(SAMPLE)])
     graphs_known = imported(["transcribe", str(SAMPLE)])
     assert "onnxruntime" in graphs_known
-    assert not (RECOGNISES | {"torch", "torchaudio"}) & graphs_known
+    assert not (RECOGNIZES | {"torch", "torchaudio"}) & graphs_known
 
 
 def test_inspection_of_a_model_needs_no_corpora() -> None:
     found = imported(["inspect", str(BUNDLED)])
-    assert not (RECOGNISES - {"yaml"} | {"torch", "onnxruntime", "soundfile", "rich"}) & found
+    assert not (RECOGNIZES - {"yaml"} | {"torch", "onnxruntime", "soundfile", "rich"}) & found
 
 
 def test_language_model_of_plain_text_needs_no_corpora(tmp_path: Path) -> None:

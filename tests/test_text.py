@@ -83,7 +83,7 @@ def test_a_damaged_alphabet_is_an_error(characters: object, message: str) -> Non
 @example(text="e,\u0301")
 @example(text="a',b 'a''b' \u0149 \u00b4")
 @example(text="\u0130'S \uff21\u2025\u0345")
-def test_normalising_twice_changes_nothing_more(name: str, text: str) -> None:
+def test_normalizing_twice_changes_nothing_more(name: str, text: str) -> None:
     normalizer = Normalizer.named(name)
     once = normalizer(text)
     assert normalizer(once) == once
@@ -126,7 +126,7 @@ def test_none_only_composes_and_collapses() -> None:
     assert Normalizer.named("none")(" Cafe\u0301,\t 'OK' ") == "Caf\u00e9, 'OK'"
 
 
-def test_a_normaliser_describes_itself() -> None:
+def test_a_normalizer_describes_itself() -> None:
     normalizer = Normalizer.named("english-v1")
     assert normalizer.name == "english-v1"
     assert "lower case" in " ".join(normalizer.describe())

@@ -1,7 +1,7 @@
 """What a source of data or a kind of augmentation is worth: runs that differ in one thing, in one table.
 
 The recipe is YAML: `config`, the recipe of training that all runs share, with `set`, settings as of
-`train`; `sources`, a manifest by each name; `hours`, how much of each is learnt from; `arms`, the runs,
+`train`; `sources`, a manifest by each name; `hours`, how much of each is learned from; `arms`, the runs,
 each a `name` and its own `hours` and `set`; `tests`, each a `name` and a `corpus`. Of a source the
 utterances are drawn in one order by chance, so what two arms have of it they have in common; hours beyond
 its length repeat it.
@@ -138,12 +138,12 @@ def figures_of(plan: Ablation, made_of: dict[str, Any], folder: Path) -> dict[st
     for name, hours in made_of["hours"].items():
         corpora.append(folder / f"{name}.jsonl")
         draw(Path(plan.sources[name]), hours, corpora[-1])
-    recogniser = train_on(corpora, Path(plan.config), made_of["set"], folder / "run")
-    search = recogniser.config.search.model_copy(update={"beam_size": 1})
-    scores = [evaluate(recogniser, load_corpora([Path(test.corpus)]), search).score for test in plan.tests]
+    recognizer = train_on(corpora, Path(plan.config), made_of["set"], folder / "run")
+    search = recognizer.config.search.model_copy(update={"beam_size": 1})
+    scores = [evaluate(recognizer, load_corpora([Path(test.corpus)]), search).score for test in plan.tests]
     return {
         "hours": sum(made_of["hours"].values()),
-        "dev_loss": recogniser.provenance["dev_loss"],
+        "dev_loss": recognizer.provenance["dev_loss"],
         "tests": [[score.wer, score.cer] for score in scores],
     }
 

@@ -255,12 +255,12 @@ def search_by_part(job: Job) -> Iterator[Row]:
             features = torch.randn(batch, frames, sizes.mels, device=job.device)
             for beam in (1, sizes.beam):
                 name = f"{f'beam {beam}' if beam > 1 else 'greedy'}, batch {batch}"
-                recognise = partial(recognised, model, features, beam, sizes)
-                yield from by_part(job, name, kind, recognise, watched)
+                recognize = partial(recognized, model, features, beam, sizes)
+                yield from by_part(job, name, kind, recognize, watched)
 
 
 @torch.inference_mode()
-def recognised(
+def recognized(
     model: Seq2Seq, features: Tensor, beam: int, sizes: Sizes, stopwatch: Stopwatch | None = None
 ) -> list[Any]:
     """Features (B, T, F) -> the texts of the search, all of `sizes.tokens` characters."""
@@ -269,7 +269,7 @@ def recognised(
 
 
 def measured_features(job: Job) -> Iterator[Row]:
-    """Log-mel frames from sound, not normalised."""
+    """Log-mel frames from sound, not normalized."""
     sizes = job.sizes
     log_mel = our_log_mel(sizes, some_sound(sizes, job.device))
     work = Work(f"log-mel of {sizes.seconds:g} s", {"": log_mel}, {})

@@ -152,7 +152,7 @@ def training_step(model: nn.Module, loss: Callable[[], Any]) -> Run:
 
 
 def features_work(sizes: Sizes, device: torch.device, installed: frozenset[str]) -> Iterator[Work]:
-    """Log-mel frames from sound, not normalised."""
+    """Log-mel frames from sound, not normalized."""
     sound = some_sound(sizes, device)
     peers: dict[str, Run] = {}
     if "speechbrain" in installed:
@@ -172,12 +172,12 @@ def onnx_work(sizes: Sizes, device: torch.device, installed: frozenset[str]) -> 
     frames = torch.randn(1, sizes.encoded_frames * model.encoder.reduction, sizes.mels)
     seconds, lengths = frames.shape[1] * config.features.hop_seconds, torch.tensor([frames.shape[1]])
     alphabet = Alphabet("".join(chr(ord("A") + place) for place in range(sizes.symbols - FIRST_CHARACTER)))
-    recogniser = ModelFile(model, config, alphabet, Normalizer.named("none"))
+    recognizer = ModelFile(model, config, alphabet, Normalizer.named("none"))
     encoders = {"torch": model.encode}
     with tempfile.TemporaryDirectory() as folder:
         for name, int8 in {"ONNX, fp32": False, "ONNX, int8": True}.items():
             path = Path(folder) / "model.onnx.zip"
-            export_model(path, recogniser, int8=int8)
+            export_model(path, recognizer, int8=int8)
             encoders[name] = load_model(path).model.encode
     runs: dict[str, Run] = {
         name: torch.inference_mode()(partial(encode, frames, lengths)) for name, encode in encoders.items()

@@ -31,17 +31,17 @@ def main(
     """Fit the temperature of the words' confidences and store it in the model file."""
     if not model.is_file():
         raise ConfigError(f"{model}: no such file; give a model file, which is changed in place")
-    recogniser = load_model(model, pick_device("auto"))
-    batches = batches_for(recogniser, load_corpora(dev))
-    temperature, before, after = calibrate(recogniser, batches, recogniser.config.search)
+    recognizer = load_model(model, pick_device("auto"))
+    batches = batches_for(recognizer, load_corpora(dev))
+    temperature, before, after = calibrate(recognizer, batches, recognizer.config.search)
     print(f"temperature {temperature:.3f}; expected calibration error on dev: {before:.2%} -> {after:.2%}")
     for corpus in test or []:
-        plain = recogniser.searching(confidence_temperature=1.0)
-        found = evaluate(recogniser, load_corpora([corpus]), plain)
-        sure, right = judged_words(found.lines, recogniser.normalizer)
+        plain = recognizer.searching(confidence_temperature=1.0)
+        found = evaluate(recognizer, load_corpora([corpus]), plain)
+        sure, right = judged_words(found.lines, recognizer.normalizer)
         after = expected_calibration_error([soften(p, temperature) for p in sure], right)
         print(f"{corpus}: {found.calibration_error:.2%} -> {after:.2%}")
-    save_model(model, recogniser.with_search(confidence_temperature=temperature), half=half)
+    save_model(model, recognizer.with_search(confidence_temperature=temperature), half=half)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Collect English sentences that are free to use from Debian packages, for voices and language models.
 
-- the example sentences of WordNet 3.0 (package `wordnet-base`; the WordNet licence allows any use),
+- the example sentences of WordNet 3.0 (package `wordnet-base`; the WordNet license allows any use),
 - the six novels of Jane Austen (`r-cran-janeaustenr`; public domain),
 - the World English Bible (`sword-text-web`; public domain).
 
@@ -27,7 +27,7 @@ from asr_seq2seq.text.normalizer import Normalizer
 _SENTENCE_END = re.compile(r"(?<=[.!?;:])(?<!Mr\.)(?<!Mrs\.)(?<!Dr\.)(?<!St\.)['\"\u2019\u201d)]*\s+")
 _LETTERS = re.compile(r"[a-z][a-z' ]*")
 _ABBREVIATIONS = {"mr": "mister", "mrs": "missus", "dr": "doctor", "st": "saint"}
-_R_STRING = b"\x00\x04\x00\x09"  # how a string of plain characters begins in R's serialised form
+_R_STRING = b"\x00\x04\x00\x09"  # how a string of plain characters begins in R's serialized form
 
 
 def main(
@@ -38,7 +38,7 @@ def main(
     count: Annotated[int | None, typer.Option(help="Sentences to draw by chance; without it all.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same sentences.")] = 1,
 ) -> None:
-    """Write the sentences of all three sources, normalised, each once, in an order drawn by chance.
+    """Write the sentences of all three sources, normalized, each once, in an order drawn by chance.
 
     Example: python tools/free_text.py --root packages --out corpora/sentences.txt
     """
@@ -72,7 +72,7 @@ def wordnet(root: Path) -> Iterator[str]:
 
 
 def austen(root: Path) -> Iterator[str]:
-    """The lines of each novel, joined; its strings are taken from R's serialised form as they stand."""
+    """The lines of each novel, joined; its strings are taken from R's serialized form as they stand."""
     place = root / "usr/lib/R/site-library/janeaustenr/data/Rdata.rdb"
     content = _read(place, "r-cran-janeaustenr")
     while content:

@@ -1,4 +1,4 @@
-"""Train once for each speaker of a corpus on all the others, and recognise the one left out."""
+"""Train once for each speaker of a corpus on all the others, and recognize the one left out."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def main(
         learn, held = out / f"not_{speaker}.jsonl", out / f"{speaker}.jsonl"
         select(source, learn, exclude_speakers=speaker)
         select(source, held, speakers=speaker)
-        recogniser = train_on([learn], config, settings or [], out / f"run_{speaker}")
-        score = evaluate(recogniser, load_corpora([held]), recogniser.config.search).score
+        recognizer = train_on([learn], config, settings or [], out / f"run_{speaker}")
+        score = evaluate(recognizer, load_corpora([held]), recognizer.config.search).score
         errors = score.substitutions + score.insertions + score.deletions
         rates.append(score.wer)
         print(f"| {speaker} | {score.utterances} | {errors} | {score.wer:.2%} |", flush=True)

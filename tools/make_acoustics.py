@@ -1,7 +1,7 @@
 """Make rooms (impulse responses) and noises for `augmentation.reverberation` and `augmentation.noise`.
 
 A room is a direct sound, a few early reflections and a tail of noise that decays by 60 dB in the
-reverberation time, faster in high frequencies (Schroeder's model of diffuse sound). A noise is coloured
+reverberation time, faster in high frequencies (Schroeder's model of diffuse sound). A noise is colored
 noise that swells and falls, a hum with its harmonics, or the babble of several utterances of a corpus.
 """
 
@@ -29,7 +29,7 @@ def main(
     sample_rate: Annotated[int, typer.Option(help="In Hz.")] = 16000,
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same sounds.")] = 1,
 ) -> None:
-    """Make rooms of any size and noises of any colour.
+    """Make rooms of any size and noises of any color.
 
     Example: python tools/make_acoustics.py --speech ../shared/data/librispeech/train.jsonl
     --out corpora/acoustics
@@ -56,7 +56,7 @@ def room(rate: int, rng: np.random.Generator) -> Samples:
     """(N,) a response of 0.1 to 0.8 s of reverberation, the direct sound 12 dB above it to 6 dB below."""
     decay = rng.uniform(0.1, 0.8)
     time = np.arange(round(decay * rate)) / rate
-    tail = _coloured(len(time), rng.uniform(0.0, 0.7), rng) * np.exp(-6.9 * time / decay)
+    tail = _colored(len(time), rng.uniform(0.0, 0.7), rng) * np.exp(-6.9 * time / decay)
     first = round(rng.uniform(0.002, 0.02) * rate)  # the nearest wall
     response = np.concatenate((np.zeros(first), tail))
     for _ in range(rng.integers(2, 7)):
@@ -68,7 +68,7 @@ def room(rate: int, rng: np.random.Generator) -> Samples:
 
 
 def noise(rate: int, talk: list[str], rng: np.random.Generator) -> Samples:
-    """(N,) ten seconds of babble where there is talk, of hum, or of coloured noise."""
+    """(N,) ten seconds of babble where there is talk, of hum, or of colored noise."""
     count = round(SECONDS * rate)
     if talk and rng.random() < 0.4:
         sound = np.zeros(count)
@@ -83,14 +83,14 @@ def noise(rate: int, talk: list[str], rng: np.random.Generator) -> Samples:
         sound = sum(
             rng.uniform(0, 1) / order * np.sin(2 * np.pi * (base * order * time + rng.random()))
             for order in range(1, 12)
-        ) + 0.05 * _coloured(count, 0.5, rng)
+        ) + 0.05 * _colored(count, 0.5, rng)
     else:
-        sound = _coloured(count, rng.uniform(0.0, 1.2), rng)
+        sound = _colored(count, rng.uniform(0.0, 1.2), rng)
     swell = 1 + rng.uniform(0, 0.9) * np.sin(2 * np.pi * (rng.uniform(0.05, 2.0) * time + rng.random()))
     return (sound * swell).astype(np.float32)
 
 
-def _coloured(count: int, slope: float, rng: np.random.Generator) -> np.ndarray:
+def _colored(count: int, slope: float, rng: np.random.Generator) -> np.ndarray:
     """(N,) noise of unit power whose amplitudes fall with frequency to the power of `slope`."""
     spectrum = np.fft.rfft(rng.standard_normal(count))
     spectrum *= np.maximum(np.arange(len(spectrum)), max(1.0, len(spectrum) / 100)) ** -slope

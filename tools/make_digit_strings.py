@@ -2,7 +2,7 @@
 
 The source is a JSON-lines manifest of single words, such as that of the Free Spoken Digit Dataset. No
 pause is digitally silent: it holds noise at the level of the quietest moments of the recordings beside it,
-so that a recogniser cannot learn where the joints are.
+so that a recognizer cannot learn where the joints are.
 """
 
 from __future__ import annotations

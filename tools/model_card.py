@@ -1,8 +1,8 @@
 """Evaluate a model on all that its card names, and write the card: no figure in it is typed by hand.
 
 A card's recipe is YAML: `title` and `about`; `model`; `recipe`, how it was trained, and `training`, rows of
-what it learnt from; `tests`, each a `name`, a `corpus`, and `groups` to tell apart; `searches`, each a `name`
-and options of `evaluate`; `limits`, sentences. The evaluations are kept in a folder and are not done again
+its corpora; `tests`, each a `name`, a `corpus`, and `groups` to tell apart; `searches`, each a `name` and
+options of `evaluate`; `limits`, sentences. The evaluations are kept in a folder and are not done again
 while the model's and the corpus's file and the search stay as they are.
 """
 
@@ -37,11 +37,11 @@ from asr_seq2seq.outputs import keep_inputs
 
 
 class Source(Room):
-    """What the model learnt from."""
+    """What the model learned from."""
 
     data: str
     hours: float
-    licence: str
+    license: str
 
 
 class Groups(Room):
@@ -95,8 +95,8 @@ def main(
     keep_inputs([out], [recipe])
     card = read_recipe(recipe, Card, "model_card")
     card = card.model_copy(update={"model": str(bundled.find(card.model))})
-    recogniser = load_model(card.model)
-    if not isinstance(recogniser.model, Seq2Seq):
+    recognizer = load_model(card.model)
+    if not isinstance(recognizer.model, Seq2Seq):
         raise ConfigError(f"{card.model}: is an exported form; give the model file that it was exported from")
     folder = runs / recipe.stem
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def main(
             print(f"{test.name}, {search.name}", file=sys.stderr)
             results.append((test, search, *evaluation(card, test, search, folder)))
     with atomic_write(out) as file:
-        file.write("\n".join(render(card, recogniser, results)) + "\n")
+        file.write("\n".join(render(card, recognizer, results)) + "\n")
 
 
 def evaluation(card: Card, test: Test, search: Search, folder: Path) -> tuple[Any, list[HypothesisLine]]:
@@ -148,12 +148,12 @@ def machine() -> str:
 
 
 def render(
-    card: Card, recogniser: ModelFile, results: Sequence[tuple[Test, Search, Any, list[HypothesisLine]]]
+    card: Card, recognizer: ModelFile, results: Sequence[tuple[Test, Search, Any, list[HypothesisLine]]]
 ) -> Iterator[str]:
     """The lines of the card."""
     size = Path(card.model).stat().st_size / 1e6
-    model, provenance = recogniser.config.model, recogniser.provenance
-    parameters = sum(weight.numel() for weight in recogniser.model.parameters()) / 1e6
+    model, provenance = recognizer.config.model, recognizer.provenance
+    parameters = sum(weight.numel() for weight in recognizer.model.parameters()) / 1e6
     layers = ", ".join(f"{layer.units} (time / {layer.reduction})" for layer in model.encoder.layers)
     yield from (f"# {card.title}", "", card.about.strip(), "")
     facts = {
@@ -162,26 +162,26 @@ def render(
         f"layers of {layers}",
         "decoder": f"{model.decoder.cell.upper()} of {model.decoder.units}, attention: "
         f"{model.decoder.attention}; context: {model.context.pooling}; CTC weight {model.ctc_weight:g}",
-        "symbols": f"{len(recogniser.alphabet)}: `{recogniser.alphabet.characters}`",
-        "seed": str(recogniser.config.seed),
+        "symbols": f"{len(recognizer.alphabet)}: `{recognizer.alphabet.characters}`",
+        "seed": str(recognizer.config.seed),
         "best epoch": f"{provenance.get('epoch', '?'):g}, {provenance.get('date', 'no date')}"
         if "epoch" in provenance
         else "not recorded",
-        "longest piece of sound": f"{recogniser.longest_seconds:g} s; longer sound is cut at pauses",
+        "longest piece of sound": f"{recognizer.longest_seconds:g} s; longer sound is cut at pauses",
     }
     yield from ("| | |", "|---|---|", *(f"| {name} | {fact} |" for name, fact in facts.items()), "")
     yield from ("## How it was trained", "", card.recipe.strip(), "")
-    yield from ("| data | hours | licence |", "|---|---|---|")
-    yield from (f"| {one.data} | {one.hours:g} | {one.licence} |" for one in card.training)
+    yield from ("| data | hours | license |", "|---|---|---|")
+    yield from (f"| {one.data} | {one.hours:g} | {one.license} |" for one in card.training)
     yield from ("", "## Results", "", "With 95 % intervals by a bootstrap over speakers.", "")
     yield "| test | search | utterances | words | WER | CER | confidence off by |"
     yield "|---|---|---|---|---|---|---|"
     for test, search, figures, lines in results:
-        whole = assess(lines, recogniser.normalizer)
+        whole = assess(lines, recognizer.normalizer)
         sure = f"{figures['calibration_error']:.2%}"
         yield _row(test.name, search.name, whole, sure)
         for name, members in groups_of(test, lines):
-            yield _row(f"&nbsp;&nbsp;{name}", search.name, assess(members, recogniser.normalizer), "")
+            yield _row(f"&nbsp;&nbsp;{name}", search.name, assess(members, recognizer.normalizer), "")
     yield from (
         "",
         "## Speed",

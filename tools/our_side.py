@@ -61,7 +61,7 @@ def searched(
 
 
 def our_log_mel(sizes: Sizes, sound: Tensor) -> Run:
-    """Log-mel frames from sound (B, N), not normalised."""
+    """Log-mel frames from sound (B, N), not normalized."""
     features = LogMel(LogMelConfig(sample_rate=sizes.sample_rate, mels=sizes.mels)).to(sound.device)
     return torch.inference_mode()(partial(features.log_mel, sound))
 

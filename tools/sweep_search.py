@@ -37,8 +37,8 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object for each cell instead.")] = False,
 ) -> None:
     """Evaluate a model once for each combination of beam size and weights."""
-    recogniser = load_model(model, device := pick_device("auto"))
-    lm = language_model and load_text_scorer(language_model, recogniser.alphabet, device)
+    recognizer = load_model(model, device := pick_device("auto"))
+    lm = language_model and load_text_scorer(language_model, recognizer.alphabet, device)
     cuts = load_corpora([corpus])
     sizes = [int(size) for size in numbers(beams)]
     columns = [(ctc, 0.0) for ctc in numbers(ctc_weights)]
@@ -58,7 +58,7 @@ def main(
                 "coverage_weight": coverage_weight,
             }
             started = time.perf_counter()
-            score = evaluate(recogniser, cuts, recogniser.searching(**settings), lm=lm or None).score
+            score = evaluate(recognizer, cuts, recognizer.searching(**settings), lm=lm or None).score
             cells.append(f"{score.wer:.2%}")
             if as_json:
                 seconds = round(time.perf_counter() - started, 2)

@@ -2,7 +2,7 @@
 
 Channels that are each other's opposite (a balanced microphone line on a stereo input) have a mean of
 silence or of noise. The rule looks at windows of :data:`WINDOW_SECONDS`, counted from the beginning of
-the sound: where the energy of the mean is under :data:`CANCELLED` of what it would be if the channels
+the sound: where the energy of the mean is under :data:`CANCELED` of what it would be if the channels
 had nothing in common (sum of energies / channels^2), the first channel that has at least half of the
 loudest channel's energy stands for all. A window needs none but itself and the one before it, so that
 blocks, the whole sound and a part of it give the same samples; where the choice changes, the two are
@@ -18,7 +18,7 @@ from asr_seq2seq.errors import AudioError
 
 WINDOW_SECONDS = 0.25
 FADE_SECONDS = 0.01
-CANCELLED = 0.25  # for two equally loud channels, a correlation under -0.75
+CANCELED = 0.25  # for two equally loud channels, a correlation under -0.75
 _MEAN = -1  # of the choices; the others are numbers of channels
 
 Samples = npt.NDArray[np.float32]
@@ -84,9 +84,9 @@ class _Mixer:
             mean: Samples = windows.mean(axis=2, dtype=np.float64).astype(np.float32)
             energies = np.einsum("kwc,kwc->kc", windows, windows, dtype=np.float64)
             left = np.einsum("kw,kw->k", mean, mean, dtype=np.float64) * windows.shape[2] ** 2
-            cancelled = left < CANCELLED * energies.sum(axis=1)
+            canceled = left < CANCELED * energies.sum(axis=1)
             loud = (energies >= 0.5 * energies.max(axis=1, keepdims=True)).argmax(axis=1)
-        choices = np.where(cancelled, loud, _MEAN)
+        choices = np.where(canceled, loud, _MEAN)
         for number, choice in enumerate(choices.tolist()):
             before = choice if self.choice is None else self.choice
             self.choice = choice

@@ -60,7 +60,7 @@ def evaluate(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Recognise a corpus and print word and character error rates, with 95 % intervals."""
+    """Recognize a corpus and print word and character error rates, with 95 % intervals."""
     check_lm_weight(language_model, lm_weight)
     if n_best and hypotheses is None:
         raise ConfigError("--n-best needs a file for the texts: name one with --hypotheses")
@@ -87,8 +87,8 @@ def evaluate(
 
     wanted = None if normalizer is None else scoring_normalizer(normalizer)
 
-    recogniser = load_model(model, pick_device(device))
-    search = recogniser.searching(
+    recognizer = load_model(model, pick_device(device))
+    search = recognizer.searching(
         beam_size=beam_size,
         ctc_weight=ctc_weight,
         lm_weight=lm_weight,
@@ -100,7 +100,7 @@ def evaluate(
     if language_model is not None:
         from asr_seq2seq.model.language_model_file import load_text_scorer
 
-        lm = load_text_scorer(language_model, recogniser.alphabet, recogniser.device)
+        lm = load_text_scorer(language_model, recognizer.alphabet, recognizer.device)
     cuts = load_corpora([corpus])
     keep_inputs(outputs, map(place_of, cuts))
     journal = None
@@ -111,7 +111,7 @@ def evaluate(
         bar = progress.add_task("evaluating", total=sum(cut.duration for cut in cuts), note="")
         try:
             result = evaluate_model(
-                recogniser,
+                recognizer,
                 cuts,
                 search,
                 lambda seconds, note: progress.update(bar, advance=seconds, note=note),
@@ -132,7 +132,7 @@ def evaluate(
 
             heard = 100 if listen is None else listen
             about = {"Model": str(model), "Corpus": str(corpus)}
-            write_report(report, recogniser, cuts, result, about, heard)
+            write_report(report, recognizer, cuts, result, about, heard)
         if journal is not None:
             journal.remove()
     if as_json:

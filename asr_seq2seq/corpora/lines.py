@@ -79,15 +79,15 @@ def read_keys(path: Path) -> dict[str, tuple[str, str]]:
 
 def to_seconds(text: str, name: str, where: str) -> float:
     """The number of seconds that `text` spells."""
-    spelt = text.strip()
-    if not (_NUMBER.fullmatch(spelt) and 0 <= (seconds := float(spelt)) < LONGEST_SECONDS):
+    spelled = text.strip()
+    if not (_NUMBER.fullmatch(spelled) and 0 <= (seconds := float(spelled)) < LONGEST_SECONDS):
         raise CorpusError(f"{where}: the {name} must be a number of seconds, not {shown(repr(text))}")
     return seconds
 
 
 def to_channel(text: str, where: str) -> int:
     """The channel that `text` spells, counted from 0."""
-    spelt = text.strip()
-    if not (spelt.isascii() and spelt.isdigit() and len(spelt) < 4 and int(spelt) < MOST_CHANNELS):
+    spelled = text.strip()
+    if not (spelled.isascii() and spelled.isdigit() and len(spelled) < 4 and int(spelled) < MOST_CHANNELS):
         raise CorpusError(f"{where}: the channel must be a number from 0 on, not {shown(repr(text))}")
-    return int(spelt)
+    return int(spelled)

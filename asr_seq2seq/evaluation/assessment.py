@@ -41,7 +41,7 @@ class Group:
 class Assessment:
     """The score of a system with its intervals; ``judged[i]`` belongs to ``lines[i]``.
 
-    ``raw`` is the score of the texts as they are, without normalisation. ``groups`` has for each key its
+    ``raw`` is the score of the texts as they are, without normalization. ``groups`` has for each key its
     values in order, and always the key ``length``, the number of words in the reference.
     """
 
@@ -85,14 +85,14 @@ class Assessment:
             f"({score.character_edits} of {score.characters:,} characters)",
             f"SER {score.ser:.2%}{_bracket(self.intervals.ser)}  "
             f"({score.sentence_errors} of {score.utterances:,} utterances)",
-            f"MER {score.mer:.2%}, WIL {score.wil:.2%}; without normalisation WER {raw.wer:.2%}, "
+            f"MER {score.mer:.2%}, WIL {score.wil:.2%}; without normalization WER {raw.wer:.2%}, "
             f"CER {raw.cer:.2%}",
             f"95 % intervals by bootstrap over {self.units.count:,} {self.units.unit}; "
-            f"texts normalised by {self.normalizer}",
+            f"texts normalized by {self.normalizer}",
         ]
         if score.empty_references:
             lines.append(
-                f"{score.empty_references:,} references are empty after normalisation; words heard there are "
+                f"{score.empty_references:,} references are empty after normalization; words heard there are "
                 "insertions"
             )
         for key in shown:

@@ -90,7 +90,7 @@ class Comparison:
                 f"paired bootstrap over {self.units.count:,} {self.units.unit}: p = {_p(self.p)}",
                 f"matched pairs (MAPSSWE), {test.segments:,} segments: Z = {test.z:.3f}, p = {_p(test.p)}",
                 f"{self.verdict()}.",
-                f"texts normalised by {self.normalizer}",
+                f"texts normalized by {self.normalizer}",
             ]
         )
 

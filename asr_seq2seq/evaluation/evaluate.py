@@ -42,7 +42,7 @@ from asr_seq2seq.training.batching import Batch, Batches
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures, what was recognised, the seconds of sound and the seconds that decoding took.
+    """The figures, what was recognized, the seconds of sound and the seconds that decoding took.
 
     `calibration_error` is that of the words' confidences, as a fraction (Guo et al. 2017).
     """
@@ -84,33 +84,33 @@ class Evaluation:
 
 
 def decode(
-    recogniser: ModelFile,
+    recognizer: ModelFile,
     batches: Iterable[Batch],
     config: SearchConfig,
     *,
     lm: TextScorer | None = None,
     n_best: int = 0,
 ) -> Iterable[list[HypothesisLine]]:
-    """For each batch its best hypotheses; the references are the batch's normalised texts.
+    """For each batch its best hypotheses; the references are the batch's normalized texts.
 
     Each line holds the `n_best` best texts with the parts of their scores. An utterance that is longer
     than the model knows is cut at pauses as `transcribe` does, and then has no n-best texts.
 
     Raises CorpusError for an utterance that cannot be read: a score must not pass over it.
     """
-    alphabet = recogniser.alphabet
-    recogniser.model.eval()
+    alphabet = recognizer.alphabet
+    recognizer.model.eval()
     for batch in batches:
         if batch.problems:
             raise CorpusError(f"{batch.problems[0]}; mend the corpus or take the utterance out")
-        pieces = [_pieces(recogniser, row[:n]) for row, n in zip(batch.inputs, batch.lengths, strict=True)]
+        pieces = [_pieces(recognizer, row[:n]) for row, n in zip(batch.inputs, batch.lengths, strict=True)]
         all_pieces = list(chain.from_iterable(pieces))
         size = max(len(pieces), config.batch_size)  # an hour has hundreds
         found = chain.from_iterable(
-            _search(recogniser, all_pieces[begin : begin + size], config, lm)
+            _search(recognizer, all_pieces[begin : begin + size], config, lm)
             for begin in range(0, len(all_pieces), size)
         )
-        seconds = (batch.lengths / recogniser.config.features.rate).tolist()
+        seconds = (batch.lengths / recognizer.config.features.rate).tolist()
         lines = []
         for name, text, of_one, duration in zip(batch.ids, batch.texts, pieces, seconds, strict=True):
             best = [next(found) for _ in of_one]
@@ -134,20 +134,20 @@ def decode(
 
 
 def _search(
-    recogniser: ModelFile, pieces: list[Tensor], config: SearchConfig, lm: TextScorer | None
+    recognizer: ModelFile, pieces: list[Tensor], config: SearchConfig, lm: TextScorer | None
 ) -> list[list[Hypothesis]]:
     inputs, lengths = pad(pieces)
     with torch.inference_mode():
-        encoded = recogniser.model.encode(inputs.to(recogniser.device), lengths.to(recogniser.device))
-    return search(recogniser.model, encoded, config, lm)
+        encoded = recognizer.model.encode(inputs.to(recognizer.device), lengths.to(recognizer.device))
+    return search(recognizer.model, encoded, config, lm)
 
 
-def _pieces(recogniser: ModelFile, inputs: Tensor) -> list[Tensor]:
+def _pieces(recognizer: ModelFile, inputs: Tensor) -> list[Tensor]:
     """What the model can take of an utterance: sound longer than it knows is cut at pauses."""
-    features = recogniser.config.features
+    features = recognizer.config.features
     if not isinstance(features, LogMelConfig):
         return [inputs]
-    pieces = split([inputs.numpy()], features.sample_rate, recogniser.longest_seconds)
+    pieces = split([inputs.numpy()], features.sample_rate, recognizer.longest_seconds)
     levelled = [even_out(piece, features.sample_rate) for _, piece in pieces]
     return list(map(torch.from_numpy, levelled)) or [inputs]
 
@@ -157,19 +157,19 @@ def _candidate(one: Hypothesis, alphabet: Alphabet) -> Candidate:
     return Candidate(text, one.score, one.decoder, one.length, one.ctc, one.lm, one.coverage, one.reward)
 
 
-def batches_for(recogniser: ModelFile, cuts: CutSet) -> Batches:
-    """The utterances as the recogniser hears and spells them, none of them changed."""
+def batches_for(recognizer: ModelFile, cuts: CutSet) -> Batches:
+    """The utterances as the recognizer hears and spells them, none of them changed."""
     return Batches(
         cuts,
-        recogniser.config.data,
-        features=recogniser.config.features,
-        alphabet=recogniser.alphabet,
-        normalizer=recogniser.normalizer,
+        recognizer.config.data,
+        features=recognizer.config.features,
+        alphabet=recognizer.alphabet,
+        normalizer=recognizer.normalizer,
     )
 
 
 def evaluate(
-    recogniser: ModelFile,
+    recognizer: ModelFile,
     cuts: CutSet,
     config: SearchConfig,
     on_batch: Callable[[float, str], None] = lambda seconds, note: None,
@@ -180,7 +180,7 @@ def evaluate(
     normalizer: TextNormalizer | None = None,
     by: Iterable[str] = (),
 ) -> Evaluation:
-    """Recognise every utterance of `cuts` and score it, by the model's own normaliser if none is given.
+    """Recognize every utterance of `cuts` and score it, by the model's own normalizer if none is given.
 
     `on_batch` is told the seconds of sound just done, and the WER so far in words. Batches that are in the
     `journal` are not done again, and the others are written there; `by` names keys to score by.
@@ -191,17 +191,17 @@ def evaluate(
         )
     by = list(by)
     check_keys(by, (_in_corpus(cut) for cut in cuts))
-    batches = batches_for(recogniser, cuts)
+    batches = batches_for(recognizer, cuts)
     known = list(journal.entries) if journal is not None else []
     batches.plan.skip = len(known)
-    recognised = _timed(decode(recogniser, batches, config, lm=lm, n_best=n_best), journal)
+    recognized = _timed(decode(recognizer, batches, config, lm=lm, n_best=n_best), journal)
     found: dict[str, HypothesisLine] = {}
     seconds, errors, words = 0.0, 0, 0
-    for entry in chain(known, recognised):
+    for entry in chain(known, recognized):
         found |= {line.id: line for line in entry.lines}
         seconds += entry.seconds
         texts = [line.reference for line in entry.lines], [line.hypothesis for line in entry.lines]
-        so_far = score(*texts, recogniser.normalizer)
+        so_far = score(*texts, recognizer.normalizer)
         errors, words = errors + so_far.errors, words + so_far.words
         on_batch(
             sum(line.duration or 0.0 for line in entry.lines), f"WER {100 * errors / max(1, words):.1f} %"
@@ -211,8 +211,8 @@ def evaluate(
         said = _in_corpus(cut)
         ordered.append(replace(found[cut.id], reference=said.reference, speaker=said.speaker, keys=said.keys))
     return Evaluation(
-        assessment=assess(ordered, normalizer or recogniser.normalizer, by=by),
-        calibration_error=expected_calibration_error(*judged_words(ordered, recogniser.normalizer)),
+        assessment=assess(ordered, normalizer or recognizer.normalizer, by=by),
+        calibration_error=expected_calibration_error(*judged_words(ordered, recognizer.normalizer)),
         lines=ordered,
         sound_seconds=batches.seconds,
         seconds=seconds,
@@ -273,9 +273,9 @@ def fingerprint(models: Iterable[Path], cuts: CutSet, config: SearchConfig, n_be
 
 
 def judged_words(lines: Iterable[HypothesisLine], normalizer: Normalizer) -> tuple[list[float], list[bool]]:
-    """The confidence of every recognised word and whether it is right.
+    """The confidence of every recognized word and whether it is right.
 
-    Utterances whose words the normaliser parts or joins are passed over.
+    Utterances whose words the normalizer parts or joins are passed over.
     """
     sure: list[float] = []
     right: list[bool] = []
@@ -288,15 +288,15 @@ def judged_words(lines: Iterable[HypothesisLine], normalizer: Normalizer) -> tup
 
 
 def calibrate(
-    recogniser: ModelFile, batches: Iterable[Batch], config: SearchConfig
+    recognizer: ModelFile, batches: Iterable[Batch], config: SearchConfig
 ) -> tuple[float, float, float]:
     """Fit the temperature of the words' confidences on utterances whose text is known.
 
     The temperature, and the expected calibration error before (at a temperature of 1) and after.
     """
     plain = config.changed(confidence_temperature=1.0)
-    lines = [line for lines in decode(recogniser, batches, plain) for line in lines]
-    sure, right = judged_words(lines, recogniser.normalizer)
+    lines = [line for lines in decode(recognizer, batches, plain) for line in lines]
+    sure, right = judged_words(lines, recognizer.normalizer)
     temperature = fit_temperature(sure, right)
     before = expected_calibration_error(sure, right)
     after = expected_calibration_error([soften(p, temperature) for p in sure], right)

@@ -27,17 +27,17 @@ from asr_seq2seq.model.files import ModelFile
 LONGEST_SECONDS = 60.0  # more is neither looked at nor small
 _RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # what MP3 knows
 _DARK = 80.0  # decibels below the loudest, where a picture of features becomes black
-# Colours from dark to light, each lighter than the one before, so that a picture is right in grey too.
-_COLOURS = ((13, 8, 41), (86, 20, 110), (171, 51, 90), (236, 121, 46), (252, 200, 80), (252, 253, 220))
+# Colors from dark to light, each lighter than the one before, so that a picture is right in gray too.
+_COLORS = ((13, 8, 41), (86, 20, 110), (171, 51, 90), (236, 121, 46), (252, 200, 80), (252, 253, 220))
 
 
-def exhibit(recogniser: ModelFile, cut: Cut, line: HypothesisLine) -> Exhibit:
+def exhibit(recognizer: ModelFile, cut: Cut, line: HypothesisLine) -> Exhibit:
     """Sound (MP3) and pictures (PNG) of an utterance and its hypothesis.
 
     A model without attention has no map of it, nor has an utterance longer than the model knows, which was
-    recognised in pieces. What cannot be read or is longer than a minute has nothing to show.
+    recognized in pieces. What cannot be read or is longer than a minute has nothing to show.
     """
-    config = recogniser.config.features
+    config = recognizer.config.features
     sound = heading = None
     try:
         if cut.duration > LONGEST_SECONDS:
@@ -51,19 +51,19 @@ def exhibit(recogniser: ModelFile, cut: Cut, line: HypothesisLine) -> Exhibit:
         return Exhibit()
     return Exhibit(
         sound=sound,
-        features=picture(_features(recogniser, inputs)),
+        features=picture(_features(recognizer, inputs)),
         heading=heading or "Features",
-        attention=_attention(recogniser, inputs, line.hypothesis),
+        attention=_attention(recognizer, inputs, line.hypothesis),
         characters=line.hypothesis,
     )
 
 
 def write_report(
-    path: Path, recogniser: ModelFile, cuts: CutSet, result: Evaluation, about: Mapping[str, str], most: int
+    path: Path, recognizer: ModelFile, cuts: CutSet, result: Evaluation, about: Mapping[str, str], most: int
 ) -> None:
     """Write the report of an evaluation, with the exhibits of the `most` worst utterances."""
     by_name = {cut.id: (cut, line) for cut, line in zip(cuts, result.lines, strict=True)}
-    shown = {name: exhibit(recogniser, *by_name[name]) for name in worst(result.assessment, most)}
+    shown = {name: exhibit(recognizer, *by_name[name]) for name in worst(result.assessment, most)}
     speed = (
         f"{result.seconds:.1f} s for {result.sound_seconds:.1f} s (real-time factor "
         f"{result.real_time_factor:.3f})"
@@ -98,18 +98,18 @@ def picture(values: npt.NDArray[np.float32]) -> bytes:
 
 
 def _palette() -> list[int]:
-    places = np.linspace(0, 1, len(_COLOURS))
-    channels = [np.interp(np.linspace(0, 1, 256), places, column) for column in zip(*_COLOURS, strict=True)]
+    places = np.linspace(0, 1, len(_COLORS))
+    channels = [np.interp(np.linspace(0, 1, 256), places, column) for column in zip(*_COLORS, strict=True)]
     palette: list[int] = np.stack(channels, 1).round().astype(int).ravel().tolist()
     return palette
 
 
 @torch.inference_mode()
-def _features(recogniser: ModelFile, inputs: Tensor) -> npt.NDArray[np.float32]:
+def _features(recognizer: ModelFile, inputs: Tensor) -> npt.NDArray[np.float32]:
     """(F, T) from 0 to 1, high frequencies first."""
-    frames, _ = build_features(recogniser.config.features).raw(inputs[None], torch.tensor([len(inputs)]))
+    frames, _ = build_features(recognizer.config.features).raw(inputs[None], torch.tensor([len(inputs)]))
     values = frames[0].numpy().T[::-1]
-    if isinstance(recogniser.config.features, LogMelConfig):
+    if isinstance(recognizer.config.features, LogMelConfig):
         decibels = values * (10 / np.log(10))
         shown = 1 + (decibels - decibels.max()) / _DARK
     else:
@@ -120,15 +120,15 @@ def _features(recogniser: ModelFile, inputs: Tensor) -> npt.NDArray[np.float32]:
 
 
 @torch.inference_mode()
-def _attention(recogniser: ModelFile, inputs: Tensor, text: str) -> bytes | None:
+def _attention(recognizer: ModelFile, inputs: Tensor, text: str) -> bytes | None:
     """The map of a text's characters and its end, if there is one: (U + 1, T') as a picture."""
-    model = recogniser.model
-    pieces = len(inputs) / recogniser.config.features.rate / recogniser.longest_seconds
-    if pieces > 1 and isinstance(recogniser.config.features, LogMelConfig):
+    model = recognizer.model
+    pieces = len(inputs) / recognizer.config.features.rate / recognizer.longest_seconds
+    if pieces > 1 and isinstance(recognizer.config.features, LogMelConfig):
         return None
-    device = recogniser.device
+    device = recognizer.device
     encoded = model.encode(inputs[None].to(device), torch.tensor([len(inputs)], device=device))
-    looked = model.attention(encoded, [tuple(recogniser.alphabet.encode(text))])
+    looked = model.attention(encoded, [tuple(recognizer.alphabet.encode(text))])
     if looked is None:
         return None
     weights = looked[0].cpu().numpy()

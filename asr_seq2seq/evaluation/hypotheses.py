@@ -1,4 +1,4 @@
-"""Recognised utterances beside their references, as JSON lines: what ``evaluate`` leaves for ``compare``."""
+"""Recognized utterances beside their references, as JSON lines: what ``evaluate`` leaves for ``compare``."""
 
 import json
 import math
@@ -33,7 +33,7 @@ class Candidate:
 class HypothesisLine:
     """One utterance: its reference and hypothesis, and where known the score, duration (s) and speaker.
 
-    ``score`` is the search's log probability of the hypothesis. Texts are as they were before normalisation.
+    ``score`` is the search's log probability of the hypothesis. Texts are as they were before normalization.
     ``n_best`` holds the best texts, best first, where they were asked for. ``confidences`` has the
     probability that it is right for each word of the hypothesis, where that is known; ``keys`` is what else
     the corpus says of the utterance.

@@ -13,7 +13,7 @@ from asr_seq2seq.files import output_error
 
 @dataclass(frozen=True)
 class Entry:
-    """The utterances of one batch and the seconds that recognising them took."""
+    """The utterances of one batch and the seconds that recognizing them took."""
 
     lines: list[HypothesisLine]
     seconds: float

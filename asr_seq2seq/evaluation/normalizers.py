@@ -1,4 +1,4 @@
-"""Named normalisers for scoring: the recogniser's own, and whisper's where its package is installed.
+"""Named normalizers for scoring: the recognizer's own, and whisper's where its package is installed.
 
 Whisper's change with their package, so its version is part of their name in every result.
 """
@@ -36,7 +36,7 @@ class _Whisper:
 
 
 def scoring_normalizer(name: str) -> TextNormalizer:
-    """Return the normaliser of this name.
+    """Return the normalizer of this name.
 
     ``ConfigError`` with the nearest name if there is none, or if its package is not installed.
 
@@ -49,7 +49,7 @@ def scoring_normalizer(name: str) -> TextNormalizer:
         known = _OWN + _WHISPER
         nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
         raise ConfigError(
-            f'there is no normaliser named "{name}": did you mean "{nearest}"? '
+            f'there is no normalizer named "{name}": did you mean "{nearest}"? '
             f"(available: {', '.join(known)})"
         )
     return Normalizer.named(name)
@@ -63,7 +63,7 @@ def _whisper(name: str) -> TextNormalizer:
         from whisper_normalizer.english import EnglishTextNormalizer
     except ModuleNotFoundError:
         raise ConfigError(
-            f"the normaliser {name} needs a package: install the extra with pip install '.[whisper]'"
+            f"the normalizer {name} needs a package: install the extra with pip install '.[whisper]'"
         ) from None
     kind = EnglishTextNormalizer if name == "whisper-english" else BasicTextNormalizer
     return _Whisper(f"{name} (whisper-normalizer {version('whisper-normalizer')})", kind())

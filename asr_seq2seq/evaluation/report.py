@@ -83,7 +83,7 @@ def write(
         plots="".join(_plot(key, groups, assessment.score.wer) for key, groups in assessment.groups.items()),
         confusions=_confusions("Words", word_confusions(assessment.judged, MOST_CONFUSIONS))
         + _confusions("Characters", character_confusions(assessment.judged, MOST_CONFUSIONS)),
-        footer=f"Texts normalised by {_text(assessment.normalizer)}; words aligned as by NIST's sclite.",
+        footer=f"Texts normalized by {_text(assessment.normalizer)}; words aligned as by NIST's sclite.",
         data=_json(_rows(assessment, shown)),
         exhibits=_json([_exhibit(exhibit) for exhibit in shown.values()]),
     )
@@ -175,7 +175,7 @@ def _tiles(assessment: Assessment) -> str:
                 f"{score.sentence_errors:,} of {score.utterances:,} utterances have an error",
             ),
             _tile("Match error rate", score.mer, None, f"word information lost {_percent(score.wil)}"),
-            _tile("WER without normalisation", raw.wer, None, f"CER without it {_percent(raw.cer)}"),
+            _tile("WER without normalization", raw.wer, None, f"CER without it {_percent(raw.cer)}"),
         ]
     )
 
@@ -194,7 +194,7 @@ def _note(assessment: Assessment) -> str:
     note = f"Intervals: bootstrap-t over {units.count:,} {units.unit}{why}."
     if assessment.score.empty_references:
         note += (
-            f" {assessment.score.empty_references:,} references are empty after normalisation; words heard "
+            f" {assessment.score.empty_references:,} references are empty after normalization; words heard "
             "there count as insertions."
         )
     return note

@@ -22,8 +22,8 @@ class Score:
 
     ``substitutions``, ``insertions``, ``deletions`` and ``hits`` count words; ``character_edits`` is the
     three kinds of error together, over characters with spaces among them. ``words`` and ``characters``
-    are those of the references. ``empty_references`` had no words after normalisation: they stay in the
-    score, and each word recognised there is an insertion.
+    are those of the references. ``empty_references`` had no words after normalization: they stay in the
+    score, and each word recognized there is an insertion.
     """
 
     substitutions: int
@@ -90,7 +90,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Judged:
-    """One utterance after normalisation: its edits, and its score alone."""
+    """One utterance after normalization: its edits, and its score alone."""
 
     reference: str
     hypothesis: str
@@ -116,7 +116,7 @@ def correct_words(reference: str, hypothesis: str, normalizer: TextNormalizer) -
 
 
 def judge(references: Sequence[str], hypotheses: Sequence[str], normalizer: TextNormalizer) -> list[Judged]:
-    """Return each of ``hypotheses`` beside its reference, both normalised, with the edits between them.
+    """Return each of ``hypotheses`` beside its reference, both normalized, with the edits between them.
 
     ``CorpusError`` if the two lists differ in length or are empty.
     """
@@ -170,9 +170,9 @@ def total(scores: Iterable[Score]) -> Score:
 
 
 def score(references: Sequence[str], hypotheses: Sequence[str], normalizer: TextNormalizer) -> Score:
-    """Return the score of ``hypotheses[i]`` against ``references[i]``, both normalised first.
+    """Return the score of ``hypotheses[i]`` against ``references[i]``, both normalized first.
 
-    If no reference has a word, the rates are 0.0 when nothing was recognised either and infinite
+    If no reference has a word, the rates are 0.0 when nothing was recognized either and infinite
     otherwise. ``CorpusError`` if the two lists differ in length or are empty.
 
     >>> from asr_seq2seq.text.normalizer import Normalizer

@@ -1,7 +1,7 @@
 """From the encoded sequence to one vector: c = tanh(W q(h_1 .. h_T') + b).
 
 `q` takes the last states (Sutskever et al. 2014, section 2), the mean, or a weighted mean whose
-weights are learnt (Lin et al. 2017, section 2.1, with one hop).
+weights are learned (Lin et al. 2017, section 2.1, with one hop).
 """
 
 from __future__ import annotations

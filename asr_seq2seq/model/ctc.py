@@ -52,7 +52,7 @@ def guidance(weights: Tensor, ctc: Tensor, lengths: Tensor, tokens: Tensor, toke
     Attention (B, U + 1, T'), the head's log-probabilities (B, T', V), lengths (B,), characters (B, U),
     token_lengths (B,). Of each character it is -log of the attention within `_SLACK` frames of those of
     the forced alignment (after Inaguma and Kawahara 2021, section IV), weighed by exp of the alignment's
-    log-probability per character: an encoder that has learnt nothing yet gives no guidance. The end
+    log-probability per character: an encoder that has learned nothing yet gives no guidance. The end
     symbol is free, and so are texts that CTC cannot align.
     """
     # Alignment is many small steps, each of which would be a call on a GPU.

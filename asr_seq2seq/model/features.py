@@ -82,7 +82,7 @@ def warp_cepstra(frames: Tensor, warp: Tensor) -> Tensor:
 
 
 class Features(nn.Module, ABC):
-    """Padded input and its lengths -> normalised frames (B, T, F) and theirs.
+    """Padded input and its lengths -> normalized frames (B, T, F) and theirs.
 
     Frames beyond an utterance's length are zero. SpecAugment is applied in training mode only.
     """
@@ -102,7 +102,7 @@ class Features(nn.Module, ABC):
 
     @abstractmethod
     def raw(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Padded input and its lengths (B,) -> frames (B, T, F), not normalised, and theirs (B,)."""
+        """Padded input and its lengths (B,) -> frames (B, T, F), not normalized, and theirs (B,)."""
 
     @abstractmethod
     def warp_frames(self, frames: Tensor, warp: Tensor) -> Tensor:
@@ -170,7 +170,7 @@ class Features(nn.Module, ABC):
 class LogMel(Features):
     """Sound (B, N) in [-1, 1] -> log-mel frames (B, T, F), T = 1 + N // hop.
 
-    Frame t is centred on sample t * hop and sees zeros beyond either end of the sound.
+    Frame t is centered on sample t * hop and sees zeros beyond either end of the sound.
     """
 
     window: Tensor
@@ -198,7 +198,7 @@ class LogMel(Features):
         return torch.div(samples, self.hop, rounding_mode="floor") + 1
 
     def log_mel(self, sound: Tensor) -> Tensor:
-        """(B, N) -> (B, T, F), natural logarithm of mel energies, not normalised."""
+        """(B, N) -> (B, T, F), natural logarithm of mel energies, not normalized."""
         width = len(self.window)
         before = self.fft_size // 2 - (self.fft_size - width) // 2
         pieces = functional.pad(sound, (before, width - before)).unfold(1, width, self.hop)  # (B, T, width)

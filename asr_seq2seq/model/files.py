@@ -1,4 +1,4 @@
-"""One `.safetensors` file that holds a whole recogniser: weights, settings, alphabet, provenance.
+"""One `.safetensors` file that holds a whole recognizer: weights, settings, alphabet, provenance.
 
 The tensors are the network's weights; everything else is one JSON text in the file's metadata.
 Nothing is ever unpickled. `write_file` and `build_network` are the same for a language model.
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A recogniser in memory: the network in evaluation mode and all that is needed to use it."""
+    """A recognizer in memory: the network in evaluation mode and all that is needed to use it."""
 
     model: Seq2Seq
     config: Config
@@ -70,11 +70,11 @@ class ModelFile:
         return LoadedModel(acoustic, self.config, self.alphabet, self.normalizer, self.provenance)
 
     def with_provenance(self, **facts: Any) -> ModelFile:
-        """The same recogniser, of whose making these facts are known too."""
+        """The same recognizer, of whose making these facts are known too."""
         return replace(self, provenance=self.provenance | facts)
 
     def with_search(self, **settings: Any) -> ModelFile:
-        """The same recogniser with these search settings as its own."""
+        """The same recognizer with these search settings as its own."""
         search = self.config.search.changed(**settings)
         return replace(self, config=self.config.model_copy(update={"search": search}))
 
@@ -83,21 +83,21 @@ _Network = TypeVar("_Network", bound=nn.Module)
 _Settings = TypeVar("_Settings", Config, LanguageModelConfig)
 
 
-def save_model(path: Path, recogniser: ModelFile, *, half: bool = False) -> None:
+def save_model(path: Path, recognizer: ModelFile, *, half: bool = False) -> None:
     """Write `path`, all or nothing; `half` stores the weights as float16, half the size.
 
     Raises ModelFileError for an exported form, whose weights are in its graphs.
     """
-    if not isinstance(recogniser.model, Seq2Seq):
+    if not isinstance(recognizer.model, Seq2Seq):
         raise ModelFileError(f"{path}: an exported form cannot be written as a model file; give its original")
     write_file(
         path,
         FORMAT,
-        recogniser.model,
-        recogniser.config,
-        recogniser.alphabet,
-        recogniser.normalizer,
-        recogniser.provenance,
+        recognizer.model,
+        recognizer.config,
+        recognizer.alphabet,
+        recognizer.normalizer,
+        recognizer.provenance,
         half=half,
     )
 
@@ -105,7 +105,7 @@ def save_model(path: Path, recogniser: ModelFile, *, half: bool = False) -> None
 def load_model(path: str | Path | None = None, device: torch.device | str = "cpu") -> ModelFile:
     """Read a model file, or a bundled model by its name; that of spoken English digits where `path` is None.
 
-    What `export` wrote is recognised by its content and runs on the CPU, whatever the device. Raises
+    What `export` wrote is recognized by its content and runs on the CPU, whatever the device. Raises
     ModelFileError in one sentence for a file that is missing, cut short, changed, from another
     program, or from a newer version.
     """
@@ -122,7 +122,7 @@ def _load_onnx_form(path: Path) -> ModelFile:
     with blaming(path):
         description = described(metadata, validate)
     config, alphabet, *_ = description
-    # All that is asked of a recogniser's network outside of training, an OnnxModel has too.
+    # All that is asked of a recognizer's network outside of training, an OnnxModel has too.
     model = cast(Seq2Seq, OnnxModel(path, graphs, config, len(alphabet)))
     return ModelFile(model, *description)
 
@@ -148,8 +148,8 @@ def average_models(paths: Sequence[Path]) -> ModelFile:
     return replace(first, provenance=common | {"averaged": [path.name for path in paths]})
 
 
-def _weights(recogniser: ModelFile) -> dict[str, torch.Tensor]:
-    return recogniser.model.state_dict()
+def _weights(recognizer: ModelFile) -> dict[str, torch.Tensor]:
+    return recognizer.model.state_dict()
 
 
 def describe(

@@ -55,7 +55,7 @@ def load_language_model(path: str | Path, device: torch.device | str = "cpu") ->
 
 
 def load_text_scorer(path: Path, alphabet: Alphabet, device: torch.device | str = "cpu") -> TextScorer:
-    """What a search with a recogniser of this alphabet needs of the language model in `path`.
+    """What a search with a recognizer of this alphabet needs of the language model in `path`.
 
     A word n-gram model, an ARPA file or a binary one of kenlm, is known by its content, or by its name;
     any other file is one of ours, or one that is bundled.

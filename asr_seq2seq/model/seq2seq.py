@@ -37,7 +37,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Loss:
-    """The weighted sum that is minimised and its parts, each per character (0-dimensional)."""
+    """The weighted sum that is minimized and its parts, each per character (0-dimensional)."""
 
     total: Tensor
     decoder: Tensor

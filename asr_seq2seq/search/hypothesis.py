@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Hypothesis:
     """One finished text: its characters' ids without start and end symbols, and its scores.
 
-    `score` is what the search maximised: the weighted sum of `decoder`, `ctc` and `lm` (natural
+    `score` is what the search maximized: the weighted sum of `decoder`, `ctc` and `lm` (natural
     log-probabilities of the whole text, end symbol included), `coverage` (encoded frames that
     attention has looked at; each is None where it had no part), plus the `reward` of its length.
     `chosen` tells how sure each choice was, the end symbol last: its log-probability among all

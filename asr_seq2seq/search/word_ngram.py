@@ -28,7 +28,7 @@ class WordNgramState:
 class WordNgramScorer:
     """log p(text) by a word n-gram model (Heafield 2011); a word counts once a space or END closes it.
 
-    Its vocabulary must be spelled as the recogniser spells. kenlm scores one word of one hypothesis
+    Its vocabulary must be spelled as the recognizer spells. kenlm scores one word of one hypothesis
     at a time, on the CPU.
     """
 

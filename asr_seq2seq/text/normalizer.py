@@ -69,7 +69,7 @@ class _Step:
 _COMPOSE = _Step("compose characters and their combining marks (Unicode NFC)", _compose)
 _COLLAPSE = _Step("make each run of white space one space, and remove it at both ends", _collapse)
 
-# A released name keeps its steps for ever: a change of behaviour is a new version of the name.
+# A released name keeps its steps for ever: a change of behavior is a new version of the name.
 _STEPS: dict[str, tuple[_Step, ...]] = {
     "none": (_COMPOSE, _COLLAPSE),
     "english-v1": (
@@ -101,17 +101,17 @@ class Normalizer:
         if self.name not in _STEPS:
             nearest = difflib.get_close_matches(self.name, _STEPS, n=1, cutoff=0.0)[0]
             raise ConfigError(
-                f'there is no normaliser named "{brief(self.name)}": did you mean "{nearest}"? '
+                f'there is no normalizer named "{brief(self.name)}": did you mean "{nearest}"? '
                 f"(available: {', '.join(_STEPS)})"
             )
 
     @classmethod
     def named(cls, name: str) -> "Normalizer":
-        """Return the normaliser of this name; ``ConfigError`` with the nearest name if there is none."""
+        """Return the normalizer of this name; ``ConfigError`` with the nearest name if there is none."""
         return cls(name)
 
     def __call__(self, text: str) -> str:
-        """Return ``text`` normalised."""
+        """Return ``text`` normalized."""
         for step in _STEPS[self.name]:
             text = step.apply(text)
         return text

@@ -52,7 +52,7 @@ class Alphabet:
         if not found:
             raise CorpusError(
                 "the training text holds no characters, so there is no alphabet to learn: "
-                "check the texts of the training corpus and its normaliser"
+                "check the texts of the training corpus and its normalizer"
             )
         return cls("".join(sorted(found)))
 

@@ -44,11 +44,11 @@ class Team:
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter], divisor: float) -> None:
         """Replace gradients by their sums over all processes, divided by `divisor`."""
-        learnt = [p for p in parameters if p.requires_grad]
-        for parameter in learnt:
+        learned = [p for p in parameters if p.requires_grad]
+        for parameter in learned:
             if parameter.grad is None:  # this process had no batch left
                 parameter.grad = torch.zeros_like(parameter)
-        gradients = [p.grad for p in learnt if p.grad is not None]
+        gradients = [p.grad for p in learned if p.grad is not None]
         if self.size > 1:
             flat = torch.cat([gradient.flatten() for gradient in gradients])
             with _talking():

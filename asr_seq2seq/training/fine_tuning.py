@@ -12,7 +12,7 @@ from asr_seq2seq.model.seq2seq import Seq2Seq
 
 
 def model_to_start_from(path: str, config: Config, texts: Iterable[str]) -> ModelFile:
-    """The model at `path`, which a run with these settings and normalised texts can go on from.
+    """The model at `path`, which a run with these settings and normalized texts can go on from.
 
     Raises ConfigError in one sentence where its sound, its characters or its form of file are others;
     ModelFileError where it cannot be read.
@@ -31,7 +31,7 @@ def model_to_start_from(path: str, config: Config, texts: Iterable[str]) -> Mode
         )
     if start.normalizer.name != config.data.normalizer:
         raise ConfigError(
-            f"training.start_from: the texts of {path} are normalised by {start.normalizer.name}; "
+            f"training.start_from: the texts of {path} are normalized by {start.normalizer.name}; "
             f"set data.normalizer to that"
         )
     foreign = sorted({character for text in texts for character in text} - set(start.alphabet.characters))

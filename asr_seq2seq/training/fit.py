@@ -1,4 +1,4 @@
-"""Training, from top to bottom: read the corpora, build the network, minimise the loss, keep the best."""
+"""Training, from top to bottom: read the corpora, build the network, minimize the loss, keep the best."""
 
 from __future__ import annotations
 
@@ -119,9 +119,9 @@ def _train(
         raise ConfigError("data.dev names no corpus; give one, or hold some out with data.dev_fraction=0.1")
     normalizer = Normalizer.named(config.data.normalizer)
     texts = [normalizer(cut.supervisions[0].text) for cut in train_cuts]
-    spelt = [*texts, " "] if config.augmentation.joining.probability else texts
-    start = model_to_start_from(settings.start_from, config, spelt) if settings.start_from else None
-    alphabet = start.alphabet if start else Alphabet.from_texts(spelt)
+    spelled = [*texts, " "] if config.augmentation.joining.probability else texts
+    start = model_to_start_from(settings.start_from, config, spelled) if settings.start_from else None
+    alphabet = start.alphabet if start else Alphabet.from_texts(spelled)
     common: dict[str, Any] = {
         "features": config.features,
         "alphabet": alphabet,
@@ -174,7 +174,7 @@ def _train(
             if position.batches:
                 say(f"other batches than before (data.batch_seconds): epoch {position.epoch} begins again")
             position.batches, position.sums, position.plan = 0, {}, plan
-    del state, texts, spelt  # large, and of no more use
+    del state, texts, spelled  # large, and of no more use
     provenance = _provenance(config, train_cuts, train_batches.seconds)
 
     def learn(batch: Batch, progress: float) -> tuple[Tensor, int]:
@@ -296,10 +296,10 @@ def _train(
                 break
 
             if not sums["characters"]:
-                raise CorpusError(f"{run}: no batch of epoch {epoch} could be learnt from; see above why")
+                raise CorpusError(f"{run}: no batch of epoch {epoch} could be learned from; see above why")
             network = model if average is None else cast(Seq2Seq, average.module)
-            recogniser = ModelFile(network, config, alphabet, normalizer, provenance)
-            dev = _dev_figures(recogniser, dev_batches, search, device, team)
+            recognizer = ModelFile(network, config, alphabet, normalizer, provenance)
+            dev = _dev_figures(recognizer, dev_batches, search, device, team)
             schedule.after_epoch(dev["dev_loss"])
             figures: dict[str, float] = {
                 "epoch": epoch,
@@ -319,10 +319,10 @@ def _train(
             position.epoch, position.batches, position.sums = epoch + 1, 0, {}
             position.elapsed = time.perf_counter() - started
             if team.leads:
-                recogniser = recogniser.with_provenance(epoch=epoch, **_of_dev(dev))
+                recognizer = recognizer.with_provenance(epoch=epoch, **_of_dev(dev))
                 if better:
-                    save_model(run / MODEL, recogniser)
-                keep_checkpoint(run, recogniser, epoch, settings.keep_epochs)
+                    save_model(run / MODEL, recognizer)
+                keep_checkpoint(run, recognizer, epoch, settings.keep_epochs)
                 append_metrics(run, figures)
                 if board is not None:
                     board.add(figures, position.step)
@@ -369,9 +369,9 @@ def _try_mean(
 
 def _calibrate(path: Path, batches: Batches, device: torch.device) -> str:
     """Fit the confidence of words and store it in the model file; what to say of it."""
-    recogniser = load_model(path, device)
-    temperature, before, after = calibrate(recogniser, batches, recogniser.config.search)
-    save_model(path, recogniser.with_search(confidence_temperature=temperature))
+    recognizer = load_model(path, device)
+    temperature, before, after = calibrate(recognizer, batches, recognizer.config.search)
+    save_model(path, recognizer.with_search(confidence_temperature=temperature))
     return (
         f"confidence of words on dev: {before:.2%} off on average, {after:.2%} with temperature "
         f"{temperature:.2f}"
@@ -380,21 +380,21 @@ def _calibrate(path: Path, batches: Batches, device: torch.device) -> str:
 
 @torch.no_grad()
 def _dev_figures(
-    recogniser: ModelFile, batches: Batches, search: SearchConfig, device: torch.device, team: Team
+    recognizer: ModelFile, batches: Batches, search: SearchConfig, device: torch.device, team: Team
 ) -> dict[str, float]:
     """Teacher-forced loss, and WER and CER of greedy decoding, on the dev utterances of all processes."""
     losses = torch.zeros(2, device=device)  # and characters
     references, hypotheses = [], []
     for batch in batches:
-        (lines,) = decode(recogniser, [batch], search)
+        (lines,) = decode(recognizer, [batch], search)
         moved = batch.to(device)
-        loss = recogniser.model(moved.inputs, moved.lengths, moved.tokens, moved.token_lengths, 0.0)
+        loss = recognizer.model(moved.inputs, moved.lengths, moved.tokens, moved.token_lengths, 0.0)
         characters = int(batch.token_lengths.sum()) + len(batch.ids)
         losses += torch.stack((loss.total * characters, torch.tensor(float(characters), device=device)))
         references += [line.reference for line in lines]
         hypotheses += [line.hypothesis for line in lines]
     total, count = team.sum(losses).tolist()
-    found = score(team.gather(references), team.gather(hypotheses), recogniser.normalizer)
+    found = score(team.gather(references), team.gather(hypotheses), recognizer.normalizer)
     return {"dev_loss": total / count, "dev_wer": found.wer, "dev_cer": found.cer}
 
 

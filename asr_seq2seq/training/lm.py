@@ -1,4 +1,4 @@
-"""Training a character language model: read sentences, minimise -log p per character, keep the best."""
+"""Training a character language model: read sentences, minimize -log p per character, keep the best."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def _train(
 
 
 def read_sentences(paths: Iterable[str], normalizer: Normalizer) -> list[str]:
-    """The normalised sentences, empty ones left out, of text files (one a line) and of corpora."""
+    """The normalized sentences, empty ones left out, of text files (one a line) and of corpora."""
     sentences = []
     for path in map(Path, paths):
         if path.is_dir() or path.name.endswith((".jsonl", ".json", ".jsonl.gz", ".csv", ".tsv")):

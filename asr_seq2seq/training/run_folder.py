@@ -125,11 +125,11 @@ def best_checkpoints(run: Path, count: int) -> list[Path]:
     return [kept[number] for number in sorted(int(epoch["epoch"] or 0) for epoch in best)]
 
 
-def keep_checkpoint(run: Path, recogniser: ModelFile, epoch: int, count: int) -> None:
+def keep_checkpoint(run: Path, recognizer: ModelFile, epoch: int, count: int) -> None:
     """Keep the model of an epoch; only the last `count` stay."""
     if not count:
         return
     make_folder(run / CHECKPOINTS)
-    save_model(run / CHECKPOINTS / f"epoch_{epoch:04d}.safetensors", recogniser)
+    save_model(run / CHECKPOINTS / f"epoch_{epoch:04d}.safetensors", recognizer)
     for old in checkpoints(run)[:-count]:
         old.unlink()

@@ -37,7 +37,7 @@ class Position:
     """How far a run has come: `batches` of `epoch` are done, and what they summed up to.
 
     `best` is the rank (dev WER, CER and loss) of the best epoch, which is `best_epoch`; `elapsed` is
-    in seconds; `corpus` and `dev` are digests of what is learnt from and chosen on; `plan` names the
+    in seconds; `corpus` and `dev` are digests of what is learned from and chosen on; `plan` names the
     settings that put utterances into batches.
     """
 
@@ -170,7 +170,7 @@ def _begins_with(path: Path, start: bytes) -> bool:
 def restore(run: Path, state: dict[str, Any], parts: dict[str, Any], corpus: str, dev: str = "") -> Position:
     """Put every part back to where it was; the position that they had.
 
-    Raises ConfigError if the run has learnt from another corpus so far or was chosen on another, and
+    Raises ConfigError if the run has learned from another corpus so far or was chosen on another, and
     AsrError if the tensors are not those of the parts.
     """
     position = Position(**state["position"])

@@ -12,7 +12,7 @@ from asr_seq2seq.model.language_model_file import load_text_scorer
 SAMPLES = Path(__file__).resolve().parents[2] / "data" / "samples"
 
 
-def test_the_samples_are_recognised() -> None:
+def test_the_samples_are_recognized() -> None:
     recognizer = Recognizer.load(device="cpu")
     sounds = sorted(SAMPLES.glob("*.flac"))
     assert len(sounds) >= 5

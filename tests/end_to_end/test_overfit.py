@@ -1,4 +1,4 @@
-"""Ten real utterances learnt by heart by each decoder: all of the road from sound to text, both ways."""
+"""Ten real utterances learned by heart by each decoder: all of the road from sound to text, both ways."""
 
 import json
 from collections.abc import Callable
@@ -61,7 +61,7 @@ def test_ten_real_utterances_are_overfitted(
         if loss.item() < 0.01:
             break
     save_model(tmp_path / "model.safetensors", ModelFile(model, config, alphabet, normalizer))
-    recogniser = load_model(tmp_path / "model.safetensors")
+    recognizer = load_model(tmp_path / "model.safetensors")
     for beam_size in (1, 4):
-        search = recogniser.config.search.model_copy(update={"beam_size": beam_size})
-        assert evaluate(recogniser, cuts, search).score.wer == 0.0
+        search = recognizer.config.search.model_copy(update={"beam_size": beam_size})
+        assert evaluate(recognizer, cuts, search).score.wer == 0.0

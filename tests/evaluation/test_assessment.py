@@ -17,7 +17,7 @@ LINES = [
 ]
 
 
-def test_rates_with_and_without_normalisation_and_intervals() -> None:
+def test_rates_with_and_without_normalization_and_intervals() -> None:
     found = assess(LINES, ENGLISH)
     data = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert data["wer"] == 3 / 8 and data["raw"]["wer"] == 6 / 9
@@ -27,8 +27,8 @@ def test_rates_with_and_without_normalisation_and_intervals() -> None:
     assert low <= 3 / 8 <= high
     assert data["ser_interval"][1] <= 1.0
     text = found.describe()
-    assert text.startswith("WER 37.50% [") and "without normalisation WER 66.67%" in text
-    assert "1 references are empty after normalisation" in text
+    assert text.startswith("WER 37.50% [") and "without normalization WER 66.67%" in text
+    assert "1 references are empty after normalization" in text
 
 
 def test_groups_are_by_value_with_the_numbers_in_order() -> None:
@@ -66,7 +66,7 @@ def test_nothing_to_score() -> None:
         assess([], ENGLISH)
 
 
-def test_whisper_normalisers_carry_the_version_of_their_package() -> None:
+def test_whisper_normalizers_carry_the_version_of_their_package() -> None:
     pytest.importorskip("whisper_normalizer", reason="whisper-normalizer is not installed")
     english, basic = scoring_normalizer("whisper-english"), scoring_normalizer("whisper-basic")
     assert english.name.startswith("whisper-english (whisper-normalizer ")
@@ -75,7 +75,7 @@ def test_whisper_normalisers_carry_the_version_of_their_package() -> None:
     assert assess(LINES, english).to_dict()["normalizer"] == english.name
 
 
-def test_a_mistyped_normaliser_is_named_with_the_nearest() -> None:
+def test_a_mistyped_normalizer_is_named_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match='did you mean "whisper-english"'):
         scoring_normalizer("wisper-english")
     assert scoring_normalizer("none").name == "none"

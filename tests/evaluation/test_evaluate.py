@@ -61,7 +61,7 @@ def test_confidences_survive_the_file_of_hypotheses(tmp_path: Path) -> None:
     write(tmp_path / "h.jsonl", lines)
     assert read(tmp_path / "h.jsonl") == lines
     assert judged_words(lines, NORMALIZER) == ([0.9, 0.25], [True, False])
-    # Words that the normaliser parts have no confidence of their own.
+    # Words that the normalizer parts have no confidence of their own.
     assert judged_words([HypothesisLine("a", "x", "one-two", confidences=(0.9,))], NORMALIZER) == ([], [])
 
 

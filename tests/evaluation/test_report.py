@@ -144,16 +144,16 @@ def test_rows_are_searched(page: Any) -> None:
     page.uncheck("#wrong")
 
 
-def test_alignments_are_coloured_and_run_as_their_script_does(page: Any) -> None:
+def test_alignments_are_colored_and_run_as_their_script_does(page: Any) -> None:
     page.fill("#search", "arabic")
     pairs = page.locator("#rows .pair")
     kinds = [pair.get_attribute("class") for pair in pairs.all()]
     assert kinds == ["pair equal", "pair delete", "pair substitute"]
-    colours = {
+    colors = {
         kind: page.locator(f"#rows .{kind}").first.evaluate("e => getComputedStyle(e).backgroundColor")
         for kind in ("equal", "delete", "substitute")
     }
-    assert len(set(colours.values())) == 3
+    assert len(set(colors.values())) == 3
     places = [pair.bounding_box()["x"] for pair in pairs.all()]
     assert places == sorted(places, reverse=True)  # right to left
     page.fill("#search", "")

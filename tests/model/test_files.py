@@ -151,7 +151,7 @@ def test_a_description_that_does_not_fit(tiny_model: ModelFile, tmp_path: Path, 
         (lambda m: m["provenance"].update(made=json.loads("[" * 500 + "]" * 500)), "nested too deeply"),
         (lambda m: m.update(provenance=None), "provenance: input should be a valid dictionary"),
         (lambda m: m.update(alphabet=["x" * 5000]), "is not a single character"),
-        (lambda m: m.update(normalizer="x" * 5000), "there is no normaliser named"),
+        (lambda m: m.update(normalizer="x" * 5000), "there is no normalizer named"),
     ],
 )
 def test_absurd_descriptions_are_refused_before_anything_is_built(

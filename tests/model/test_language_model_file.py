@@ -31,13 +31,13 @@ def test_written_and_read_again_gives_identical_output(make_language_model: Make
 def test_a_mix_up_is_told_in_one_sentence(
     make_language_model: Make, tiny_model: ModelFile, tmp_path: Path
 ) -> None:
-    lm, recogniser = tmp_path / "lm.safetensors", tmp_path / "model.safetensors"
+    lm, recognizer = tmp_path / "lm.safetensors", tmp_path / "model.safetensors"
     save_language_model(lm, make_language_model("abc"))
-    save_model(recogniser, tiny_model)
+    save_model(recognizer, tiny_model)
     with pytest.raises(ModelFileError, match=r"holds a language model, not a recognizer; .*`train`"):
         load_model(lm)
     with pytest.raises(ModelFileError, match=r"holds a recognizer, not a language model; .*`train-lm`"):
-        load_language_model(recogniser)
+        load_language_model(recognizer)
 
 
 def test_a_file_that_is_none_or_is_missing(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ from asr_seq2seq.text.tokenizer import END, FIRST_CHARACTER, START, Alphabet
 Make = Callable[..., Any]
 ATTENTIONS = ["none", "dot", "location"]
 LENGTHS = (2400, 900, 1, 3300)
-SPELLED = Alphabet("abcde")  # what the recognisers here spell
-LM_CHARACTERS = "acdxz"  # no b, no e, and two that no recogniser writes
+SPELLED = Alphabet("abcde")  # what the recognizers here spell
+LM_CHARACTERS = "acdxz"  # no b, no e, and two that no recognizer writes
 
 every_attention = pytest.mark.parametrize("attention", ATTENTIONS)
 

@@ -125,7 +125,7 @@ def test_a_search_with_word_ngrams_sums_its_parts(arpa: Path, make_model: Make, 
     assert spaces  # otherwise no text had two words
 
 
-def test_a_recogniser_of_single_words_has_no_space(arpa: Path) -> None:
+def test_a_recognizer_of_single_words_has_no_space(arpa: Path) -> None:
     scorer = WordNgramScorer(arpa, Alphabet("ab"))
     state = scorer.advance(scorer.start(1), torch.tensor([[0]]), torch.tensor([[4]]))
     assert float(scorer.scores(state)[0, 0, END]) == pytest.approx(score(arpa, "a"), abs=1e-5)

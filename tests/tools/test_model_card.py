@@ -34,7 +34,7 @@ def card(tmp_path: Path) -> dict[str, Any]:
         "about": "What it is.",
         "model": str(BUNDLED),
         "recipe": "By a command.",
-        "training": [{"data": "strings", "hours": 1.5, "licence": "free"}],
+        "training": [{"data": "strings", "hours": 1.5, "license": "free"}],
         "tests": [
             {
                 "name": "samples",

@@ -58,9 +58,9 @@ def test_what_cannot_be_read_is_left_out_and_named(
     result = fit.train(config, tmp_path / "run", "cpu")
     told = capsys.readouterr().err
     assert "left out: 1 utterances that cannot be read, the first: utterance bad@13: " in told
-    recogniser = load_model(result.model)
-    assert recogniser.provenance["utterances"] == 12
-    found = recogniser.config.search.tokens_per_frame
+    recognizer = load_model(result.model)
+    assert recognizer.provenance["utterances"] == 12
+    found = recognizer.config.search.tokens_per_frame
     assert found is not None and found < 10
 
 
@@ -72,15 +72,15 @@ def test_a_run_leaves_its_folder(make_config: MakeConfig, corpus: Path, tmp_path
     assert [line["epoch"] for line in metrics] == [1, 2]
     best = min(metrics, key=lambda line: (line["dev_wer"], line["dev_cer"], line["dev_loss"]))
     assert (result.epoch, round(result.dev_wer, 6)) == (best["epoch"], best["dev_wer"])
-    recogniser = load_model(result.model)
-    found = recogniser.config.search
+    recognizer = load_model(result.model)
+    found = recognizer.config.search
     assert found.tokens_per_frame is not None and 0 < found.tokens_per_frame < 10
-    assert recogniser.config == config.model_copy(update={"search": found})
+    assert recognizer.config == config.model_copy(update={"search": found})
     assert found == config.search.changed(
         tokens_per_frame=found.tokens_per_frame, confidence_temperature=found.confidence_temperature
     )
-    assert recogniser.alphabet.characters == "egnotw"
-    assert recogniser.provenance["utterances"] == 12
+    assert recognizer.alphabet.characters == "egnotw"
+    assert recognizer.provenance["utterances"] == 12
     assert any((tmp_path / "run" / "tensorboard").iterdir())
     facts = inspect(tmp_path / "run")
     assert (facts["epochs"], facts["best"]["epoch"], facts["model"]["alphabet"]) == (
@@ -108,17 +108,17 @@ def test_corpus_statistics_are_in_the_model_file(
 
 def test_dev_utterances_can_be_held_out(make_config: MakeConfig, corpus: Path, tmp_path: Path) -> None:
     config = _recipe(make_config, corpus, **{"data.dev": [], "data.dev_fraction": 0.25, "training.epochs": 1})
-    recogniser = load_model(fit.train(config, tmp_path / "run", "cpu").model)
-    assert recogniser.provenance["utterances"] == 9
+    recognizer = load_model(fit.train(config, tmp_path / "run", "cpu").model)
+    assert recognizer.provenance["utterances"] == 9
 
 
-def test_what_is_joined_is_spelt_with_a_space_and_counts_as_heard(
+def test_what_is_joined_is_spelled_with_a_space_and_counts_as_heard(
     make_config: MakeConfig, corpus: Path, tmp_path: Path
 ) -> None:
     changes = {"augmentation.joining": {"probability": 1.0, "max_seconds": 1.5}, "training.epochs": 1}
-    recogniser = load_model(fit.train(_recipe(make_config, corpus, **changes), tmp_path / "run", "cpu").model)
-    assert recogniser.alphabet.characters == " egnotw"
-    assert recogniser.longest_seconds == 1.5
+    recognizer = load_model(fit.train(_recipe(make_config, corpus, **changes), tmp_path / "run", "cpu").model)
+    assert recognizer.alphabet.characters == " egnotw"
+    assert recognizer.longest_seconds == 1.5
 
 
 def test_an_unreadable_utterance_is_left_out_by_name(
