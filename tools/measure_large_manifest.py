@@ -37,12 +37,12 @@ def main(
         manifest = make(Path(folder), lines, random.Random(seed))
         before = peak()
         started = time.perf_counter()
-        cuts, _ = within_limits(load_corpora([manifest]), config := DataConfig(workers=0))
+        utterances, _ = within_limits(load_corpora([manifest]), config := DataConfig(workers=0))
         loaded = time.perf_counter() - started
         normalizer = Normalizer.named(config.normalizer)
-        alphabet = Alphabet.from_texts(normalizer(cut.supervisions[0].text) for cut in cuts)
+        alphabet = Alphabet.from_texts(normalizer(one.text) for one in utterances)
         batches = Batches(
-            cuts,
+            utterances,
             config,
             features=LogMelConfig(),
             alphabet=alphabet,

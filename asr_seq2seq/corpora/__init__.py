@@ -1,5 +1,6 @@
-"""Corpora of any accepted form -> one lhotse CutSet of utterances."""
+"""Corpora of any accepted form -> a list of utterances."""
 
 from asr_seq2seq.corpora.load import digest, load_corpora, load_corpus
+from asr_seq2seq.corpora.utterance import Utterance
 
-__all__ = ["digest", "load_corpora", "load_corpus"]
+__all__ = ["Utterance", "digest", "load_corpora", "load_corpus"]

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lhotse import CutSet, MonoCut
 
 from asr_seq2seq.corpora.load import load_corpora
-from asr_seq2seq.corpora.reading import channel_of, place_of, read_native
-from asr_seq2seq.corpora.utterance import problem_of
+from asr_seq2seq.corpora.reading import place_of, read_native
+from asr_seq2seq.corpora.utterance import Utterance
 from asr_seq2seq.errors import AudioError, SilentAudioError
 from asr_seq2seq.progress import sound_progress
 
@@ -32,8 +31,8 @@ _EXAMPLES = 5
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What reading the sound of an utterance told; `problem` says why it cannot be read."""
+class SoundFacts:
+    """What the samples of an utterance tell; `problem` says why it cannot be read."""
 
     rate: int = 0
     seconds: float = 0.0
@@ -49,24 +48,28 @@ def inspect_corpora(paths: Sequence[Path], *, quick: bool = False) -> dict[str, 
     `quick` does not read the sound, and finds only what the manifest tells.
     """
     corpora = [load_corpora([path]) for path in paths]
-    heard: list[list[Heard | None]] = [
-        [Heard(problem=problem) if (problem := problem_of(cut)) else None for cut in cuts] for cuts in corpora
+    read: list[list[SoundFacts | None]] = [
+        [SoundFacts(problem=one.problem) if one.problem else None for one in utterances]
+        for utterances in corpora
     ]
     if not quick:
         with sound_progress() as progress:
-            total = sum(cut.duration for cuts in corpora for cut in cuts)
+            total = sum(utterance.duration for utterances in corpora for utterance in utterances)
             bar = progress.add_task("reading", total=total, note="")
-            for cuts, results in zip(corpora, heard, strict=True):
-                for number, cut in enumerate(cuts):
-                    results[number] = _hear(cut)
-                    progress.advance(bar, cut.duration)
-    facts = [_describe(cuts, results) for cuts, results in zip(corpora, heard, strict=True)]
+            for utterances, results in zip(corpora, read, strict=True):
+                for number, utterance in enumerate(utterances):
+                    results[number] = _read(utterance)
+                    progress.advance(bar, utterance.duration)
+    facts = [_describe(utterances, results) for utterances, results in zip(corpora, read, strict=True)]
     if len(paths) == 1:
         return facts[0]
-    people = [_people(cuts) for cuts in corpora]
+    people = [_people(utterances) for utterances in corpora]
     sounds = [
-        {_sound_key(cut, result): cut.id for cut, result in zip(cuts, results, strict=True)}
-        for cuts, results in zip(corpora, heard, strict=True)
+        {
+            _sound_key(utterance, result): utterance.id
+            for utterance, result in zip(utterances, results, strict=True)
+        }
+        for utterances, results in zip(corpora, read, strict=True)
     ]
     shared = []
     for one, other in combinations(range(len(paths)), 2):
@@ -86,51 +89,55 @@ def inspect_corpora(paths: Sequence[Path], *, quick: bool = False) -> dict[str, 
     }
 
 
-def _describe(cuts: CutSet, heard: Sequence[Heard | None]) -> dict[str, Any]:
-    texts = [cut.supervisions[0].text for cut in cuts]
-    durations = [cut.duration for cut in cuts if problem_of(cut) is None] or [0.0]
-    rates = Counter(result.rate for result in heard if result and result.rate)
+def _describe(utterances: Sequence[Utterance], read: Sequence[SoundFacts | None]) -> dict[str, Any]:
+    texts = [one.text for one in utterances]
+    durations = [one.duration for one in utterances if not one.problem] or [0.0]
+    rates = Counter(result.rate for result in read if result and result.rate)
     return {
         "kind": "corpus",
         "utterances": len(texts),
         "hours": round(sum(durations) / 3600, 3),
-        "speakers": len(_people(cuts)),
+        "speakers": len(_people(utterances)),
         "seconds": _percentiles(durations),
         "characters_per_text": _percentiles([len(text) for text in texts]),
         "words": sum(len(text.split()) for text in texts),
         "characters": dict(Counter("".join(texts)).most_common()),
         **({"sample_rates": dict(rates.most_common())} if rates else {}),
-        "suspicious": _suspicions(cuts, heard),
+        "suspicious": _suspicions(utterances, read),
     }
 
 
-def _suspicions(cuts: CutSet, heard: Sequence[Heard | None]) -> dict[str, dict[str, Any]]:
+def _suspicions(
+    utterances: Sequence[Utterance], read: Sequence[SoundFacts | None]
+) -> dict[str, dict[str, Any]]:
     """Name -> count and first utterances of every suspicion that there is ground for."""
     found: dict[str, list[str]] = defaultdict(list)
-    usual = Counter(result.rate for result in heard if result and result.rate).most_common(1)
+    usual = Counter(result.rate for result in read if result and result.rate).most_common(1)
     first: dict[Hashable, str] = {}
-    for cut, result in zip(cuts, heard, strict=True):
+    for utterance, result in zip(utterances, read, strict=True):
         # Of a file that is known to be bad, the duration may not be the utterance's own.
-        of_text = [] if problem_of(cut) else _suspicions_of_text(cut)
-        for name in of_text + (_suspicions_of_sound(cut, result) if result else []):
-            found[name].append(f"{cut.id}: {result.problem}" if result and name == _UNREADABLE else cut.id)
+        of_text = [] if utterance.problem else _suspicions_of_text(utterance)
+        for name in of_text + (_suspicions_of_sound(utterance, result) if result else []):
+            found[name].append(
+                f"{utterance.id}: {result.problem}" if result and name == _UNREADABLE else utterance.id
+            )
         if result and result.rate and result.rate != usual[0][0]:
-            found["another sample rate than most"].append(f"{cut.id}: {result.rate} Hz")
-        earlier = first.setdefault(_sound_key(cut, result), cut.id)
-        if earlier != cut.id:
-            found["the same sound as another"].append(f"{cut.id}: {earlier}")
+            found["another sample rate than most"].append(f"{utterance.id}: {result.rate} Hz")
+        earlier = first.setdefault(_sound_key(utterance, result), utterance.id)
+        if earlier != utterance.id:
+            found["the same sound as another"].append(f"{utterance.id}: {earlier}")
     return {name: _counted(names) for name, names in sorted(found.items(), key=lambda item: -len(item[1]))}
 
 
 _UNREADABLE = "cannot be read"
 
 
-def _suspicions_of_text(cut: MonoCut) -> list[str]:
-    text = " ".join(cut.supervisions[0].text.split())
+def _suspicions_of_text(utterance: Utterance) -> list[str]:
+    text = " ".join(utterance.text.split())
     # CTC needs a frame for every character, and an empty one between two that are equal.
     needed = len(text) + sum(one == other for one, other in pairwise(text))
-    crowded = needed > math.ceil(cut.duration / FRAME_SECONDS)
-    slow = bool(text) and cut.duration > max(LONG_SECONDS, len(text) / LONG_CHARACTERS)
+    crowded = needed > math.ceil(utterance.duration / FRAME_SECONDS)
+    slow = bool(text) and utterance.duration > max(LONG_SECONDS, len(text) / LONG_CHARACTERS)
     rules = {
         "empty text": not text,
         f"too much text for CTC at {1000 * FRAME_SECONDS:g} ms a frame": crowded,
@@ -139,10 +146,10 @@ def _suspicions_of_text(cut: MonoCut) -> list[str]:
     return [name for name, holds in rules.items() if holds]
 
 
-def _suspicions_of_sound(cut: MonoCut, result: Heard) -> list[str]:
+def _suspicions_of_sound(utterance: Utterance, result: SoundFacts) -> list[str]:
     if result.problem:
         return [_UNREADABLE]
-    short = result.seconds < cut.duration - LACKING_SECONDS
+    short = result.seconds < utterance.duration - LACKING_SECONDS
     rules = {
         "silent (peak under -60 dB)": result.peak < SILENT_PEAK,
         f"clipped (over {CLIPPED_SHARE:.1%} of samples at full scale)": result.clipped > CLIPPED_SHARE,
@@ -151,19 +158,19 @@ def _suspicions_of_sound(cut: MonoCut, result: Heard) -> list[str]:
     return [name for name, holds in rules.items() if holds]
 
 
-def _hear(cut: MonoCut) -> Heard | None:
-    if problem := problem_of(cut):
-        return Heard(problem=problem)
-    if not cut.has_recording:
+def _read(utterance: Utterance) -> SoundFacts | None:
+    if utterance.problem:
+        return SoundFacts(problem=utterance.problem)
+    if utterance.sound is None:
         return None  # it has the features of another program
     try:
-        sound, rate = read_native(cut)
+        sound, rate = read_native(utterance)
     except SilentAudioError:
-        return Heard(seconds=cut.duration)
+        return SoundFacts(seconds=utterance.duration)
     except AudioError as error:
-        return Heard(problem=str(error))
+        return SoundFacts(problem=str(error))
     samples = np.abs(sound)
-    return Heard(
+    return SoundFacts(
         rate=rate,
         seconds=len(samples) / rate,
         peak=float(samples.max()),
@@ -172,17 +179,15 @@ def _hear(cut: MonoCut) -> Heard | None:
     )
 
 
-def _sound_key(cut: MonoCut, result: Heard | None) -> Hashable:
+def _sound_key(utterance: Utterance, result: SoundFacts | None) -> Hashable:
     """What is the same for the same sound: its samples, or, where they were not read, its place."""
     if result and result.digest:
         return result.digest
-    if not cut.has_recording:
-        return place_of(cut)
-    return cut.recording.sources[0].type, place_of(cut), channel_of(cut), cut.start, cut.duration
+    return place_of(utterance), utterance.channel, utterance.start, utterance.duration
 
 
-def _people(cuts: CutSet) -> set[str]:
-    return {cut.supervisions[0].speaker for cut in cuts} - {None}
+def _people(utterances: Sequence[Utterance]) -> set[str]:
+    return {one.speaker for one in utterances if one.speaker is not None}
 
 
 def _counted(names: Sequence[str]) -> dict[str, Any]:

@@ -1,36 +1,25 @@
-"""lhotse's CutSet (`.jsonl.gz`): one cut a line, checked before lhotse makes anything of it.
+"""lhotse's CutSet (`.jsonl.gz`), one cut a line, and Shar folders, read as plain data without lhotse.
 
 lhotse itself runs the command, fetches the address or unpickles the array that a recording, an array of
-features, or a recording inside of either may be. Here a cut is plain data: of what it can hold, only the
-fields below are read, sound lies in files, and whatever else would be read is refused.
+features, or a recording inside of either may be. Here only the fields below are read, sound lies in
+files, and whatever else would be read is refused.
 """
 
 from __future__ import annotations
 
-import os
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from lhotse import Features, MonoCut, Recording, SupervisionSegment
-from lhotse.audio import AudioSource
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from asr_seq2seq.audio import RATES
-from asr_seq2seq.corpora.fields import (
-    Channel,
-    Duration,
-    FileName,
-    Label,
-    Name,
-    Seconds,
-    Text,
-    first_fault,
-)
+from asr_seq2seq.corpora.fields import Channel, FileName, Label, Name, Seconds, Text, checked
 from asr_seq2seq.corpora.lines import LONGEST_SECONDS, MOST_CHANNELS, read_lines, shown
-from asr_seq2seq.corpora.manifest import FEATURES
 from asr_seq2seq.corpora.places import find_file, refuse_address
-from asr_seq2seq.corpora.utterance import problem_of_file, with_problem
+from asr_seq2seq.corpora.sources import ArchiveMember, problem_of_file
+from asr_seq2seq.corpora.utterance import Change, Features, Utterance
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.files import parse_json
 
@@ -38,9 +27,10 @@ _READ, _KNOWN = (
     "numpy_files",
     ("lilcom_files", "lilcom_chunky", "numpy_hdf5", "lilcom_hdf5", "chunked_lilcom_hdf5"),
 )
-_REVERB = "ReverbWithImpulseResponse"
-_ADVICE = "paths are relative to the CutSet or to the current folder"
-
+_PLACES = "paths are relative to the CutSet or to the current folder"
+_LARGEST_DESCRIPTION = 10_000_000  # bytes
+_OTHER_CUTS = ("MultiCut", "MixedCut", "PaddingCut")
+_FEATURES = "feature_filepath"  # among the custom keys of a cut
 
 _Channels = Annotated[list[Channel], Field(min_length=1, max_length=MOST_CHANNELS)]
 _Rate = Annotated[int, Field(ge=RATES.start, lt=RATES.stop)]
@@ -49,9 +39,6 @@ _Count = Annotated[int, Field(ge=0, lt=2**48)]
 
 class _Form(BaseModel):
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-
-_Checked = TypeVar("_Checked", bound=_Form)
 
 
 class _Source(_Form):
@@ -79,14 +66,6 @@ class _Reverb(_Form):
     early_only: Literal[False] = False
     rir_channels: Annotated[list[Channel], Field(min_length=1, max_length=1)] = [0]
     rir_generator: None = None
-
-
-_TRANSFORMS: dict[str, type[_Form]] = {
-    "Speed": _Speed,
-    "Volume": _Volume,
-    "Resample": _Resample,
-    _REVERB: _Reverb,
-}
 
 
 class _Recording(_Form):
@@ -130,7 +109,7 @@ class _Cut(_Form):
     type: Literal["MonoCut"] = "MonoCut"
     id: Name
     start: Seconds
-    duration: Duration
+    duration: Annotated[float, Field(ge=1e-9, lt=LONGEST_SECONDS)]
     channel: Channel
     supervisions: Annotated[list[_Supervision], Field(max_length=10_000)]
     recording: _Recording | None = None
@@ -138,165 +117,225 @@ class _Cut(_Form):
     custom: dict[str, Any] | None = None
 
 
-_KINDS = ("MultiCut", "MixedCut", "PaddingCut")
+_TRANSFORMS: dict[str, type[_Form]] = {
+    "Speed": _Speed,
+    "Volume": _Volume,
+    "Resample": _Resample,
+    "ReverbWithImpulseResponse": _Reverb,
+}
 
 
-def read_cutset(path: Path) -> Iterator[MonoCut]:
+def read_cutset(path: Path) -> Iterator[Utterance]:
     """The cuts of a CutSet; CorpusError names the line of the first that is not one plain utterance."""
     for where, line in read_lines(path):
-        yield plain_cut(parsed(line, where), where, path.parent)
+        cut = _parsed_cut(_parsed(line, where), where)
+        yield _utterance(cut, where, path.parent, cut.recording, None)
 
 
-def parsed(text: str | bytes, where: str) -> Any:
-    """The value of a JSON text of lhotse's."""
+def is_shar(folder: Path) -> bool:
+    """Whether a folder holds the shards that lhotse's `CutSet.to_shar` writes."""
+    return any(folder.glob("cuts.*.jsonl*"))
+
+
+def read_shar(folder: Path) -> Iterator[Utterance]:
+    """The cuts of a Shar folder, shards of cuts each with an archive of their sound beside it.
+
+    The sound stays in its archives until an utterance is read. Shards that were written without sound name
+    the files that hold it.
+    """
+    for shard in sorted(folder.glob("cuts.*.jsonl*")):
+        cuts = [(where, _parsed_cut(_parsed(line, where), where)) for where, line in read_lines(shard)]
+        if not (cuts and all(_in_archive(cut) for _, cut in cuts)):
+            for where, cut in cuts:
+                yield _utterance(cut, where, folder, cut.recording, None)
+            continue
+        archive = folder / f"recording.{shard.name.split('.')[1]}.tar"
+        if not archive.is_file():
+            raise CorpusError(f"{shard}: its sound should be in {archive.name}, which is not there; copy it")
+        members = list(_members(archive))
+        if [cut.id for _, cut in cuts] != [identity for identity, _, _ in members]:
+            raise CorpusError(f"{archive}: holds other utterances than {shard.name}; make the folder anew")
+        for (where, cut), (_, recording, sound) in zip(cuts, members, strict=True):
+            yield _utterance(cut, where, folder, recording, sound)
+
+
+def from_cut(value: Any, where: str) -> Utterance:
+    """The utterance that the `to_dict` of a cut of lhotse describes, its sound in files."""
+    cut = _parsed_cut(value, where)
+    return _utterance(cut, where, Path(), cut.recording, None)
+
+
+def _parsed(text: str | bytes, where: str) -> Any:
     try:
         return parse_json(text, nan_is_null=True)
     except ValueError as error:
         raise CorpusError(f"{where}: cannot be read as a lhotse CutSet ({error}); make it anew") from None
 
 
-def plain_cut(value: Any, where: str, folder: Path, *, in_shar: bool = False) -> MonoCut:
-    """The cut that `MonoCut.to_dict` describes; CorpusError where it is not one plain utterance.
-
-    Paths are relative to `folder` or to the current one. With `in_shar` its recording, which the archive
-    beside it holds, is left out.
-    """
-    if isinstance(value, dict) and value.get("type") in _KINDS:
+def _parsed_cut(value: Any, where: str) -> _Cut:
+    """The cut, which has a recording and one supervision with text."""
+    if isinstance(value, dict) and value.get("type") in _OTHER_CUTS:
         raise CorpusError(
             f"{where}: the cut {shown(value.get('id'))} is mixed, padded or of several channels; "
             "save plain cuts"
         )
-    cut = _checked(_Cut, value, where)
-    name = shown(cut.id)
+    cut = checked(_Cut, value, f"{where}: cannot be read as a lhotse CutSet", "make it anew")
     if cut.recording is None:
-        raise CorpusError(f"{where}: the cut {name} has no recording, and features alone cannot be used")
+        raise CorpusError(
+            f"{where}: the cut {shown(cut.id)} has no recording, and features alone cannot be used"
+        )
     if len(cut.supervisions) != 1 or cut.supervisions[0].text is None:
         raise CorpusError(
-            f"{where}: the cut {name} must hold exactly one supervision with text; "
+            f"{where}: the cut {shown(cut.id)} must hold exactly one supervision with text; "
             "`cuts.trim_to_supervisions()` makes it so"
         )
-    [said] = cut.supervisions
-    placeholder = in_shar and all(source.type == "shar" for source in cut.recording.sources)
-    recording = None if placeholder else _recording(cut.recording, where, folder)
-    if recording is not None and cut.channel not in recording.channel_ids:
-        raise CorpusError(
-            f"{where}: the recording of the cut {name} has no channel {cut.channel}; mend the cut"
-        )
-    plain = MonoCut(
-        id=cut.id,
-        start=cut.start,
-        duration=cut.duration,
-        channel=cut.channel,
-        recording=recording,
-        features=None if cut.features is None else _features(cut.features, where, folder),
-        supervisions=[
-            SupervisionSegment(
-                **said.model_dump(exclude={"custom"}),
-                custom=_scalars(said.custom, where, folder),
-            )
-        ],
-        custom=_scalars(cut.custom, where, folder),
-    )
-    if recording is not None:
-        for source in recording.sources:
-            if problem := problem_of_file(source):
-                return with_problem(plain, problem)
-    return plain
+    return cut
 
 
-def read_recording(value: Any, where: str, sources: list[AudioSource]) -> Recording:
-    """What `Recording.to_dict` describes, with other sources of as many channels as its own has."""
-    form = _checked(_Recording, value, where)
-    if len(form.sources) != len(sources):
-        raise CorpusError(f"{where}: has {len(form.sources)} sources and not {len(sources)}; make it anew")
-    for source, described in zip(sources, form.sources, strict=True):
-        source.channels = described.channels
-    return _built(form, sources, where, Path(where).parent)
+def _in_archive(cut: _Cut) -> bool:
+    return cut.recording is not None and all(source.type == "shar" for source in cut.recording.sources)
 
 
-def _checked(form: type[_Checked], value: Any, where: str) -> _Checked:
+def _members(archive: Path) -> Iterator[tuple[str, _Recording, ArchiveMember]]:
+    """The cut's id, the recording and the place of each pair of a sound and its description."""
+    size = archive.stat().st_size
     try:
-        return form.model_validate(value)
-    except ValidationError as error:
-        raise CorpusError(f"{where}: cannot be read as a lhotse CutSet ({first_fault(error)})") from None
+        with tarfile.open(archive, "r:") as tar:
+            members = tar.getmembers()
+            if len(members) % 2:
+                raise CorpusError(f"{archive}: is damaged (a sound is not described); copy or make it again")
+            for sound, about in zip(members[::2], members[1::2], strict=True):
+                where = f"{archive}, {shown(about.name)}"
+                for member in (sound, about):
+                    whole = (
+                        member.isreg() and not member.issparse() and member.offset_data + member.size <= size
+                    )
+                    if not whole or (member is about and member.size > _LARGEST_DESCRIPTION):
+                        raise CorpusError(f"{where}: is damaged, or no plain file; copy or make it again")
+                file = tar.extractfile(about)
+                described = _parsed(file.read() if file else b"", where)
+                form = checked(
+                    _Recording, described, f"{where}: cannot be read as a recording", "make it anew"
+                )
+                place = ArchiveMember(str(archive), sound.offset_data, sound.size)
+                yield sound.name.rpartition(".")[0], form, place
+    except (tarfile.TarError, OSError, ValueError) as error:  # ValueError: numbers in a header that are none
+        raise CorpusError(f"{archive}: is damaged ({shown(str(error))}); copy or make it again") from None
 
 
-def _recording(form: _Recording, where: str, folder: Path) -> Recording:
-    sources = []
-    for source in form.sources:
-        if source.type != "file":
-            raise CorpusError(
-                f"{where}: the sound of {shown(form.id)} is of the type {shown(source.type)}, and only "
-                "files are read: no command is run and nothing is fetched; save its sound in files"
-            )
-        if not isinstance(source.source, str):
-            raise CorpusError(f"{where}: the sound of {shown(form.id)} must be named by text; make it anew")
-        path = find_file(where, source.source, folder, Path(), advice=_ADVICE)
-        sources.append(AudioSource(type="file", channels=source.channels, source=path))
-    return _built(form, sources, where, folder)
-
-
-def _built(form: _Recording, sources: list[AudioSource], where: str, folder: Path) -> Recording:
-    transforms = [_transform(transform, where, folder) for transform in form.transforms or ()]
-    return Recording(
-        id=form.id,
-        sources=sources,
-        sampling_rate=form.sampling_rate,
-        num_samples=form.num_samples,
-        duration=form.duration,
-        channel_ids=sorted(channel for source in sources for channel in source.channels),
-        transforms=transforms or None,
+def _utterance(
+    cut: _Cut, where: str, folder: Path, recording: _Recording | None, member: ArchiveMember | None
+) -> Utterance:
+    """What a cut says, its sound in `member` or in the files that its recording names."""
+    assert recording is not None
+    [said] = cut.supervisions
+    sounds = [member or _file(source, recording.id, where, folder) for source in recording.sources]
+    if member is not None and len(sounds) != 1:
+        raise CorpusError(f"{where}: has {len(sounds)} sources and not one; make it anew")
+    found = [
+        (sound, source.channels)
+        for sound, source in zip(sounds, recording.sources, strict=True)
+        if cut.channel in source.channels
+    ]
+    if not found:
+        raise CorpusError(
+            f"{where}: the recording of the cut {shown(cut.id)} has no channel {cut.channel}; mend the cut"
+        )
+    sound, channels = found[0]
+    changes = tuple(_change(transform, where, folder) for transform in recording.transforms or ())
+    own = {**_plain(said.custom), **_plain(cut.custom)}
+    features = own.pop(_FEATURES, None)
+    return Utterance(
+        id=cut.id,
+        text=said.text or "",
+        sound=sound,
+        duration=cut.duration,
+        start=cut.start,
+        channel=_position(cut.channel, channels),
+        speaker=said.speaker,
+        language=said.language,
+        gender=said.gender,
+        features=_features(cut, where, folder)
+        if features is None
+        else Features(find_file(where, str(features), folder, ".", advice=_PLACES)),
+        changes=changes,
+        rate=recording.sampling_rate,
+        custom=own,
+        problem=problem_of_file(sound),
     )
 
 
-def _transform(transform: dict[str, Any], where: str, folder: Path) -> dict[str, Any]:
-    """The checked description of a change to the sound, of a room with its impulse response."""
+def _file(source: _Source, name: str, where: str, folder: Path) -> str:
+    """The path of a source that is a file; CorpusError for every other."""
+    if source.type != "file":
+        raise CorpusError(
+            f"{where}: the sound of {shown(name)} is of the type {shown(source.type)}, and only files are "
+            "read: no command is run and nothing is fetched; save its sound in files"
+        )
+    if not isinstance(source.source, str):
+        raise CorpusError(f"{where}: the sound of {shown(name)} must be named by text; make it anew")
+    return find_file(where, source.source, folder, ".", advice=_PLACES)
+
+
+def _change(transform: dict[str, Any], where: str, folder: Path) -> Change:
+    """A change to the sound, of a room with the file of its impulse response."""
     name = transform.get("name")
     known = _TRANSFORMS.get(name) if isinstance(name, str) else None
-    if known is None:
+    if known is None or not isinstance(name, str):
         raise CorpusError(
             f"{where}: its sound is changed by {shown(name)}, and only {', '.join(_TRANSFORMS)} "
             "are known; save the changed sound with `cuts.save_audios()`"
         )
-    arguments = _checked(known, transform.get("kwargs"), where)
-    if not isinstance(arguments, _Reverb):
-        return {"name": name, "kwargs": arguments.model_dump()}
-    response = arguments.rir
-    if response.transforms or arguments.rir_channels[0] not in response.sources[0].channels:
-        raise CorpusError(
-            f"{where}: the impulse response {shown(response.id)} must be a plain file; save it so"
-        )
-    arguments_dict = {
-        "rir": _recording(response, where, folder).to_dict(),
-        "rir_channels": arguments.rir_channels,
-    }
-    return {"name": name, "kwargs": arguments_dict}
+    form = checked(
+        known, transform.get("kwargs"), f"{where}: cannot be read as a lhotse CutSet", "make it anew"
+    )
+    match form:
+        case _Speed() | _Volume():
+            return Change(name, factor=form.factor)
+        case _Resample():
+            return Change(name, rate=form.source_sampling_rate, new_rate=form.target_sampling_rate)
+        case _Reverb():
+            [channel], rir = form.rir_channels, form.rir
+            files = [_file(source, rir.id, where, folder) for source in rir.sources]
+            if rir.transforms or channel not in rir.sources[0].channels:
+                raise CorpusError(
+                    f"{where}: the impulse response {shown(rir.id)} must be a plain file; save it so"
+                )
+            return Change(name, response=files[0], channel=_position(channel, rir.sources[0].channels))
+    raise AssertionError(name)
 
 
-def _features(form: _Features, where: str, folder: Path) -> Features:
-    """What can be read, `numpy_files`, with its place; of other files only that there are some.
+def _position(channel: int, channels: list[int]) -> int | None:
+    """Which channel of its file one of a recording is; None where the file has but one."""
+    return channels.index(channel) if len(channels) > 1 else None
+
+
+def _features(cut: _Cut, where: str, folder: Path) -> Features | None:
+    """The rows of an array that are the cut's, where it is in `numpy_files`; of others only the storage type.
 
     A cut with such features can still be used for its sound.
     """
+    form = cut.features
+    if form is None:
+        return None
     if form.storage_type not in (_READ, *_KNOWN):
         raise CorpusError(
             f"{where}: its features are stored as {shown(form.storage_type)}, and only files are read; "
             f"store them as {_READ}"
         )
     refuse_address(where, form.storage_path)
-    fields = form.model_dump()
-    if form.storage_type == _READ:
-        if not isinstance(form.storage_key, str):
-            raise CorpusError(f"{where}: the storage_key of its features must name a file; make it anew")
-        key = form.storage_key.lstrip("/")
-        path = find_file(where, f"{form.storage_path}/{key}", folder, Path(), advice=_ADVICE)
-        fields |= {"storage_path": os.path.dirname(path), "storage_key": os.path.basename(path)}  # noqa: PTH119, PTH120
-    return Features(**fields)
+    if form.storage_type != _READ:
+        return Features(None, storage=form.storage_type)
+    if not isinstance(form.storage_key, str):
+        raise CorpusError(f"{where}: the storage_key of its features must name a file; make it anew")
+    name = f"{form.storage_path}/{form.storage_key.lstrip('/')}"
+    return Features(
+        find_file(where, name, folder, ".", advice=_PLACES),
+        first=max(0, round((cut.start - form.start) / form.frame_shift)),
+        count=max(1, round(cut.duration / form.frame_shift)),
+    )
 
 
-def _scalars(custom: dict[str, Any] | None, where: str, folder: Path) -> dict[str, Any] | None:
+def _plain(custom: dict[str, Any] | None) -> dict[str, Any]:
     """The keys of a user whose values are text or numbers; arrays and recordings there are of no use here."""
-    kept = {key: value for key, value in (custom or {}).items() if isinstance(value, str | int | float)}
-    if isinstance(path := kept.pop(FEATURES, None), str):
-        kept[FEATURES] = find_file(where, path, folder, Path(), advice=_ADVICE)
-    return kept or None
+    return {key: value for key, value in (custom or {}).items() if isinstance(value, str | int | float)}

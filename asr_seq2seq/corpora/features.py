@@ -1,4 +1,4 @@
-"""Features (T, F) that another program computed: NumPy's `.npy` files, and what lhotse keeps."""
+"""Features (T, F) that another program computed, in NumPy's `.npy` files."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from lhotse.cut import Cut
 
-from asr_seq2seq.corpora.manifest import FEATURES
+from asr_seq2seq.corpora.utterance import Utterance
 from asr_seq2seq.errors import CorpusError
 
 _HEADER = re.compile(
@@ -22,30 +21,22 @@ _LONGEST_HEADER = 10_000  # bytes
 Frames = npt.NDArray[np.float32]
 
 
-def read_features(cut: Cut, size: int) -> Frames:
-    """The features of an utterance (T, size), float32, from its own NumPy file or as lhotse keeps them."""
-    path = (cut.custom or {}).get(FEATURES)
-    if path is None and not cut.has_features:
+def read_features(utterance: Utterance, size: int) -> Frames:
+    """The features of an utterance (T, size), float32."""
+    known = utterance.features
+    if known is None:
         raise CorpusError("it has no features, and this recipe learns from those (features.kind)")
-    frames = _read_npy(path) if path else _of_lhotse(cut)
+    if known.path is None:
+        raise CorpusError(
+            f"{utterance.id}: its features are stored as {known.storage}; store them as numpy_files"
+        )
+    frames = _read_npy(known.path)[known.first :][: known.count]
     if frames.ndim != 2 or frames.shape[1] != size or not len(frames) or frames.dtype.kind != "f":
         what = f"{frames.dtype} {frames.shape}"
-        raise CorpusError(f"{path or cut.id}: holds {what} and not frames of {size} numbers (features.size)")
+        raise CorpusError(f"{known.path}: holds {what} and not frames of {size} numbers (features.size)")
     if not np.isfinite(frames).all():
-        raise CorpusError(f"{path or cut.id}: holds features that are not finite; make them anew")
+        raise CorpusError(f"{known.path}: holds features that are not finite; make them anew")
     return np.ascontiguousarray(frames, dtype=np.float32)
-
-
-def _of_lhotse(cut: Cut) -> npt.NDArray[Any]:
-    """The part of an array in lhotse's `numpy_files` that is the utterance's."""
-    known = cut.features
-    if known.storage_type != "numpy_files":
-        raise CorpusError(
-            f"{cut.id}: its features are stored as {known.storage_type}; store them as numpy_files"
-        )
-    first = max(0, round((cut.start - known.start) / known.frame_shift))
-    count = max(1, round(cut.duration / known.frame_shift))
-    return _read_npy(os.path.join(known.storage_path, known.storage_key))[first:][:count]  # noqa: PTH118
 
 
 def _read_npy(path: str) -> npt.NDArray[Any]:

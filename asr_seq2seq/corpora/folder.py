@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from lhotse import MonoCut
-
 from asr_seq2seq.audio.discovery import files_in, is_sound
 from asr_seq2seq.corpora.lines import read_lines, shown
-from asr_seq2seq.corpora.utterance import utterance
+from asr_seq2seq.corpora.utterance import Utterance, make_utterance
 from asr_seq2seq.errors import CorpusError
 
 
-def read_folder(folder: Path) -> Iterator[MonoCut]:
+def read_folder(folder: Path) -> Iterator[Utterance]:
     """The utterances by the names of their files; CorpusError where a sound has no text."""
     listed = {}  # the path of a sound without its ending -> where its text is, and the text
     files = files_in(folder)
@@ -44,9 +42,9 @@ def read_folder(folder: Path) -> Iterator[MonoCut]:
         where, text = listed[stem] if stem in listed else (str(sound), _beside(folder, sound))
         speaker = stem.name.partition("-")[0]
         in_librispeech = stem.name.startswith(f"{stem.parent.parent.name}-{stem.parent.name}-")
-        yield utterance(
+        yield make_utterance(
             stem.name if in_librispeech else str(stem.relative_to(folder)),
-            sound,
+            str(sound),
             text,
             where,
             speaker=speaker if in_librispeech else None,

@@ -8,20 +8,36 @@ where only a path is stored, from that file.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from lhotse import MonoCut
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from asr_seq2seq.corpora.arrow import described, open_dataset
-from asr_seq2seq.corpora.embedded import in_dataset
+from asr_seq2seq.corpora.fields import SYNONYMS, checked, pick
 from asr_seq2seq.corpora.lines import shown
-from asr_seq2seq.corpora.table import SPEAKER, TEXT, pick
-from asr_seq2seq.corpora.utterance import find_sound, utterance
+from asr_seq2seq.corpora.places import find_file
+from asr_seq2seq.corpora.sources import DatasetCell
+from asr_seq2seq.corpora.utterance import Utterance, make_utterance
 from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.files import parse_json
 
 _ROWS = 16  # read together, with the sound in them
+_LARGEST_DESCRIPTION = 10_000_000  # bytes
+_Form = TypeVar("_Form", bound=BaseModel)
+
+
+class _File(BaseModel):
+    filename: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^/\\\x00]+$")]
+
+
+class _State(BaseModel):
+    """What `state.json` says that matters here: not the format and the columns chosen for reading."""
+
+    model_config = ConfigDict(strict=True)
+
+    files: Annotated[list[_File], Field(alias="_data_files", min_length=1, max_length=100_000)]
+    indices: list[_File] | None = Field(None, alias="_indices_data_files", max_length=0)
 
 
 class _Info(BaseModel):
@@ -37,33 +53,63 @@ def is_dataset(folder: Path) -> bool:
     return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
 
 
-def read_dataset(folder: Path) -> Iterator[MonoCut]:
+@lru_cache(maxsize=64)
+def open_dataset(folder: Path) -> Any:
+    """The rows of a dataset, opened once a process; what they hold stays on the disk until it is read."""
+    try:
+        import pyarrow  # type: ignore[import-untyped]
+    except ModuleNotFoundError:
+        raise CorpusError(
+            f"{folder}: is a Hugging Face datasets folder, and the package `pyarrow` is not installed; "
+            "pip install 'asr_seq2seq[huggingface]'"
+        ) from None
+    tables = []
+    try:
+        for file in _described(folder / "state.json", _State).files:
+            with pyarrow.memory_map(str(folder / file.filename)) as mapped:
+                tables.append(pyarrow.ipc.open_stream(mapped).read_all())
+        table = pyarrow.concat_tables(tables)
+        table.validate(full=True)
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:  # names may be no text
+        raise CorpusError(
+            f"{folder}: cannot be read as a dataset ({shown(str(error), 100)}); save it anew"
+        ) from None
+    return table
+
+
+def _described(path: Path, form: type[_Form]) -> _Form:
+    try:
+        with path.open("rb") as file:
+            value = parse_json(file.read(_LARGEST_DESCRIPTION))
+    except (OSError, ValueError) as error:
+        reason = shown(str(error))
+        raise CorpusError(f"{path}: cannot be read as a dataset ({reason}); save it anew") from None
+    return checked(form, value, f"{path}: cannot be read as a dataset", "save it anew")
+
+
+def read_dataset(folder: Path) -> Iterator[Utterance]:
     """The utterances in the order of the rows; CorpusError names the row that is wrong."""
     if (folder / "dataset_dict.json").is_file():
         splits = sorted(path.parent for path in folder.glob("*/state.json"))
         named = " or ".join(map(str, splits[:3])) or "one"
         raise CorpusError(f"{folder}: holds a dataset for each split; name {named}")
-    info = described(folder / "dataset_info.json", _Info)
+    kinds = _described(folder / "dataset_info.json", _Info).features
     table = open_dataset(folder)
-    columns = list(info.features)
-    sounds = [
-        name
-        for name, kind in info.features.items()
-        if isinstance(kind, dict) and kind.get("_type") == "Audio"
-    ]
+    sounds = [name for name, kind in kinds.items() if isinstance(kind, dict) and kind.get("_type") == "Audio"]
     if len(sounds) != 1:
         there = shown(", ".join(sounds)) or "none"
         raise CorpusError(f"{folder}: must have one column of the type Audio, not {there}; cast or drop some")
-    text, speaker = pick(columns, TEXT, str(folder)), pick(columns, SPEAKER, str(folder))
-    if text is None:
-        raise CorpusError(f"{folder}: no column holds the text; rename one to {' or '.join(TEXT)}")
     [column] = sounds
+    text, speaker = (pick(list(kinds), key, str(folder)) for key in ("text", "speaker"))
+    if text is None:
+        known = " or ".join(SYNONYMS["text"])
+        raise CorpusError(f"{folder}: no column holds the text; rename one to {known}")
     wanted = [column, text, *([speaker] if speaker else [])]
     if not set(wanted) <= set(table.column_names):
         raise CorpusError(
             f"{folder}: its Arrow files have other columns than dataset_info.json; save it anew"
         )
-    _check_types(folder, table.schema, column, [name for name in (text, speaker) if name])
+    _check_types(folder, table.schema, column, wanted[1:])
     row = 0
     for batch in table.select(wanted).to_batches(max_chunksize=_ROWS):
         for entry in batch.to_pylist():
@@ -73,7 +119,7 @@ def read_dataset(folder: Path) -> Iterator[MonoCut]:
 
 def _check_types(folder: Path, schema: Any, column: str, others: list[str]) -> None:
     """CorpusError where the columns are of types that are not sound, text or numbers."""
-    from pyarrow import types  # type: ignore[import-untyped]
+    from pyarrow import types
 
     sound = schema.field(column).type
     inner = {sound.field(number).name: sound.field(number).type for number in range(sound.num_fields)}
@@ -93,20 +139,20 @@ def _check_types(folder: Path, schema: Any, column: str, others: list[str]) -> N
 
 def _utterance(
     folder: Path, row: int, entry: dict[str, Any], column: str, text: str, speaker: str | None
-) -> MonoCut:
+) -> Utterance:
     where, sound, words = f"{folder}, row {row}", entry[column] or {}, entry[text]
-    path = sound.get("path") if isinstance(sound, dict) else None
     if not isinstance(words, str):
         raise CorpusError(f"{where}: the column `{text}` is {shown(words)} and not text; drop the row")
-    embedded = isinstance(sound, dict) and isinstance(sound.get("bytes"), bytes)
-    if not embedded and not (isinstance(path, str) and path):
+    path = sound.get("path")
+    name = path if isinstance(path, str) else ""
+    embedded = isinstance(sound.get("bytes"), bytes)
+    if not embedded and not name:
         raise CorpusError(f"{where}: has no sound; drop the row")
     who = entry[speaker] if speaker else None
-    name = path if isinstance(path, str) else ""
     advice = "copy it there, or save the dataset with its sound"
-    return utterance(
+    return make_utterance(
         f"{Path(name).stem or folder.name}@{row}",
-        in_dataset(folder, column, row) if embedded else find_sound(where, name, Path(), advice=advice),
+        DatasetCell(str(folder), column, row) if embedded else find_file(where, name, ".", advice=advice),
         words,
         where,
         speaker=None if who is None else str(who),

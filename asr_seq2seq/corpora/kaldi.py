@@ -1,7 +1,4 @@
-"""A Kaldi data folder: `wav.scp` and `text`; `segments` and `utt2spk` where there are any.
-
-lhotse imports such folders too, but cuts durations to milliseconds and wants to be told the rate.
-"""
+"""A Kaldi data folder: `wav.scp` and `text`; `segments` and `utt2spk` where there are any."""
 
 from __future__ import annotations
 
@@ -9,14 +6,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from lhotse import MonoCut
-
 from asr_seq2seq.corpora.lines import read_keys, shown, to_channel, to_seconds
-from asr_seq2seq.corpora.utterance import find_sound, utterance
+from asr_seq2seq.corpora.places import find_file
+from asr_seq2seq.corpora.utterance import Utterance, make_utterance
 from asr_seq2seq.errors import CorpusError
 
 
-def read_kaldi(folder: Path, *, root: Path | None = None) -> Iterator[MonoCut]:
+def read_kaldi(folder: Path, *, root: Path | None = None) -> Iterator[Utterance]:
     """The utterances in the order of `text`.
 
     Paths are relative to `root`; without it to the current folder, as in Kaldi, or else to `folder`.
@@ -29,33 +25,25 @@ def read_kaldi(folder: Path, *, root: Path | None = None) -> Iterator[MonoCut]:
     texts = read_keys(folder / "text")
     for identity in segments if segmented else recordings:
         if identity not in texts:
-            where = (segments if segmented else recordings)[identity][0]
-            raise CorpusError(
-                f"{where}: {shown(identity)} is not in {folder / 'text'}; add it, or delete the line"
-            )
+            raise _missing((segments if segmented else recordings)[identity][0], identity, folder / "text")
     for identity, (where, text) in texts.items():
         name, offset, duration, channel = identity, 0.0, None, None
         if segmented:
             if identity not in segments:
-                raise CorpusError(
-                    f"{where}: {shown(identity)} is not in {folder / 'segments'}; delete the line"
-                )
+                raise _missing(where, identity, folder / "segments")
             name, offset, duration, channel = _segment(*segments[identity])
         if name not in recordings:
-            at = segments[identity][0] if segmented else where
-            raise CorpusError(
-                f"{at}: {shown(name)} is not in {folder / 'wav.scp'}; add it, or delete the line"
-            )
+            raise _missing(segments[identity][0] if segmented else where, name, folder / "wav.scp")
         place, file = recordings[name]
         if re.search(r"\.ark:\d+$|^(ark|scp)[a-z,]*:", file):
             raise CorpusError(f"{place}: {shown(file)} is a place in an archive; write its sound to files")
         advice = "paths are relative to the current folder or to that of wav.scp"
-        yield utterance(
+        yield make_utterance(
             identity,
-            find_sound(place, file, *roots, advice=advice),
+            find_file(place, file, *roots, advice=advice),
             text,
             where,
-            offset=offset,
+            start=offset,
             duration=duration,
             channel=channel,
             speaker=speakers[identity][1] if identity in speakers else None,
@@ -63,7 +51,7 @@ def read_kaldi(folder: Path, *, root: Path | None = None) -> Iterator[MonoCut]:
 
 
 def _missing(where: str, name: str, path: Path) -> CorpusError:
-    return CorpusError(f"{where}: {shown(name)} is not in {path.name}; add it, or delete the line")
+    return CorpusError(f"{where}: {shown(name)} is not in {path}; add it, or delete the line")
 
 
 def _segment(where: str, line: str) -> tuple[str, float, float | None, int | None]:

@@ -1,14 +1,14 @@
-"""Any corpus that lhotse has a recipe for: its recordings and supervisions as cuts of one utterance."""
+"""Any corpus that lhotse has a recipe for: each supervision with text becomes an utterance."""
 
 from __future__ import annotations
 
 import contextlib
 import difflib
-import gzip
 import inspect
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,15 @@ from lhotse.audio import backend
 from lhotse.audio.backend import AudioBackend, LibsndfileCompatibleAudioInfo
 
 from asr_seq2seq import audio
-from asr_seq2seq.corpora.cutset import plain_cut
+from asr_seq2seq.corpora.cutset import from_cut
 from asr_seq2seq.corpora.guard import nothing_started
 from asr_seq2seq.corpora.lines import shown
-from asr_seq2seq.corpora.utterance import NOMINAL_RATE, UNKNOWN_SECONDS, with_problem
+from asr_seq2seq.corpora.utterance import UNKNOWN_SECONDS, Utterance
 from asr_seq2seq.errors import AudioError, CorpusError
-from asr_seq2seq.evaluation.hypotheses import to_json
-from asr_seq2seq.files import atomic_write, temporary_folder
+from asr_seq2seq.files import temporary_folder
 
 
-def run_recipe(name: str, source: Path) -> dict[str, list[MonoCut]]:
+def run_recipe(name: str, source: Path) -> dict[str, list[Utterance]]:
     """The parts of a corpus that `lhotse.recipes.prepare_NAME` finds in `source`.
 
     Utterances without text are left out. CorpusError for a name that is unknown, a recipe that needs more
@@ -87,7 +86,7 @@ class _Sound(AudioBackend):  # type: ignore[misc]
                 rate, channels = audio.load_native(path)[1], 1
         except AudioError as error:
             self.problems[str(path)] = str(error)
-            seconds, rate, channels = UNKNOWN_SECONDS, NOMINAL_RATE, 1
+            seconds, rate, channels = UNKNOWN_SECONDS, 16000, 1
         return LibsndfileCompatibleAudioInfo(channels, round(seconds * rate), rate, seconds)
 
     def read_audio(
@@ -96,13 +95,13 @@ class _Sound(AudioBackend):  # type: ignore[misc]
         """Samples (N,) and their rate."""
         return audio.load_native(path_or_fd, offset=offset, duration=duration)
 
-    def checked(self, cut: MonoCut, who: str) -> MonoCut:
-        """The cut as plain data; CorpusError where its sound is not in files."""
-        plain = plain_cut(cut.to_dict(), who, Path())
-        for source in plain.recording.sources:
-            if problem := self.problems.get(source.source):
-                return with_problem(plain, problem)
-        return plain
+    def checked(self, cut: MonoCut, who: str) -> Utterance:
+        """The cut as plain data; CorpusError where its sound is not in files, or changed."""
+        utterance = from_cut(cut.to_dict(), who)
+        if utterance.changes:
+            raise CorpusError(f"{who} changes the sound of {shown(utterance.id)}; save a CutSet with lhotse")
+        problem = self.problems.get(str(utterance.sound))
+        return replace(utterance, problem=problem) if problem else utterance
 
 
 @contextlib.contextmanager
@@ -114,13 +113,6 @@ def _read_by(sound: AudioBackend) -> Iterator[None]:
         yield
     finally:
         backend.CURRENT_AUDIO_BACKEND = before
-
-
-def write_cutset(path: Path, cuts: Iterable[MonoCut]) -> None:
-    """Write cuts as a lhotse CutSet (`.jsonl.gz`), all or nothing."""
-    with atomic_write(path, "wb") as file, gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as packed:
-        for cut in cuts:
-            packed.write((to_json(cut.to_dict(), allow_nan=True) + "\n").encode())
 
 
 def _parts(found: Any, name: str = "") -> Iterator[tuple[str, list[MonoCut]]]:

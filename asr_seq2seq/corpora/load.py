@@ -1,27 +1,26 @@
-"""Which form a corpus has, and its utterances as one CutSet."""
+"""Which form a corpus has, and its utterances."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
-from lhotse import CutSet, MonoCut
-
-from asr_seq2seq.corpora.cutset import read_cutset
+from asr_seq2seq.corpora.cutset import is_shar, read_cutset, read_shar
 from asr_seq2seq.corpora.folder import read_folder
 from asr_seq2seq.corpora.huggingface import is_dataset, read_dataset
 from asr_seq2seq.corpora.kaldi import read_kaldi
 from asr_seq2seq.corpora.manifest import read_manifest
-from asr_seq2seq.corpora.shar import is_shar, read_shar
 from asr_seq2seq.corpora.table import read_table
+from asr_seq2seq.corpora.utterance import Utterance
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.garbage import without_collection
 
 
-def load_corpus(path: str | Path) -> CutSet:
-    """The utterances of a corpus of any form, each a cut with one supervision, whose text is what is said.
+def load_corpus(path: str | Path) -> list[Utterance]:
+    """The utterances of a corpus of any form.
 
     A file is a JSON-lines manifest (`.jsonl`, `.json`), a lhotse CutSet (`.jsonl.gz`) or a table (`.csv`,
     `.tsv`); a folder is one of Kaldi's, a lhotse Shar, a saved Hugging Face dataset, or sound with text
@@ -30,37 +29,37 @@ def load_corpus(path: str | Path) -> CutSet:
     path = Path(path)
     if not path.exists():
         raise CorpusError(f"{path}: no such corpus; give a manifest, a CutSet, a table or a folder")
-    cuts = CutSet.from_cuts(_read_folder(path) if path.is_dir() else _read_file(path))
-    if not len(cuts):
+    utterances = list(_read_folder(path) if path.is_dir() else _read_file(path))
+    if not utterances:
         raise CorpusError(f"{path}: holds no utterance; a manifest has one JSON object a line")
-    return cuts
+    return utterances
 
 
-def load_corpora(paths: Iterable[str | Path]) -> CutSet:
+def load_corpora(paths: Iterable[str | Path]) -> list[Utterance]:
     """Several corpora as one; utterances of the same name are told apart by a number."""
     with without_collection():
-        cuts = [cut for path in paths for cut in load_corpus(path)]
-    taken = {cut.id for cut in cuts}
+        utterances = [one for path in paths for one in load_corpus(path)]
+    taken = {one.id for one in utterances}
     seen: dict[str, int] = {}
-    for number, cut in enumerate(cuts):
-        count = seen[cut.id] = seen.get(cut.id, 0) + 1
+    for number, one in enumerate(utterances):
+        count = seen[one.id] = seen.get(one.id, 0) + 1
         if count > 1:
-            while (name := f"{cut.id}#{count}") in taken:
-                count = seen[cut.id] = count + 1
+            while (name := f"{one.id}#{count}") in taken:
+                count = seen[one.id] = count + 1
             taken.add(name)
-            cuts[number] = cut.with_id(name)
-    return CutSet.from_cuts(cuts)
+            utterances[number] = replace(one, id=name)
+    return utterances
 
 
-def digest(cuts: CutSet) -> str:
+def digest(utterances: Iterable[Utterance]) -> str:
     """The same for the same utterances and texts in the same order."""
     found = hashlib.sha256()
-    for cut in cuts:
-        found.update(json.dumps([cut.id, cut.start, cut.duration, cut.supervisions[0].text]).encode())
+    for one in utterances:
+        found.update(json.dumps([one.id, one.start, one.duration, one.text]).encode())
     return found.hexdigest()
 
 
-def _read_file(path: Path) -> Iterable[MonoCut]:
+def _read_file(path: Path) -> Iterable[Utterance]:
     if path.name.endswith(".jsonl.gz"):
         return read_cutset(path)
     if path.suffix in (".jsonl", ".json"):
@@ -73,15 +72,15 @@ def _read_file(path: Path) -> Iterable[MonoCut]:
     )
 
 
-def _read_folder(path: Path) -> Iterable[MonoCut]:
+def _read_folder(path: Path) -> Iterable[Utterance]:
     if (path / "wav.scp").is_file():
         return read_kaldi(path)
     if is_shar(path):
         return read_shar(path)
     if is_dataset(path):
         return read_dataset(path)
-    cuts = list(read_folder(path))
-    if not cuts:
+    utterances = list(read_folder(path))
+    if not utterances:
         manifest = next(iter(sorted(path.glob("*.jsonl"))), path / "train.jsonl")
         raise CorpusError(f"{path}: is a folder without sound; give the manifest in it, e.g. {manifest}")
-    return cuts
+    return utterances

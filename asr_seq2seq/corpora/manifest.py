@@ -4,6 +4,7 @@
 `duration`, `speaker`, `offset`, `channel` and `id` may be missing or null, paths are relative to the
 manifest, and any other key is kept with the utterance. In the place of `audio_filepath` may stand
 `feature_filepath`, the frames (T, F) of another program in NumPy's format; then `duration` must be there.
+The keys have the synonyms of `fields.SYNONYMS`.
 """
 
 from __future__ import annotations
@@ -12,82 +13,72 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lhotse import MonoCut
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from asr_seq2seq.corpora.fields import Channel, Duration, FileName, Name, Seconds, Text, first_fault
+from asr_seq2seq.corpora.fields import SYNONYMS, Channel, FileName, Name, Seconds, Text, checked, pick
 from asr_seq2seq.corpora.lines import read_lines
 from asr_seq2seq.corpora.places import find_file
-from asr_seq2seq.corpora.utterance import utterance
+from asr_seq2seq.corpora.utterance import Features, Utterance, make_utterance
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.files import parse_json
 
-FEATURES = "feature_filepath"  # in a manifest, and among the custom fields of a cut
 
-
-class _Line(BaseModel):
-    """What a line says of an utterance; a key whose value is null counts as not given."""
+class Record(BaseModel):
+    """What a line of a manifest or a row of a table says of an utterance, under the names of this class."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
     text: Text
     audio_filepath: FileName | None = None
     feature_filepath: FileName | None = None
-    duration: Duration | None = None
+    duration: Seconds | None = None
     offset: Seconds | None = None
     channel: Channel | None = None
     speaker: Name | None = None
     id: Name | None = None
 
 
-def read_manifest(path: Path) -> Iterator[MonoCut]:
+def read_manifest(path: Path) -> Iterator[Utterance]:
     """The utterances of a manifest, in its order. CorpusError names the line that is wrong."""
     folder = str(path.parent)
     for where, line in read_lines(path):
-        yield _utterance(folder, where, line)
+        try:
+            value = parse_json(line, nan_is_null=True)
+        except ValueError as error:
+            raise CorpusError(f"{where}: is not a JSON object ({error}); mend or delete the line") from None
+        if not isinstance(value, dict):
+            raise CorpusError(f'{where}: must be an object such as {{"audio_filepath": ..., "text": ...}}')
+        given = {key: inner for key, inner in value.items() if inner is not None}
+        names = list(given)
+        for key in SYNONYMS:
+            with_features = key == "audio_filepath" and "feature_filepath" in given
+            name = pick(names, key, where, first_wins=True)
+            if name not in (None, key) and not with_features:
+                given[key] = given.pop(name)
+        yield from_record(given, where, folder, "paths are relative to the manifest; mend the line")
 
 
-def _utterance(folder: str, where: str, line: str) -> MonoCut:
-    try:
-        value = parse_json(line, nan_is_null=True)
-    except ValueError as error:
-        raise CorpusError(f"{where}: is not a JSON object ({error}); mend or delete the line") from None
-    if not isinstance(value, dict):
-        raise CorpusError(f'{where}: must be an object such as {{"audio_filepath": ..., "text": ...}}')
-    try:
-        entry = _Line.model_validate(value)
-    except ValidationError as error:
-        raise CorpusError(f"{where}: {_told(error)}; mend the line") from None
-    name = entry.audio_filepath if entry.audio_filepath is not None else entry.feature_filepath
+def from_record(values: dict[str, Any], where: str, folder: str, advice: str) -> Utterance:
+    """The utterance that a record of keys and values describes at the place `where` (FILE, line N)."""
+    record = checked(Record, values, where, "mend the line")
+    name = record.feature_filepath if record.audio_filepath is None else record.audio_filepath
     if name is None:
-        raise CorpusError(f"{where}: the key `audio_filepath` is missing or not text; add it")
-    source = find_file(where, name, folder, advice="paths are relative to the manifest")
-    of_features = entry.audio_filepath is None
-    if of_features and (entry.duration is None or entry.offset is not None or entry.channel is not None):
+        raise CorpusError(f"{where}: the key `audio_filepath` is missing; add it")
+    path = find_file(where, name, folder, advice=advice)
+    has_sound = record.audio_filepath is not None
+    if not has_sound and (record.duration is None or record.offset or record.channel is not None):
         raise CorpusError(
             f"{where}: features need a `duration` and no `offset` or `channel`: cut the features themselves"
         )
-    extra: dict[str, Any] = entry.model_extra or {}
-    custom = {key: given for key, given in extra.items() if given is not None}
-    return utterance(
-        entry.id if entry.id is not None else f"{Path(name).stem}@{where.rpartition(' ')[2]}",
-        None if of_features else source,
-        entry.text,
+    return make_utterance(
+        record.id if record.id is not None else f"{Path(name).stem}@{where.rpartition(' ')[2]}",
+        path if has_sound else None,
+        record.text,
         where,
-        offset=entry.offset or 0.0,
-        duration=entry.duration,
-        channel=entry.channel,
-        speaker=entry.speaker,
-        custom=custom | {FEATURES: source} if of_features else custom,
+        start=record.offset or 0.0,
+        duration=record.duration,
+        channel=record.channel,
+        speaker=record.speaker,
+        features=None if has_sound else Features(path),
+        custom=record.model_extra or {},
     )
-
-
-def _told(error: ValidationError) -> str:
-    """The first fault in words of this form."""
-    problem = error.errors(include_url=False, include_context=False)[0]
-    key = str(problem["loc"][0])
-    if problem["type"] in ("missing", "string_type") or key in ("audio_filepath", FEATURES):
-        return f"the key `{key}` is missing or not text"
-    if key in ("duration", "offset"):
-        return first_fault(error).replace("should be", "must be a number of seconds,")
-    return first_fault(error)

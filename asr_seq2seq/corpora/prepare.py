@@ -9,28 +9,27 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from lhotse import MonoCut
+from rich.progress import Progress, TaskID
 
 from asr_seq2seq.corpora.folder import read_folder
 from asr_seq2seq.corpora.kaldi import read_kaldi
-from asr_seq2seq.corpora.lhotse_recipe import run_recipe, write_cutset
 from asr_seq2seq.corpora.lines import read_keys, read_lines, shown, to_seconds
-from asr_seq2seq.corpora.reading import channel_of
+from asr_seq2seq.corpora.places import find_file
 from asr_seq2seq.corpora.table import read_table
-from asr_seq2seq.corpora.utterance import find_sound, problem_of, utterance
+from asr_seq2seq.corpora.utterance import Utterance, make_utterance
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.evaluation.hypotheses import to_json
 from asr_seq2seq.files import atomic_write, output_error
 from asr_seq2seq.outputs import keep_inputs
 from asr_seq2seq.progress import count_progress
 
-Parts = dict[str, Iterable[MonoCut]]
+Parts = dict[str, Iterable[Utterance]]
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _AN4_DEV = 100
 _NEAR = 2  # how many folders a relative path may climb; a manifest and its sound may then move together
@@ -38,7 +37,7 @@ _NEAR = 2  # how many folders a relative path may climb; a manifest and its soun
 
 @dataclass(frozen=True)
 class Prepared:
-    """A manifest or CutSet that was written."""
+    """A manifest that was written."""
 
     path: Path
     utterances: int
@@ -49,8 +48,8 @@ class Prepared:
 def prepare(corpus: str, source: Path, out: Path) -> list[Prepared]:
     """Write a manifest `out/PART.jsonl` for each part that `source` holds of a corpus.
 
-    `lhotse:NAME` is any recipe of lhotse and gives CutSets, `out/PART.jsonl.gz`. CorpusError where
-    the corpus is not known or the folder is not laid out as it should be; nothing is written then.
+    `lhotse:NAME` is any recipe of lhotse. CorpusError where the corpus is not known or the folder is not
+    laid out as it should be; nothing is written then.
     Utterances whose sound cannot be read are left out, and each `Prepared` names them.
     """
     recipe = corpus.removeprefix("lhotse:")
@@ -64,54 +63,65 @@ def prepare(corpus: str, source: Path, out: Path) -> list[Prepared]:
         raise CorpusError(f"{source}: is not a folder; unpack the corpus and give the folder that comes out")
     with count_progress() as progress:
         bar = progress.add_task("preparing", total=None)
-        found = CORPORA[corpus](source) if recipe == corpus else run_recipe(recipe, source)
-        parts: dict[str, list[MonoCut]] = {}
-        left_out: dict[str, list[str]] = {}
-        for part, cuts in found.items():
-            parts[part], left_out[part] = [], []
-            for cut in cuts:
-                if problem := problem_of(cut):
-                    left_out[part].append(f"{cut.id}: {problem}")
-                else:
-                    parts[part].append(cut)
-                progress.advance(bar)
-            if not parts[part]:
-                why = (
-                    f"can be read, the first is {shown(left_out[part][0], 150)}"
-                    if left_out[part]
-                    else "is there"
-                )
-                raise CorpusError(f"{source}: no utterance of the part {part} {why}; unpack it again")
+        found = CORPORA[corpus](source) if recipe == corpus else _run_recipe(recipe, source)
+        parts = {part: _counted(utterances, progress, bar) for part, utterances in found.items()}
+    for part, utterances in parts.items():
+        problems = [f"{one.id}: {one.problem}" for one in utterances if one.problem]
+        if len(problems) == len(utterances):
+            why = f"can be read, the first is {shown(problems[0], 150)}" if problems else "is there"
+            raise CorpusError(f"{source}: no utterance of the part {part} {why}; unpack it again")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise output_error(out, error) from None
-    paths = {part: out / (f"{part}.jsonl" if recipe == corpus else f"{part}.jsonl.gz") for part in parts}
-    keep_inputs(paths.values(), (str(cut.recording.sources[0].source) for cut in chain(*parts.values())))
-    prepared = []
-    for part, cuts in parts.items():
-        path = paths[part]
-        (write_manifest if recipe == corpus else write_cutset)(path, cuts)
-        hours = sum(cut.duration for cut in cuts) / 3600
-        prepared.append(Prepared(path, len(cuts), hours, tuple(left_out[part])))
-    return prepared
+    paths = {part: out / f"{part}.jsonl" for part in parts}
+    keep_inputs(paths.values(), (str(one.sound) for one in chain(*parts.values())))
+    return [_write(paths[part], utterances) for part, utterances in parts.items()]
 
 
-def write_manifest(path: Path, cuts: Iterable[MonoCut]) -> None:
+def _run_recipe(name: str, source: Path) -> Parts:
+    try:
+        from asr_seq2seq.corpora.lhotse_recipe import run_recipe
+    except ModuleNotFoundError as error:
+        if error.name != "lhotse":
+            raise
+        raise CorpusError("lhotse is not installed; pip install 'asr_seq2seq[train]'") from None
+    return dict(run_recipe(name, source))
+
+
+def _counted(utterances: Iterable[Utterance], progress: Progress, bar: TaskID) -> list[Utterance]:
+    kept = []
+    for one in utterances:
+        kept.append(one)
+        progress.advance(bar)
+    return kept
+
+
+def _write(path: Path, utterances: Sequence[Utterance]) -> Prepared:
+    readable = [one for one in utterances if not one.problem]
+    write_manifest(path, readable)
+    hours = sum(one.duration for one in readable) / 3600
+    left_out = tuple(f"{one.id}: {one.problem}" for one in utterances if one.problem)
+    return Prepared(path, len(readable), hours, left_out)
+
+
+def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
     """Write utterances whose sound is in files of its own as a JSON-lines manifest, all or nothing."""
     with atomic_write(path) as file:
-        for cut in cuts:
-            supervision = cut.supervisions[0]
+        for one in utterances:
             entry: dict[str, Any] = {
-                "id": cut.id,
-                "audio_filepath": _from(path.parent, Path(cut.recording.sources[0].source)),
-                "duration": round(cut.duration, 6),
-                "text": supervision.text,
+                "id": one.id,
+                "audio_filepath": _from(path.parent, Path(str(one.sound))),
+                "duration": round(one.duration, 6),
+                "text": one.text,
+                "offset": one.start or None,
+                "channel": one.channel,
+                "speaker": one.speaker,
+                "language": one.language,
+                "gender": one.gender,
             }
-            entry |= {"offset": cut.start} if cut.start else {}
-            entry |= {"channel": cut.channel} if channel_of(cut) is not None else {}
-            entry |= {"speaker": supervision.speaker} if supervision.speaker is not None else {}
-            file.write(to_json(entry | (cut.custom or {}), allow_nan=True) + "\n")
+            given = {key: value for key, value in entry.items() if value is not None}
+            file.write(to_json(given | dict(one.custom), allow_nan=True) + "\n")
 
 
 def _from(folder: Path, sound: Path) -> str:
@@ -141,7 +151,7 @@ def _fsdd(source: Path) -> Parts:
             parts["test" if index < 5 else "train"].append((digit, speaker, index, path))
     return {
         part: (
-            utterance(path.stem, path, _DIGITS[int(digit)], str(path), speaker=speaker)
+            make_utterance(path.stem, str(path), _DIGITS[int(digit)], str(path), speaker=speaker)
             for digit, speaker, _, path in sorted(files)
         )
         for part, files in parts.items()
@@ -158,7 +168,7 @@ def _an4(source: Path) -> Parts:
     return {"train": train[_AN4_DEV:] if dev else train} | dev | {"test": _an4_part(root, "test")}
 
 
-def _an4_part(root: Path, part: str) -> Iterator[MonoCut]:
+def _an4_part(root: Path, part: str) -> Iterator[Utterance]:
     files = list(read_lines(root / "etc" / f"an4_{part}.fileids"))
     texts = list(read_lines(root / "etc" / f"an4_{part}.transcription"))
     if len(files) != len(texts):
@@ -175,8 +185,8 @@ def _an4_part(root: Path, part: str) -> Iterator[MonoCut]:
             raise CorpusError(
                 f"{path}.raw: is sound without a header; fetch the archive an4_sphere instead of an4_raw"
             )
-        sound = find_sound(where, f"{name.strip()}.sph", root / "wav", advice="unpack the archive again")
-        yield utterance(path.name, sound, " ".join(spoken[1].split()), where, speaker=path.parent.name)
+        sound = find_file(where, f"{name.strip()}.sph", root / "wav", advice="unpack the archive again")
+        yield make_utterance(path.name, sound, " ".join(spoken[1].split()), where, speaker=path.parent.name)
 
 
 def _librispeech(source: Path) -> Parts:
@@ -214,13 +224,13 @@ def _ljspeech(source: Path) -> Parts:
     return {"all": _ljspeech_part(root)}
 
 
-def _ljspeech_part(root: Path) -> Iterator[MonoCut]:
+def _ljspeech_part(root: Path) -> Iterator[Utterance]:
     for where, line in read_lines(root / "metadata.csv"):
         fields = line.split("|")
         if len(fields) != 3:
             raise CorpusError(f"{where}: must be a name and two texts with | between; unpack it again")
-        sound = find_sound(where, f"{fields[0]}.wav", root / "wavs", advice="unpack the archive again")
-        yield utterance(fields[0], sound, fields[2] or fields[1], where, speaker="LJ")
+        sound = find_file(where, f"{fields[0]}.wav", root / "wavs", advice="unpack the archive again")
+        yield make_utterance(fields[0], sound, fields[2] or fields[1], where, speaker="LJ")
 
 
 CORPORA: dict[str, Callable[[Path], Parts]] = {

@@ -1,36 +1,35 @@
 """A table with a header: `.csv`, split at commas and quoted with ", or `.tsv`, split at tabs, no quoting.
 
-One column names the sound, one holds the text; `duration`, `offset`, `channel`, `speaker` and `id`
-may be there, an empty cell counts as not given, and any other column is kept with the utterance. Paths
-are relative to the table.
+The columns have the names of a manifest's keys; an empty cell counts as not given, and any other column is
+kept with the utterance. Paths are relative to the table.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from lhotse import MonoCut
-
+from asr_seq2seq.corpora.fields import SYNONYMS, pick
 from asr_seq2seq.corpora.lines import open_text, shown, to_channel, to_seconds
-from asr_seq2seq.corpora.utterance import find_sound, utterance
+from asr_seq2seq.corpora.manifest import from_record
+from asr_seq2seq.corpora.utterance import Utterance
 from asr_seq2seq.errors import CorpusError
 
-SOUND = ("audio_filepath", "path", "file", "wav")
-TEXT = ("text", "sentence", "transcript", "transcription")
-SPEAKER = ("speaker", "speaker_id", "client_id")
+_NEEDED = {"audio_filepath": "names the sound", "text": "holds the text"}
 
 
 def read_table(
     path: Path, *, sounds: Path | None = None, durations: Mapping[str, float] | None = None
-) -> Iterator[MonoCut]:
+) -> Iterator[Utterance]:
     """The utterances of a table, in its order; CorpusError names the line that is wrong.
 
     `sounds` is the folder of the sound where it is not the table's, and `durations` the seconds of files
     by the name that they have in the table.
     """
     tabs = path.suffix == ".tsv"
+    folder = str(sounds or path.parent)
     with open_text(path, newline="") as file:
         rows = csv.DictReader(
             file,
@@ -39,52 +38,49 @@ def read_table(
             strict=True,
         )
         try:
-            columns = rows.fieldnames or ()
-            header = f"{path}, line 1"
-            sound = _only(columns, SOUND, header, "names the sound")
-            text = _only(columns, TEXT, header, "holds the text")
-            speaker = pick(columns, SPEAKER, header)
+            columns = _columns(list(rows.fieldnames or ()), f"{path}, line 1")
             for row in rows:
                 where = f"{path}, line {rows.line_num}"
                 if None in row or None in row.values():
                     split = "tabs" if tabs else "commas (quote a text that holds one)"
                     raise CorpusError(f"{where}: has not as many fields as the header; split it at {split}")
-                duration = row.pop("duration", "")
-                offset = row.pop("offset", "")
-                channel = row.pop("channel", "")
-                who = row.pop(speaker) if speaker else None
-                name, words = row.pop(sound), row.pop(text)
-                yield utterance(
-                    row.pop("id", "").strip() or f"{Path(name).stem}@{rows.line_num}",
-                    find_sound(where, name, sounds or path.parent, advice=f"mend the column `{sound}`"),
-                    words,
-                    where,
-                    offset=to_seconds(offset, "offset", where) if offset.strip() else 0.0,
-                    duration=to_seconds(duration, "duration", where)
-                    if duration.strip()
-                    else (durations or {}).get(name),
-                    channel=to_channel(channel, where) if channel.strip() else None,
-                    speaker=(who or "").strip() or None,
-                    custom={key: value for key, value in row.items() if value},
-                )
+                record = {columns.get(name, name): cell for name, cell in row.items()}
+                given = _given(record, where)
+                if durations and "duration" not in given:
+                    given["duration"] = durations.get(record["audio_filepath"])
+                column = next(name for name, key in columns.items() if key == "audio_filepath")
+                yield from_record(given, where, folder, f"mend the column `{column}`")
         except csv.Error as error:
             raise CorpusError(f"{path}, line {rows.line_num + 1}: {error}; mend its quotes") from None
 
 
-def pick(columns: Sequence[str], known: Sequence[str], where: str) -> str | None:
-    """Which of the known names is a column; CorpusError where that is not clear."""
-    found = [name for name in known if name in columns]
-    twice = [name for name in found if columns.count(name) > 1]
-    if twice:
-        raise CorpusError(f"{where}: two columns are called {twice[0]}; delete or rename one")
-    if len(found) > 1:
-        raise CorpusError(f"{where}: the columns {' and '.join(found)} mean the same; delete or rename one")
-    return found[0] if found else None
+def _columns(names: list[str], where: str) -> dict[str, str]:
+    """Column -> the key that it means, of columns that have a synonym; CorpusError where one is missing."""
+    columns = {}
+    for key, known in SYNONYMS.items():
+        name = pick(names, key, where)
+        if name is not None:
+            columns[name] = key
+        elif key in _NEEDED:
+            there = shown(", ".join(names), 60) or "nothing"
+            raise CorpusError(
+                f"{where}: no column {_NEEDED[key]}; call it {' or '.join(known)} (there is: {there})"
+            )
+    return columns
 
 
-def _only(columns: Sequence[str], known: Sequence[str], where: str, does: str) -> str:
-    found = pick(columns, known, where)
-    if found is None:
-        there = shown(", ".join(columns), 100) or "nothing"
-        raise CorpusError(f"{where}: no column {does}; call it {' or '.join(known)} (there is: {there})")
-    return found
+def _given(record: Mapping[str, str], where: str) -> dict[str, Any]:
+    """The cells that are not empty; of a text and a name of a sound also those, and numbers as such."""
+    given: dict[str, Any] = {}
+    for key, cell in record.items():
+        if key in _NEEDED:
+            given[key] = cell
+        elif not cell.strip():
+            continue
+        elif key in ("duration", "offset"):
+            given[key] = to_seconds(cell, key, where)
+        elif key == "channel":
+            given[key] = to_channel(cell, where)
+        else:
+            given[key] = cell.strip() if key in ("id", "speaker") else cell
+    return given

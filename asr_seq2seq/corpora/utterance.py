@@ -1,116 +1,130 @@
-"""One utterance as a lhotse cut: what every form that is not lhotse's own becomes."""
+"""One utterance of a corpus, the same whatever form the corpus has."""
 
 from __future__ import annotations
 
-import math
-import os
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
-from lhotse import MonoCut, Recording, SupervisionSegment
-from lhotse.audio import AudioSource
-
 from asr_seq2seq import audio
-from asr_seq2seq.corpora.embedded import is_embedded, read_embedded
 from asr_seq2seq.corpora.fields import LONGEST_NAME, LONGEST_TEXT
 from asr_seq2seq.corpora.lines import LONGEST_SECONDS, shown
-from asr_seq2seq.corpora.places import find_file
+from asr_seq2seq.corpora.sources import Sound, open_sound, problem_of_file
 from asr_seq2seq.errors import AudioError, CorpusError
 
-# Most forms do not say the rate of their files and the loader brings any rate to the model's, so the
-# records carry a nominal one; reading a million file headers for it would take minutes.
-NOMINAL_RATE = 16000
 UNKNOWN_SECONDS = 1.0  # stand for the duration of what cannot be read
-_PROBLEM = "cannot be read"  # among the custom fields of a cut
+_SHORTEST_SECONDS = 1e-9
+_NO_KEYS: dict[str, Any] = {}  # shared by all utterances without any
 
 
-def utterance(
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Frames (T, F) of another program: rows `first` to `first + count` of a `.npy` file.
+
+    `path` is None where `storage` names a lhotse storage type that is not read.
+    """
+
+    path: str | None
+    first: int = 0
+    count: int | None = None
+    storage: str = "numpy_files"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of the sound that a CutSet keeps with a recording instead of making it.
+
+    `name` is lhotse's: Speed and Volume have a `factor`, Resample goes from `rate` to `new_rate` (Hz), and
+    ReverbWithImpulseResponse has the file of the `response` and the channel of it, None for all.
+    """
+
+    name: str
+    factor: float = 1.0
+    rate: int = 0
+    new_rate: int = 0
+    response: str = ""
+    channel: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A part of a sound and its text.
+
+    The sound is `duration` seconds of a file from `start` seconds on, of one `channel`, counted from 0, or of
+    all mixed where that is None. Where there are `changes`, these are times of the changed sound, whose rate
+    is `rate` (Hz). An utterance without sound has `features`. `custom` holds the other keys of the
+    corpus. `problem` says why the sound is known not to be readable; the duration is then not known.
+    """
+
+    id: str
+    text: str
+    sound: Sound | None
+    duration: float
+    start: float = 0.0
+    channel: int | None = None
+    speaker: str | None = None
+    language: str | None = None
+    gender: str | None = None
+    features: Features | None = None
+    changes: tuple[Change, ...] = ()
+    rate: int = 0
+    custom: Mapping[str, Any] = field(default_factory=lambda: _NO_KEYS)
+    problem: str | None = None
+
+
+def make_utterance(
     identity: str,
-    sound: str | Path | AudioSource | None,
+    sound: Sound | None,
     text: str,
     where: str,
     *,
-    offset: float = 0.0,
+    start: float = 0.0,
     duration: float | None = None,
-    speaker: str | None = None,
     channel: int | None = None,
-    custom: dict[str, Any] | None = None,
-) -> MonoCut:
-    """A cut of one supervision; without `duration` it lasts to the end of the sound, by its header.
+    speaker: str | None = None,
+    features: Features | None = None,
+    custom: Mapping[str, Any] = MappingProxyType({}),
+) -> Utterance:
+    """An utterance as a form that is not lhotse's describes it at the place `where`.
 
-    Without `sound`, where there are features of another program, it must have a `duration`. Without
-    `channel`, which counts from 0, it is all channels of the sound. Where the file is empty, or where its
-    duration is wanted and it cannot be read, `problem_of` the cut says so: one bad file does not stop the
-    rest.
+    Without `duration` it lasts to the end of the sound, by its header. Where the file is empty, or where
+    its duration is wanted and it cannot be read, the utterance has a `problem`: one bad file does not stop
+    the rest. Raises CorpusError where the name, the text or the times are not those of an utterance.
     """
     if len(identity) > LONGEST_NAME or len(text) > LONGEST_TEXT:
         raise CorpusError(
             f"{where}: the name {shown(identity)} or its text is longer than {LONGEST_NAME:,} or "
             f"{LONGEST_TEXT:,} characters; shorten it"
         )
-    source = (
-        AudioSource(type="file", channels=[0], source=str(sound)) if isinstance(sound, str | Path) else sound
-    )
-    if source is not None and channel is not None:
-        source.channels = list(range(max(2, channel + 1)))
-    problem = None if source is None else problem_of_file(source)
-    if duration is None and problem is None:
-        assert source is not None
+    problem = None if sound is None else problem_of_file(sound)
+    if duration is None and sound is not None and problem is None:
         try:
-            duration = (
-                audio.duration(read_embedded(source) if is_embedded(source) else source.source) - offset
-            )
+            duration = audio.duration(open_sound(sound)) - start
         except AudioError as error:
             problem = str(error)
         else:
             if duration <= 0:
-                place = shown(source.source, 90)
-                raise CorpusError(f"{where}: begins at {offset:g} s, beyond the end of {place}")
-    if problem is not None:
-        duration, custom = duration or UNKNOWN_SECONDS, {**(custom or {}), _PROBLEM: problem}
-    assert duration is not None
-    if not 0 < duration < LONGEST_SECONDS:
-        raise CorpusError(f"{where}: lasts {duration:g} s, and an utterance must last longer than nothing")
-    recording = source and Recording(
-        id=identity,
-        sources=[source],
-        sampling_rate=NOMINAL_RATE,
-        num_samples=math.ceil((offset + duration) * NOMINAL_RATE),
-        duration=offset + duration,
-        channel_ids=source.channels,
+                place = shown(str(sound), 90)
+                raise CorpusError(f"{where}: begins at {start:g} s, beyond the end of {place}")
+    duration = UNKNOWN_SECONDS if duration is None else duration
+    if not _SHORTEST_SECONDS <= duration < LONGEST_SECONDS:
+        raise CorpusError(f"{where}: its `duration` is {duration:g} s; give one above 0, or none")
+    kept = dict(custom)
+    language, gender = (
+        kept.pop(key) if isinstance(kept.get(key), str) else None for key in ("language", "gender")
     )
-    supervision = SupervisionSegment(identity, identity, 0.0, duration, text=text, speaker=speaker)
-    return MonoCut(
-        id=identity,
-        start=offset,
-        duration=duration,
-        channel=channel or 0,
-        recording=recording,
-        supervisions=[supervision],
-        custom=custom or None,
+    return Utterance(
+        identity,
+        text,
+        sound,
+        duration,
+        start,
+        channel,
+        speaker,
+        language,
+        gender,
+        features,
+        custom=kept or _NO_KEYS,
+        problem=problem,
     )
-
-
-def problem_of(cut: MonoCut) -> str | None:
-    """Why the sound of a cut is known not to be readable; None where nothing is known against it."""
-    return (cut.custom or {}).get(_PROBLEM)
-
-
-def with_problem(cut: MonoCut, problem: str) -> MonoCut:
-    """The cut, known not to be readable."""
-    cut.custom = {**(cut.custom or {}), _PROBLEM: problem}
-    return cut
-
-
-def problem_of_file(source: AudioSource) -> str | None:
-    """What is wrong with the file of a sound by its size alone."""
-    try:
-        empty = source.type == "file" and os.path.getsize(source.source) == 0  # noqa: PTH202 (speed)
-    except OSError as error:
-        return f"{source.source} cannot be read ({error.strerror}): check its place and permissions"
-    return f"{source.source} is empty (0 bytes): copy or record it again" if empty else None
-
-
-def find_sound(where: str, name: str, *folders: Path, advice: str) -> Path:
-    """The sound file called `name` in the first of the folders that has it."""
-    return Path(find_file(where, name, *folders, advice=advice))

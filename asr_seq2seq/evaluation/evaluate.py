@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -13,17 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lhotse import CutSet
-from lhotse.cut import Cut
 from torch import Tensor
 
 from asr_seq2seq.audio.leveling import even_out
 from asr_seq2seq.audio.segmentation import split
 from asr_seq2seq.calibration import expected_calibration_error, fit_temperature, soften, word_confidences
 from asr_seq2seq.config import LogMelConfig, SearchConfig
-from asr_seq2seq.corpora import digest
-from asr_seq2seq.corpora.manifest import FEATURES
-from asr_seq2seq.corpora.reading import channel_of, place_of
+from asr_seq2seq.corpora import Utterance, digest
+from asr_seq2seq.corpora.reading import place_of
 from asr_seq2seq.errors import ConfigError, CorpusError
 from asr_seq2seq.evaluation.assessment import Assessment, assess, check_keys
 from asr_seq2seq.evaluation.hypotheses import Candidate, HypothesisLine, is_number
@@ -157,7 +154,7 @@ def _candidate(one: Hypothesis, alphabet: Alphabet) -> Candidate:
     return Candidate(text, one.score, one.decoder, one.length, one.ctc, one.lm, one.coverage, one.reward)
 
 
-def batches_for(recognizer: ModelFile, cuts: CutSet) -> Batches:
+def batches_for(recognizer: ModelFile, cuts: Sequence[Utterance]) -> Batches:
     """The utterances as the recognizer hears and spells them, none of them changed."""
     return Batches(
         cuts,
@@ -170,7 +167,7 @@ def batches_for(recognizer: ModelFile, cuts: CutSet) -> Batches:
 
 def evaluate(
     recognizer: ModelFile,
-    cuts: CutSet,
+    cuts: Sequence[Utterance],
     config: SearchConfig,
     on_batch: Callable[[float, str], None] = lambda seconds, note: None,
     *,
@@ -230,20 +227,15 @@ def _timed(batches: Iterable[list[HypothesisLine]], journal: Journal | None) -> 
         started = time.perf_counter()
 
 
-def _in_corpus(cut: Cut) -> HypothesisLine:
+def _in_corpus(cut: Utterance) -> HypothesisLine:
     """What a corpus says of an utterance; of its own keys those that are text or numbers."""
-    said = cut.supervisions[0]
-    known = {"gender": said.gender, "language": said.language, **(said.custom or {}), **(cut.custom or {})}
-    keys = {
-        key: value
-        for key, value in known.items()
-        if (isinstance(value, str) or is_number(value)) and key != FEATURES
-    }
-    return HypothesisLine(cut.id, said.text, "", speaker=said.speaker, keys=keys)
+    known = {"gender": cut.gender, "language": cut.language, **cut.custom}
+    keys = {key: value for key, value in known.items() if isinstance(value, str) or is_number(value)}
+    return HypothesisLine(cut.id, cut.text, "", speaker=cut.speaker, keys=keys)
 
 
 def open_journal(
-    hypotheses: Path, models: Iterable[Path], cuts: CutSet, config: SearchConfig, n_best: int
+    hypotheses: Path, models: Iterable[Path], cuts: Sequence[Utterance], config: SearchConfig, n_best: int
 ) -> Journal:
     """The journal of the evaluation that `hypotheses` will be the result of; messages say if it goes on."""
     journal = Journal(hypotheses, fingerprint(models, cuts, config, n_best))
@@ -256,7 +248,7 @@ def open_journal(
     return journal
 
 
-def fingerprint(models: Iterable[Path], cuts: CutSet, config: SearchConfig, n_best: int) -> str:
+def fingerprint(models: Iterable[Path], cuts: Sequence[Utterance], config: SearchConfig, n_best: int) -> str:
     """What tells one evaluation from another: the models' files, sounds and texts, and the search."""
     found = hashlib.sha256()
     for path in models:
@@ -265,7 +257,7 @@ def fingerprint(models: Iterable[Path], cuts: CutSet, config: SearchConfig, n_be
     found.update(f"{config.model_dump_json()} {n_best} {digest(cuts)}".encode())
     for cut in cuts:  # two corpora may differ in their sound alone
         place = place_of(cut)
-        found.update(os.fsencode(f"{place} {channel_of(cut)}"))
+        found.update(os.fsencode(f"{place} {cut.channel}"))
         with suppress(OSError):  # a piece of an archive is no file
             known = Path(place).stat()
             found.update(f"{known.st_size} {known.st_mtime_ns}".encode())

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from lhotse import CutSet
-from lhotse.cut import Cut
 from PIL import Image
 from torch import Tensor
 
 from asr_seq2seq.config import LogMelConfig
+from asr_seq2seq.corpora import Utterance
 from asr_seq2seq.corpora.features import read_features
 from asr_seq2seq.corpora.reading import read_sound
 from asr_seq2seq.errors import AudioError, CorpusError
@@ -31,7 +30,7 @@ _DARK = 80.0  # decibels below the loudest, where a picture of features becomes 
 _COLORS = ((13, 8, 41), (86, 20, 110), (171, 51, 90), (236, 121, 46), (252, 200, 80), (252, 253, 220))
 
 
-def exhibit(recognizer: ModelFile, cut: Cut, line: HypothesisLine) -> Exhibit:
+def exhibit(recognizer: ModelFile, cut: Utterance, line: HypothesisLine) -> Exhibit:
     """Sound (MP3) and pictures (PNG) of an utterance and its hypothesis.
 
     A model without attention has no map of it, nor has an utterance longer than the model knows, which was
@@ -59,7 +58,12 @@ def exhibit(recognizer: ModelFile, cut: Cut, line: HypothesisLine) -> Exhibit:
 
 
 def write_report(
-    path: Path, recognizer: ModelFile, cuts: CutSet, result: Evaluation, about: Mapping[str, str], most: int
+    path: Path,
+    recognizer: ModelFile,
+    cuts: Sequence[Utterance],
+    result: Evaluation,
+    about: Mapping[str, str],
+    most: int,
 ) -> None:
     """Write the report of an evaluation, with the exhibits of the `most` worst utterances."""
     by_name = {cut.id: (cut, line) for cut, line in zip(cuts, result.lines, strict=True)}

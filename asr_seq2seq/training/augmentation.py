@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import torch
-from lhotse import CutSet
-from lhotse.cut import Cut, MixedCut, MixTrack
 from torch import Tensor
 from torch.nn import functional
 from torchaudio.transforms import Speed
@@ -21,10 +20,12 @@ from torchaudio.transforms import Speed
 from asr_seq2seq import audio
 from asr_seq2seq.audio.discovery import sounds_in
 from asr_seq2seq.config import AugmentationConfig, FeaturesConfig, JoiningConfig, LogMelConfig
+from asr_seq2seq.corpora import Utterance
 from asr_seq2seq.errors import ConfigError
 
 _POWER_FLOOR = 1e-10
 _TELEPHONE = (300.0, 3400.0)  # Hz, ITU-T G.712
+Joined = tuple[Utterance, ...]  # read one after another as one
 
 
 class Augmentation:
@@ -114,21 +115,20 @@ def _fast_length(length: int) -> int:
     return int(next_fast_len(length, real=True))
 
 
-def join_utterances(cuts: CutSet, config: JoiningConfig, seed: str) -> CutSet:
+def join_utterances(utterances: Sequence[Utterance], config: JoiningConfig, seed: str) -> list[Joined]:
     """Some utterances of one speaker end to end as one; the others as they are, all of them once.
 
     `config.probability` is the part of utterances that look for others to be joined to; the length
     they grow to is drawn evenly up to `config.max_seconds`. Utterances of unknown speakers stay alone.
     """
     chance = random.Random(seed)
-    by_speaker: dict[str, list[Cut]] = defaultdict(list)
-    result: list[Cut] = []
-    for cut in cuts:
-        speaker = cut.supervisions[0].speaker
-        if speaker is None:
-            result.append(cut)
+    by_speaker: dict[str, list[Utterance]] = defaultdict(list)
+    result: list[Joined] = []
+    for one in utterances:
+        if one.speaker is None:
+            result.append((one,))
         else:
-            by_speaker[speaker].append(cut)
+            by_speaker[one.speaker].append(one)
     for spoken in by_speaker.values():
         chance.shuffle(spoken)
         while spoken:
@@ -137,16 +137,13 @@ def join_utterances(cuts: CutSet, config: JoiningConfig, seed: str) -> CutSet:
                 room = chance.uniform(0, config.max_seconds) - group[0].duration
                 while spoken and (room := room - spoken[-1].duration) >= 0:
                     group.append(spoken.pop())
-            result.append(group[0] if len(group) == 1 else _joined(group))
-    return CutSet.from_cuts(result)
+            result.append(tuple(group))
+    return result
 
 
-def _joined(group: list[Cut]) -> MixedCut:
-    tracks, offset = [], 0.0
-    for cut in group:
-        tracks.append(MixTrack(cut=cut, offset=offset))
-        offset += cut.duration
-    return MixedCut(id="+".join(cut.id for cut in group), tracks=tracks)
+def joined_seconds(group: Joined) -> float:
+    """How long utterances last one after another."""
+    return group[0].duration if len(group) == 1 else round(sum(one.duration for one in group), 8)
 
 
 def _chance(generator: torch.Generator) -> float:

@@ -1,36 +1,30 @@
-"""Utterances of a CutSet -> padded batches under a budget of seconds of sound."""
+"""Utterances of a corpus -> padded batches under a budget of seconds of sound."""
 
 from __future__ import annotations
 
 import hashlib
 import random
 import re
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from lhotse import CutSet
-from lhotse.cut import Cut, MixedCut
-from lhotse.dataset.sampling import DynamicBucketingSampler, DynamicCutSampler
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from asr_seq2seq.config import AugmentationConfig, DataConfig, FeaturesConfig, JoiningConfig, LogMelConfig
+from asr_seq2seq.corpora import Utterance
 from asr_seq2seq.corpora.features import read_features
 from asr_seq2seq.corpora.reading import read_sound
-from asr_seq2seq.corpora.utterance import problem_of
 from asr_seq2seq.errors import AudioError, CorpusError
 from asr_seq2seq.model.features import pad
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
-from asr_seq2seq.training.augmentation import Augmentation, join_utterances
+from asr_seq2seq.training.augmentation import Augmentation, Joined, join_utterances, joined_seconds
+from asr_seq2seq.training.sampling import BUFFERED, plan_batches
 from asr_seq2seq.workers import Workers
-
-_SHUFFLED_TOGETHER = 20_000  # utterances in the window that lhotse's samplers draw batches from
 
 
 @dataclass(frozen=True)
@@ -78,11 +72,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Draw:
-    """A batch before its sound is read: the epoch, its number in it, and its utterances."""
+    """A batch before its sound is read: the epoch, its number in it, and its utterances.
+
+    Each is a tuple, of one utterance or of several that are read one after another.
+    """
 
     epoch: int
     number: int
-    cuts: CutSet
+    utterances: Sequence[Joined]
 
 
 class BatchReader(Dataset[Batch]):
@@ -107,28 +104,28 @@ class BatchReader(Dataset[Batch]):
 
     def __getitem__(self, draw: Draw) -> Batch:
         inputs, ids, texts, problems = [], [], [], []
-        for cut in draw.cuts:
-            parts = [track.cut for track in cut.tracks] if isinstance(cut, MixedCut) else [cut]
+        for parts in draw.utterances:
+            name = "+".join(part.id for part in parts)
             try:
                 read = torch.cat([self._read(part) for part in parts])
                 if self.augmentation is not None:
-                    chance = torch.Generator().manual_seed(seed_from(self.seed, draw.epoch, cut.id))
+                    chance = torch.Generator().manual_seed(seed_from(self.seed, draw.epoch, name))
                     read = self.augmentation(read, chance)
             except (AudioError, CorpusError) as error:  # of the utterance, or of a noise or room
-                problems.append(f"utterance {cut.id}: {error}")
+                problems.append(f"utterance {name}: {error}")
                 continue
             inputs.append(read)
-            ids.append(cut.id)
-            texts.append(" ".join(filter(None, (self.normalizer(p.supervisions[0].text) for p in parts))))
+            ids.append(name)
+            texts.append(" ".join(filter(None, (self.normalizer(part.text) for part in parts))))
         tokens, token_lengths = pad([torch.tensor(self.alphabet.encode(text)).long() for text in texts])
         padded, lengths = pad(inputs)
         seconds = int(lengths.sum()) / self.features.rate
         return Batch(padded, lengths, tokens.long(), token_lengths, ids, texts, seconds, problems)
 
-    def _read(self, cut: Cut) -> Tensor:
+    def _read(self, utterance: Utterance) -> Tensor:
         if isinstance(self.features, LogMelConfig):
-            return torch.from_numpy(read_sound(cut, self.features.sample_rate))
-        return torch.from_numpy(read_features(cut, self.features.size))
+            return torch.from_numpy(read_sound(utterance, self.features.sample_rate))
+        return torch.from_numpy(read_features(utterance, self.features.size))
 
 
 def seed_from(*parts: object) -> int:
@@ -138,7 +135,7 @@ def seed_from(*parts: object) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-class Plan(Sampler[Draw]):
+class Plan:
     """Which utterances form which batch of an epoch: a function of the corpus, the seed and the epoch.
 
     `skip` batches at the beginning are passed over without being read. Of several processes, each
@@ -146,58 +143,40 @@ class Plan(Sampler[Draw]):
     """
 
     def __init__(
-        self, cuts: CutSet, config: DataConfig, joining: JoiningConfig, shuffle: bool, seed: int
+        self,
+        utterances: Sequence[Utterance],
+        config: DataConfig,
+        joining: JoiningConfig,
+        shuffle: bool,
+        seed: int,
     ) -> None:
-        self.cuts = cuts
+        self.utterances = utterances
         self.joining = joining
+        self.shuffle = shuffle
         self.seed = seed
         self.epoch = 0
         self.skip = 0
         self.rank, self.size = 0, 1
-        self.buckets = min(config.buckets, len(cuts) // 4)  # lhotse warns of buckets that are empty
-        self.budget: dict[str, Any] = {
-            "max_duration": config.batch_seconds,
-            "shuffle": shuffle,
-            "seed": seed,
-            "drop_last": False,
-            "rank": 0,  # who reads which batch is decided by its number; lhotse would ask torch itself
-            "world_size": 1,
-        }
+        self.buckets = min(config.buckets, len(utterances) // 4)
+        self.batch_seconds = config.batch_seconds
 
     def __iter__(self) -> Iterator[Draw]:
-        cuts, seed = self.cuts, f"{self.seed} {self.epoch}"
+        seed = f"{self.seed} {self.epoch}"
+        groups: list[Joined] = [(one,) for one in self.utterances]
         if self.joining.probability:
-            cuts = join_utterances(cuts, self.joining, seed)
-        if self.budget["shuffle"] and len(cuts) > _SHUFFLED_TOGETHER:
-            cuts = cuts.shuffle(random.Random(seed))
-        with _without_remarks():
-            sampler = (
-                DynamicBucketingSampler(cuts, num_buckets=self.buckets, **self.budget)
-                if self.buckets > 1
-                else DynamicCutSampler(cuts, **self.budget)  # the other one refuses a single bucket
-            )
-        sampler.set_epoch(self.epoch)
-        for number, batch in enumerate(_quietly(sampler)):
+            groups = join_utterances(self.utterances, self.joining, seed)
+        if self.shuffle and len(groups) > BUFFERED:
+            random.Random(seed).shuffle(groups)
+        batches = plan_batches(
+            [joined_seconds(group) for group in groups],
+            self.batch_seconds,
+            buckets=self.buckets,
+            shuffle=self.shuffle,
+            seed=self.seed + self.epoch,
+        )
+        for number, batch in enumerate(batches):
             if number >= self.skip and number % self.size == self.rank:
-                yield Draw(self.epoch, number, batch)
-
-
-@contextmanager
-def _without_remarks() -> Iterator[None]:
-    """lhotse warns of what is meant here: corpora that are in memory, an utterance longer than a batch."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*(eagerly read CutSet|have only 1 cut)")
-        yield
-
-
-def _quietly(batches: Iterable[CutSet]) -> Iterator[CutSet]:
-    iterator = iter(batches)
-    while True:
-        with _without_remarks():
-            batch = next(iterator, None)
-        if batch is None:
-            return
-        yield batch
+                yield Draw(self.epoch, number, [groups[index] for index in batch])
 
 
 class Batches:
@@ -205,7 +184,7 @@ class Batches:
 
     def __init__(
         self,
-        cuts: CutSet,
+        utterances: Sequence[Utterance],
         config: DataConfig,
         *,
         features: FeaturesConfig,
@@ -218,8 +197,8 @@ class Batches:
         """Nothing is augmented and nothing joined where `augmentation` is None."""
         changes = None if augmentation is None else Augmentation(augmentation, features)
         joining = JoiningConfig() if augmentation is None else augmentation.joining
-        self.seconds = sum(cut.duration for cut in cuts)
-        self.plan = Plan(cuts, config, joining, shuffle, seed)
+        self.seconds = sum(one.duration for one in utterances)
+        self.plan = Plan(utterances, config, joining, shuffle, seed)
         self.reader = BatchReader(features, alphabet, normalizer, changes, seed)
         self.workers = Workers(self.reader.__getitem__, config.workers) if config.workers else None
         # A worker keeps what its parent's memory held when it was begun. Those of training begin early
@@ -236,60 +215,60 @@ class Batches:
 
     def longest(self) -> Batch:
         """As many of the longest utterances as a batch holds, read here and now."""
-        seconds, chosen = 0.0, list[Cut]()
-        for cut in sorted(self.plan.cuts, key=lambda cut: -cut.duration):
-            seconds += cut.duration
-            if chosen and seconds > self.plan.budget["max_duration"]:
+        seconds, chosen = 0.0, list[Joined]()
+        for one in sorted(self.plan.utterances, key=lambda one: -one.duration):
+            seconds += one.duration
+            if chosen and seconds > self.plan.batch_seconds:
                 break
-            chosen.append(cut)
-        return self.reader[Draw(0, 0, CutSet.from_cuts(chosen))]
+            chosen.append((one,))
+        return self.reader[Draw(0, 0, chosen)]
 
 
-def readable(cuts: CutSet) -> tuple[CutSet, list[str]]:
+def readable(utterances: Sequence[Utterance]) -> tuple[list[Utterance], list[str]]:
     """The utterances of which nothing bad is known, and what is known of the others, each named."""
-    problems = [f"utterance {cut.id}: {problem}" for cut in cuts if (problem := problem_of(cut))]
-    kept = [cut for cut in cuts if problem_of(cut) is None]
+    problems = [f"utterance {one.id}: {one.problem}" for one in utterances if one.problem]
+    kept = [one for one in utterances if one.problem is None]
     if problems and not kept:
         raise CorpusError(f"none of {len(problems)} utterances can be read; {problems[0]}")
-    return CutSet.from_cuts(kept), problems
+    return kept, problems
 
 
-def within_limits(cuts: CutSet, config: DataConfig) -> tuple[CutSet, int]:
+def within_limits(utterances: Sequence[Utterance], config: DataConfig) -> tuple[list[Utterance], int]:
     """The utterances that are neither too short nor too long to train on, and how many were left out."""
-    kept = [cut for cut in cuts if config.min_seconds <= cut.duration <= config.max_seconds]
+    kept = [one for one in utterances if config.min_seconds <= one.duration <= config.max_seconds]
     if not kept:
         raise CorpusError(
-            f"none of the {len(cuts)} training utterances is as long as data.min_seconds "
+            f"none of the {len(utterances)} training utterances is as long as data.min_seconds "
             f"({config.min_seconds:g}) and data.max_seconds ({config.max_seconds:g}) want; change these"
         )
-    return CutSet.from_cuts(kept), len(cuts) - len(kept)
+    return kept, len(utterances) - len(kept)
 
 
-def hold_out(cuts: CutSet, fraction: float) -> tuple[CutSet, CutSet]:
+def hold_out(utterances: Sequence[Utterance], fraction: float) -> tuple[list[Utterance], list[Utterance]]:
     """Split into training and dev utterances by a hash of their names: the same on every machine.
 
     Copies of an utterance, as of a corpus that is named twice to weigh more, stay on one side; the
     dev set has it once, and others of its name beside it.
     """
-    names = sorted({_name(cut) for cut in cuts}, key=_md5)
+    names = sorted({_name(one) for one in utterances}, key=_md5)
     count = max(1, round(fraction * len(names)))
     if count >= len(names):
         raise CorpusError(f"{len(names)} utterances are too few to hold some out; give data.dev instead")
     held = set(names[:count])
-    train = list[Cut]()
-    dev: dict[str, list[Cut]] = {}
-    for cut in cuts:
-        if (name := _name(cut)) not in held:
-            train.append(cut)
-        elif all(cut.with_id("") != other.with_id("") for other in dev.setdefault(name, [])):
-            dev[name].append(cut)
-    return CutSet.from_cuts(train), CutSet.from_cuts(cut for same in dev.values() for cut in same)
+    train = list[Utterance]()
+    dev: dict[str, list[Utterance]] = {}
+    for one in utterances:
+        if (name := _name(one)) not in held:
+            train.append(one)
+        elif all(replace(one, id="") != replace(other, id="") for other in dev.setdefault(name, [])):
+            dev[name].append(one)
+    return train, [one for same in dev.values() for one in same]
 
 
 def _md5(name: str) -> str:
     return hashlib.md5(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _name(cut: Cut) -> str:
+def _name(utterance: Utterance) -> str:
     """The utterance's name without the number that tells copies of it apart."""
-    return re.sub(r"#\d+$", "", str(cut.id))
+    return re.sub(r"#\d+$", "", utterance.id)

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from lhotse import CutSet
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from asr_seq2seq.config import Config, SearchConfig
-from asr_seq2seq.corpora import digest, load_corpora
+from asr_seq2seq.corpora import Utterance, digest, load_corpora
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
 from asr_seq2seq.evaluation.evaluate import calibrate, decode
 from asr_seq2seq.evaluation.wer import score
@@ -80,7 +79,7 @@ def train(config: Config, run: Path, device_name: str = "auto", resume: Resume =
         team.close()
 
 
-def _readable(corpora: Sequence[str], say: Callable[[str], None]) -> CutSet:
+def _readable(corpora: Sequence[str], say: Callable[[str], None]) -> list[Utterance]:
     """The utterances of the corpora without those that are known not to be readable, which it names."""
     cuts, problems = readable(load_corpora(corpora))
     if problems:
@@ -118,7 +117,7 @@ def _train(
     else:
         raise ConfigError("data.dev names no corpus; give one, or hold some out with data.dev_fraction=0.1")
     normalizer = Normalizer.named(config.data.normalizer)
-    texts = [normalizer(cut.supervisions[0].text) for cut in train_cuts]
+    texts = [normalizer(cut.text) for cut in train_cuts]
     spelled = [*texts, " "] if config.augmentation.joining.probability else texts
     start = model_to_start_from(settings.start_from, config, spelled) if settings.start_from else None
     alphabet = start.alphabet if start else Alphabet.from_texts(spelled)
@@ -398,7 +397,7 @@ def _dev_figures(
     return {"dev_loss": total / count, "dev_wer": found.wer, "dev_cer": found.cer}
 
 
-def _provenance(config: Config, cuts: CutSet, seconds: float) -> dict[str, Any]:
+def _provenance(config: Config, cuts: Sequence[Utterance], seconds: float) -> dict[str, Any]:
     """What the model file tells of its making, whatever the epoch."""
     joining = config.augmentation.joining
     longest = max(cut.duration for cut in cuts)

@@ -172,7 +172,7 @@ def read_sentences(paths: Iterable[str], normalizer: Normalizer) -> list[str]:
         if path.is_dir() or path.name.endswith((".jsonl", ".json", ".jsonl.gz", ".csv", ".tsv")):
             from asr_seq2seq.corpora import load_corpus
 
-            found = [cut.supervisions[0].text for cut in load_corpus(path)]
+            found = [utterance.text for utterance in load_corpus(path)]
         else:
             found = _read_lines(path)
         sentences += [sentence for text in found if (sentence := normalizer(text))]

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 
 from asr_seq2seq.corpora import load_corpus
-from asr_seq2seq.corpora.utterance import problem_of
 from asr_seq2seq.errors import CorpusError
 
 
@@ -20,18 +19,21 @@ def folder(tmp_path: Path, write_wav: Callable[..., Path]) -> Path:
 def test_folders_in_it_belong_to_it(folder: Path) -> None:
     (folder / "README.txt").write_text("no sound belongs to this")
     (folder / "._a.wav").write_bytes(b"a hidden file")
-    cuts = load_corpus(folder)
-    assert [(cut.id, cut.supervisions[0].text) for cut in cuts] == [("a", "one"), ("b/c", "two three")]
-    assert [cut.duration for cut in cuts] == [0.5, 0.5]
+    utterances = load_corpus(folder)
+    assert [(utterance.id, utterance.text) for utterance in utterances] == [
+        ("a", "one"),
+        ("b/c", "two three"),
+    ]
+    assert [utterance.duration for utterance in utterances] == [0.5, 0.5]
 
 
 def test_a_listed_text_and_one_beside_go_together(folder: Path, write_wav: Callable[..., Path]) -> None:
     write_wav(folder / "7" / "9" / "7-9-0001.wav", 0.5)
     (folder / "7" / "9" / "7-9.trans.txt").write_text("7-9-0001 FOUR FIVE\n")
-    cuts = {cut.id: cut.supervisions[0] for cut in load_corpus(folder)}
-    assert cuts["7-9-0001"].text == "FOUR FIVE"
-    assert cuts["7-9-0001"].speaker == "7"
-    assert cuts["a"].speaker is None
+    utterances = {utterance.id: utterance for utterance in load_corpus(folder)}
+    assert utterances["7-9-0001"].text == "FOUR FIVE"
+    assert utterances["7-9-0001"].speaker == "7"
+    assert utterances["a"].speaker is None
 
 
 def test_a_sound_without_text_is_named(folder: Path, write_wav: Callable[..., Path]) -> None:
@@ -76,8 +78,8 @@ def test_a_text_of_other_bytes_is_named(folder: Path) -> None:
 def test_one_bad_file_does_not_stop_the_rest(folder: Path) -> None:
     (folder / "a.wav").write_bytes(b"no sound")
     first, second = load_corpus(folder)
-    assert "a.wav" in (problem_of(first) or "")
-    assert problem_of(second) is None
+    assert "a.wav" in (first.problem or "")
+    assert second.problem is None
 
 
 def test_a_folder_without_sound_is_named(tmp_path: Path) -> None:
@@ -94,4 +96,4 @@ def test_folders_that_are_links_belong_to_it_once(
     tree = tmp_path_factory.mktemp("tree")
     (tree / "c").symlink_to(folder / "b")
     (tree / "d").symlink_to(folder / "b")
-    assert [cut.id for cut in load_corpus(tree)] == ["c/c"]
+    assert [utterance.id for utterance in load_corpus(tree)] == ["c/c"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from asr_seq2seq.corpora import load_corpus
-from asr_seq2seq.corpora.arrow import open_dataset
+from asr_seq2seq.corpora.huggingface import open_dataset
 from asr_seq2seq.errors import CorpusError
 
 datasets = pytest.importorskip("datasets", reason="the extra `huggingface` is not installed")
@@ -33,8 +33,8 @@ def save(tmp_path: Path, write_wav: Callable[..., Path]) -> Save:
 def test_rows_become_utterances(save: Save) -> None:
     first, second = load_corpus(save(speaker=[None, "ann"]))
     assert (first.id, second.id) == ("a@0", "a@1")
-    assert (first.duration, first.supervisions[0].text) == (0.5, "one")
-    assert [first.supervisions[0].speaker, second.supervisions[0].speaker] == [None, "ann"]
+    assert (first.duration, first.text) == (0.5, "one")
+    assert [first.speaker, second.speaker] == [None, "ann"]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_rows_become_utterances(save: Save) -> None:
     [
         ({"audio": []}, "must have one column of the type Audio, not none"),
         ({"text": []}, "no column holds the text; rename one to text or"),
-        ({"sentence": ["one", "two"]}, "the columns text and sentence mean the same"),
+        ({"sentence": ["one", "two"]}, "text and sentence mean the same"),
         ({"text": ["one", None]}, "row 1: the column `text` is None and not text"),
         ({"text": [1, 2]}, "row 0: the column `text` is 1 and not text"),
         ({"audio": [None, None]}, "row 0: has no sound"),

@@ -4,8 +4,6 @@ from pathlib import Path
 import pytest
 
 from asr_seq2seq.corpora import load_corpus
-from asr_seq2seq.corpora.reading import channel_of
-from asr_seq2seq.corpora.utterance import problem_of
 from asr_seq2seq.errors import CorpusError
 
 FINE = {"wav_scp": "u1 a.wav\nu2 a.wav\n", "text": "u1 one two\nu2 three\n"}
@@ -32,10 +30,10 @@ def write(tmp_path: Path, write_wav: Callable[..., Path]) -> Callable[..., Path]
 
 def test_the_order_is_that_of_the_texts(write: Callable[..., Path]) -> None:
     folder = write(wav_scp="u2\ta.wav\nu1 a.wav\n", text="u1\tone  two\nu2\n", utt2spk="u1 ann\n")
-    cuts = load_corpus(folder)
-    assert [cut.id for cut in cuts] == ["u1", "u2"]
-    assert [cut.supervisions[0].text for cut in cuts] == ["one  two", ""]
-    assert [cut.supervisions[0].speaker for cut in cuts] == ["ann", None]
+    utterances = load_corpus(folder)
+    assert [utterance.id for utterance in utterances] == ["u1", "u2"]
+    assert [utterance.text for utterance in utterances] == ["one  two", ""]
+    assert [utterance.speaker for utterance in utterances] == ["ann", None]
 
 
 def test_segments(write: Callable[..., Path]) -> None:
@@ -46,20 +44,23 @@ def test_segments(write: Callable[..., Path]) -> None:
 
 def test_the_fifth_field_of_segments_is_the_channel(write: Callable[..., Path]) -> None:
     segments = "u1 rec 0.0 0.25 0\nu2 rec 0.5 -1 1\n"
-    assert [channel_of(cut) for cut in load_corpus(write(**SEGMENTED | {"segments": segments}))] == [0, 1]
+    assert [utterance.channel for utterance in load_corpus(write(**SEGMENTED | {"segments": segments}))] == [
+        0,
+        1,
+    ]
 
 
 def test_line_ends_and_a_byte_order_mark_of_windows(write: Callable[..., Path]) -> None:
     folder = write(**{name: "\ufeff" + text.replace("\n", "\r\n") for name, text in FINE.items()})
-    assert [cut.id for cut in load_corpus(folder)] == ["u1", "u2"]
+    assert [utterance.id for utterance in load_corpus(folder)] == ["u1", "u2"]
 
 
 def test_one_bad_file_does_not_stop_the_rest(write: Callable[..., Path]) -> None:
     folder = write(**FINE | {"wav_scp": "u1 a.wav\nu2 b.wav\n"})
     (folder / "b.wav").touch()
     first, second = load_corpus(folder)
-    assert problem_of(first) is None
-    assert "b.wav is empty" in (problem_of(second) or "")
+    assert first.problem is None
+    assert "b.wav is empty" in (second.problem or "")
 
 
 def test_paths_are_relative_to_the_current_folder_first(

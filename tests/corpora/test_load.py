@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+from lhotse import CutSet, Recording, SupervisionSegment
 
 from asr_seq2seq.config import DataConfig, LogMelConfig
 from asr_seq2seq.corpora import load_corpora, load_corpus
-from asr_seq2seq.corpora.embedded import is_embedded
 from asr_seq2seq.corpora.reading import read_sound
 from asr_seq2seq.errors import AudioError, CorpusError
 from asr_seq2seq.text.normalizer import Normalizer
@@ -52,8 +51,10 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> list[Word]:
 
 def batches(path: Path) -> list[Batch]:
     config = DataConfig.model_validate({"batch_seconds": 2.5, "workers": 0})
-    cuts = load_corpora([path])
-    return list(Batches(cuts, config, features=LogMelConfig(), alphabet=ALPHABET, normalizer=NORMALIZER))
+    utterances = load_corpora([path])
+    return list(
+        Batches(utterances, config, features=LogMelConfig(), alphabet=ALPHABET, normalizer=NORMALIZER)
+    )
 
 
 def manifest(words: list[Word], folder: Path) -> Path:
@@ -207,30 +208,30 @@ def test_every_form_gives_the_same_batches(form: str, words: list[Word], tmp_pat
 
 @pytest.mark.parametrize("form", ["csv", "tsv", "kaldi", "dataset", "folder like librispeech"])
 def test_speakers_are_kept(form: str, words: list[Word], tmp_path: Path) -> None:
-    cuts = load_corpus(FORMS[form](words, tmp_path))
+    utterances = load_corpus(FORMS[form](words, tmp_path))
     expected = {
         "dataset": [str(number % 2) for number, _ in enumerate(words)],
         "folder like librispeech": ["61"] * len(words),
     }.get(form, [w.speaker for w in words])
-    assert [cut.supervisions[0].speaker for cut in cuts] == expected
+    assert [utterance.speaker for utterance in utterances] == expected
 
 
 @pytest.mark.parametrize("form", ["shar", "dataset"])
 def test_embedded_sound_stays_where_it_is_and_travels_to_workers(
     form: str, words: list[Word], tmp_path: Path
 ) -> None:
-    cuts = load_corpus(FORMS[form](words, tmp_path))
-    assert all(is_embedded(cut.recording.sources[0]) for cut in cuts)
+    utterances = load_corpus(FORMS[form](words, tmp_path))
+    assert not any(isinstance(utterance.sound, str) for utterance in utterances)
     config = DataConfig.model_validate({"batch_seconds": 2.5, "workers": 1})
-    read = Batches(cuts, config, features=LogMelConfig(), alphabet=ALPHABET, normalizer=NORMALIZER)
+    read = Batches(utterances, config, features=LogMelConfig(), alphabet=ALPHABET, normalizer=NORMALIZER)
     assert sum(len(batch.ids) for batch in read) == len(words)
 
 
 def test_embedded_sound_that_has_gone_is_named(words: list[Word], tmp_path: Path) -> None:
-    cut = load_corpus(shar(words, tmp_path))[0]
+    utterance = load_corpus(shar(words, tmp_path))[0]
     shutil.rmtree(tmp_path)
     with pytest.raises(AudioError, match=r"recording.000000.tar cannot be read .*load the corpus again"):
-        read_sound(cut, 16000)
+        read_sound(utterance, 16000)
 
 
 @pytest.mark.parametrize(
@@ -249,8 +250,7 @@ def test_what_is_no_corpus_is_named(tmp_path: Path, name: str, content: bytes, r
     assert str(tmp_path / name) in str(caught.value)
 
 
-def test_a_cut_is_not_shared_between_two_loads(words: list[Word], tmp_path: Path) -> None:
+def test_a_corpus_may_be_named_twice(words: list[Word], tmp_path: Path) -> None:
     path = csv_table(words, tmp_path)
-    cuts = load_corpora([path, path])
-    assert len({cut.id for cut in cuts}) == 2 * len(words)
-    assert all(isinstance(cut, MonoCut) for cut in cuts)
+    utterances = load_corpora([path, path])
+    assert len({utterance.id for utterance in utterances}) == 2 * len(words)

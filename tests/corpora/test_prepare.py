@@ -96,10 +96,10 @@ def ljspeech(root: Path) -> Path:
 
 def read(path: Path) -> list[tuple[str, str | None]]:
     """Text and speaker of the utterances of a manifest, whose sounds are all read."""
-    cuts = load_corpus(path)
-    for cut in cuts:
-        assert len(read_sound(cut, 16000)) == pytest.approx(SECONDS * 16000, abs=0.03 * 16000)
-    return [(cut.supervisions[0].text, cut.supervisions[0].speaker) for cut in cuts]
+    utterances = load_corpus(path)
+    for utterance in utterances:
+        assert len(read_sound(utterance, 16000)) == pytest.approx(SECONDS * 16000, abs=0.03 * 16000)
+    return [(utterance.text, utterance.speaker) for utterance in utterances]
 
 
 CASES: dict[Callable[[Path], Path], dict[str, list[tuple[str, str | None]]]] = {
@@ -300,12 +300,12 @@ def test_the_parts_of_a_recipe_of_lhotse(tmp_path: Path) -> None:
     source = librispeech(tmp_path / "source") / "LibriSpeech"
     prepared = prepare("lhotse:librispeech", source, tmp_path / "out")
     found = {part.path.name: sorted(read(part.path)) for part in prepared}
-    assert found == {f"{part}.jsonl.gz": texts for part, texts in CASES[librispeech].items()}
+    assert found == {f"{part}.jsonl": texts for part, texts in CASES[librispeech].items()}
 
 
 def test_a_recipe_of_lhotse_without_parts(tmp_path: Path) -> None:
     [part] = prepare("lhotse:ljspeech", ljspeech(tmp_path) / "LJSpeech-1.1", tmp_path / "out")
-    assert part.path == tmp_path / "out" / "all.jsonl.gz"
+    assert part.path == tmp_path / "out" / "all.jsonl"
     assert [text for text, _ in read(part.path)] == ["in 1465", 'a "test']
 
 
@@ -326,8 +326,10 @@ def test_the_official_split_of_fsdd(shared_data: Path, tmp_path: Path) -> None:
     prepare("fsdd", shared_data / "fsdd", tmp_path)
     for part in ("train", "test"):
         expected = {
-            (cut.id.split("@")[0], cut.supervisions[0].text, round(cut.duration, 4))
-            for cut in load_corpus(shared_data / "fsdd" / f"{part}.jsonl")
+            (utterance.id.split("@")[0], utterance.text, round(utterance.duration, 4))
+            for utterance in load_corpus(shared_data / "fsdd" / f"{part}.jsonl")
         }
-        cuts = load_corpus(tmp_path / f"{part}.jsonl")
-        assert {(cut.id, cut.supervisions[0].text, round(cut.duration, 4)) for cut in cuts} == expected
+        utterances = load_corpus(tmp_path / f"{part}.jsonl")
+        assert {
+            (utterance.id, utterance.text, round(utterance.duration, 4)) for utterance in utterances
+        } == expected

@@ -4,8 +4,7 @@ from pathlib import Path
 import pytest
 
 from asr_seq2seq.corpora import load_corpus
-from asr_seq2seq.corpora.reading import channel_of
-from asr_seq2seq.corpora.utterance import problem_of
+from asr_seq2seq.corpora.fields import SYNONYMS
 from asr_seq2seq.errors import CorpusError
 
 
@@ -22,12 +21,12 @@ def table(folder: Path, *lines: str, name: str = "t.csv") -> Path:
     return folder / name
 
 
-@pytest.mark.parametrize("sound", ["audio_filepath", "path", "file", "wav"])
-@pytest.mark.parametrize("text", ["text", "sentence", "transcript", "transcription"])
+@pytest.mark.parametrize("sound", SYNONYMS["audio_filepath"])
+@pytest.mark.parametrize("text", SYNONYMS["text"])
 def test_the_names_of_columns(folder: Path, sound: str, text: str) -> None:
-    [cut] = load_corpus(table(folder, f"{text},{sound}", "one,sound/b.wav"))
-    assert cut.supervisions[0].text == "one"
-    assert cut.recording.sources[0].source == str(folder / "sound" / "b.wav")
+    [utterance] = load_corpus(table(folder, f"{text},{sound}", "one,sound/b.wav"))
+    assert utterance.text == "one"
+    assert utterance.sound == str(folder / "sound" / "b.wav")
 
 
 def test_every_column_has_its_use(folder: Path) -> None:
@@ -39,32 +38,32 @@ def test_every_column_has_its_use(folder: Path) -> None:
     )
     first, second = load_corpus(path)
     assert (first.id, first.start, first.duration) == ("u1", 0.25, 0.5)
-    assert first.supervisions[0].text == "one, two"
-    assert first.supervisions[0].speaker == "ann"
+    assert first.text == "one, two"
+    assert first.speaker == "ann"
     assert first.custom == {"accent": "scots"}
     assert (second.start, second.duration, second.custom) == (0.0, 1.0, {"take": "2"})
-    assert second.supervisions[0].speaker is None
+    assert second.speaker is None
 
 
 def test_quotes_are_characters_in_a_table_of_tabs(folder: Path) -> None:
-    [cut] = load_corpus(table(folder, "path\ttext", 'a.wav\t"one" said "ann', name="t.tsv"))
-    assert cut.supervisions[0].text == '"one" said "ann'
+    [utterance] = load_corpus(table(folder, "path\ttext", 'a.wav\t"one" said "ann', name="t.tsv"))
+    assert utterance.text == '"one" said "ann'
 
 
 def test_a_quoted_line_end_and_a_byte_order_mark(folder: Path) -> None:
     (folder / "t.csv").write_text('path,text\r\na.wav,"one\ntwo"\r\n', encoding="utf-8-sig", newline="")
-    [cut] = load_corpus(folder / "t.csv")
-    assert cut.supervisions[0].text == "one\ntwo"
+    [utterance] = load_corpus(folder / "t.csv")
+    assert utterance.text == "one\ntwo"
 
 
 @pytest.mark.parametrize(
     ("header", "line", "reason"),
     [
-        ("file_name,text", "a.wav,one", "line 1: no column names the sound; .*there is: file_name, text"),
+        ("clip,text", "a.wav,one", "line 1: no column names the sound; .*there is: clip, text"),
         ("path;text", "a.wav;one", "line 1: no column names the sound"),
         ("path,words", "a.wav,one", "line 1: no column holds the text"),
-        ("path,wav,text", "a.wav,a.wav,one", "line 1: the columns path and wav mean the same"),
-        ("path,text,sentence", "a.wav,one,one", "line 1: the columns text and sentence mean the same"),
+        ("path,wav,text", "a.wav,a.wav,one", "line 1: path and wav mean the same"),
+        ("path,text,sentence", "a.wav,one,one", "line 1: text and sentence mean the same"),
         ("path,text", "a.wav,one, two", "line 3: has not as many fields as the header"),
         ("path,text", "a.wav", "line 3: has not as many fields as the header"),
         ("path,text", "none.wav,one", "line 3: there is no file .*none.wav; mend the column `path`"),
@@ -79,7 +78,7 @@ def test_a_quoted_line_end_and_a_byte_order_mark(folder: Path) -> None:
         ("path,text,duration", "a.wav,one,1_0", "line 3: the duration must be a number of seconds"),
         ("path,text", "http://127.0.0.1/a.wav,one", "line 3: .* is an address, and only files are read"),
         ("path,text", "cat a.wav |,one", "line 3: .* is a command, and none is run"),
-        ("path,text,duration", "a.wav,one,0", "line 3: lasts 0 s"),
+        ("path,text,duration", "a.wav,one,0", "line 3: its `duration` is 0 s"),
         ("path,text,offset", "a.wav,one,-1", "line 3: the offset must be a number of seconds"),
         ("path,text,offset", "a.wav,one,1.5", "line 3: begins at 1.5 s, beyond the end of .*a.wav"),
     ],
@@ -106,16 +105,18 @@ def test_a_table_of_other_bytes_is_named(folder: Path) -> None:
 def test_one_bad_file_does_not_stop_the_rest(folder: Path, content: bytes) -> None:
     (folder / "c.wav").write_bytes(content)
     first, second = load_corpus(table(folder, "path,text", "c.wav,one", "a.wav,two"))
-    assert "c.wav" in (problem_of(first) or "")
-    assert problem_of(second) is None
+    assert "c.wav" in (first.problem or "")
+    assert second.problem is None
 
 
 def test_empty_cells_are_not_given(folder: Path) -> None:
-    [cut] = load_corpus(table(folder, "path,text,id,offset,duration,speaker,channel", "a.wav,one, ,,,,"))
-    assert (cut.id, cut.start, cut.duration, cut.channel) == ("a@2", 0.0, 1.0, 0)
-    assert cut.supervisions[0].speaker is None
+    [utterance] = load_corpus(
+        table(folder, "path,text,id,offset,duration,speaker,channel", "a.wav,one, ,,,,")
+    )
+    assert (utterance.id, utterance.start, utterance.duration, utterance.channel) == ("a@2", 0.0, 1.0, None)
+    assert utterance.speaker is None
 
 
 def test_a_channel_is_a_column(folder: Path) -> None:
     first, second = load_corpus(table(folder, "path,text,channel", "a.wav,one,0", "a.wav,two,1"))
-    assert [channel_of(first), channel_of(second)] == [0, 1]
+    assert [first.channel, second.channel] == [0, 1]

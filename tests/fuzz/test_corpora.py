@@ -14,9 +14,9 @@ import pytest
 import soundfile
 from lhotse import CutSet, Recording, SupervisionSegment
 
-from asr_seq2seq.corpora.arrow import open_dataset
 from asr_seq2seq.corpora.check import inspect_corpora
 from asr_seq2seq.corpora.features import read_features
+from asr_seq2seq.corpora.huggingface import open_dataset
 from asr_seq2seq.corpora.load import digest, load_corpora
 from asr_seq2seq.corpora.reading import read_sound
 
@@ -151,7 +151,7 @@ def test_cutsets(campaign: Campaign, folder: Path) -> None:
         read(path)
         for cut in load_corpora([path]):
             read_sound(cut, 8000)
-            if cut.has_features:
+            if cut.features:
                 read_features(cut, 3)
 
     def packed(content: bytes, chance: Any) -> bytes:

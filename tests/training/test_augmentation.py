@@ -4,15 +4,17 @@ from typing import Any
 
 import pytest
 import torch
-from lhotse import CutSet, MonoCut, SupervisionSegment
 
 from asr_seq2seq.config import AugmentationConfig, JoiningConfig, LogMelConfig, PrecomputedConfig
+from asr_seq2seq.corpora import Utterance
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.training.augmentation import (
     Augmentation,
+    Joined,
     add_noise,
     by_telephone,
     join_utterances,
+    joined_seconds,
     reverberate,
 )
 
@@ -111,33 +113,23 @@ def test_folders_without_sound_are_refused(room: str, tmp_path: Path) -> None:
         augmentation(**{room: {"folder": str(tmp_path)}})
 
 
-def cuts_of(*speakers: str | None) -> CutSet:
-    return CutSet.from_cuts(
-        MonoCut(
-            f"u{number}",
-            0.0,
-            1.0,
-            0,
-            supervisions=[SupervisionSegment(str(number), "r", 0.0, 1.0, text="a", speaker=speaker)],
-        )
-        for number, speaker in enumerate(speakers)
-    )
+def utterances_of(*speakers: str | None) -> list[Utterance]:
+    return [Utterance(f"u{number}", "a", None, 1.0, speaker=one) for number, one in enumerate(speakers)]
+
+
+def names(groups: list[Joined]) -> list[list[str]]:
+    return [[one.id for one in group] for group in groups]
 
 
 def test_joining_keeps_every_utterance_once_and_speakers_apart() -> None:
-    cuts = cuts_of(*["a", "b", None] * 30)
-    joined = join_utterances(cuts, JoiningConfig(probability=0.7, max_seconds=4.5), "1 1")
-    names = [name for cut in joined for name in cut.id.split("+")]
-    assert sorted(names) == sorted(cut.id for cut in cuts)
-    speaker = {cut.id: cut.supervisions[0].speaker for cut in cuts}
-    counts = set()
-    for cut in joined:
-        parts = cut.id.split("+")
-        counts.add(len(parts))
-        assert cut.duration == len(parts) <= 4
-        assert len({speaker[part] for part in parts}) == 1
-        assert len(parts) == 1 or speaker[parts[0]] is not None
-    assert counts == {1, 2, 3, 4}
-    again = join_utterances(cuts, JoiningConfig(probability=0.7, max_seconds=4.5), "1 1")
-    other = join_utterances(cuts, JoiningConfig(probability=0.7, max_seconds=4.5), "1 2")
-    assert [cut.id for cut in joined] == [cut.id for cut in again] != [cut.id for cut in other]
+    utterances = utterances_of(*["a", "b", None] * 30)
+    joined = join_utterances(utterances, JoiningConfig(probability=0.7, max_seconds=4.5), "1 1")
+    assert sorted(name for group in names(joined) for name in group) == sorted(one.id for one in utterances)
+    for group in joined:
+        assert joined_seconds(group) == len(group) <= 4
+        assert len({one.speaker for one in group}) == 1
+        assert len(group) == 1 or group[0].speaker is not None
+    assert {len(group) for group in joined} == {1, 2, 3, 4}
+    again = join_utterances(utterances, JoiningConfig(probability=0.7, max_seconds=4.5), "1 1")
+    other = join_utterances(utterances, JoiningConfig(probability=0.7, max_seconds=4.5), "1 2")
+    assert names(joined) == names(again) != names(other)
