@@ -1,19 +1,16 @@
-"""Settings: one pydantic model per room, frozen once read; `recipes` reads them from YAML.
+"""Settings of models: features, network and decoding, as a model file and a recipe hold them.
 
-Unknown keys are errors that name the nearest valid key. The same classes are stored as JSON in the
-model file, so a model always carries the settings it was made with.
+Settings are frozen pydantic models. Unknown keys are errors that name the nearest valid key. What belongs to
+a training run alone is in `training_config`, which nothing needs to read a model.
 """
 
 from __future__ import annotations
 
 import difflib
-import os
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -25,76 +22,22 @@ from pydantic import (
 from asr_seq2seq.errors import ConfigError, brief
 
 Cell = Literal["lstm", "gru", "rnn"]
-
-
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _as_name(path: str) -> str:
-    try:
-        usable = b"\0" not in os.fsencode(path)
-    except UnicodeEncodeError:
-        usable = False
-    if not usable:
-        raise ValueError("no file can have this name")
-    return path
-
+# Names that settings had before -> their names now, wherever a recipe, `--set` or a model file is read.
+RENAMED = {"search": "decoding"}
 
 # The bounds of numbers here are far beyond what is of use. They keep a mistyped recipe, or a file from
 # elsewhere that describes an absurd network, from asking for all memory or for days.
-FileName = Annotated[str, Field(max_length=4096), AfterValidator(_as_name)]
-Paths = Annotated[list[FileName], Field(max_length=10_000), BeforeValidator(_as_list)]
-_LONGEST_SECONDS = 1e6  # of sound
 _MOST_UNITS = 8192
 _MOST_LAYERS = 64
 
 
-class _Settings(BaseModel):
+class Settings(BaseModel):
+    """A table of settings: frozen, without unknown keys."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class DataConfig(_Settings):
-    """Where the utterances are and how they are put into batches."""
-
-    train: Paths = Field(default=[], description="corpora to learn from")
-    dev: Paths = Field(default=[], description="corpora to choose the best model on")
-    dev_fraction: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="part of the training utterances held out as dev set where `dev` is empty",
-    )
-    batch_seconds: float = Field(
-        80.0,
-        gt=0,
-        le=_LONGEST_SECONDS,
-        description="seconds of a batch with its padding, before speed changes",
-    )
-    min_seconds: float = Field(
-        0.05, ge=0, le=_LONGEST_SECONDS, description="shorter utterances are left out of training"
-    )
-    max_seconds: float = Field(
-        30.0, gt=0, le=_LONGEST_SECONDS, description="longer utterances are left out of training"
-    )
-    buckets: int = Field(
-        20, ge=1, le=10_000, description="groups of similar length that batches are drawn from"
-    )
-    workers: int = Field(
-        1, ge=0, le=1000, description="processes that read sound; 0 reads in the training process"
-    )
-    normalizer: str = Field(
-        "english-v1", description="how texts are written before they are learned or scored"
-    )
-
-    @model_validator(mode="after")
-    def _one_source_of_dev(self) -> Self:
-        if self.dev and self.dev_fraction:
-            raise ValueError("`dev` and `dev_fraction` exclude each other: give one of them")
-        return self
-
-
-class SpecAugmentConfig(_Settings):
+class SpecAugmentConfig(Settings):
     """Masks over time and frequency (Park et al. 2019), sizes in frames and mel bins."""
 
     time_masks: int = Field(0, ge=0, le=1000)
@@ -104,7 +47,7 @@ class SpecAugmentConfig(_Settings):
     frequency_width: int = Field(10, ge=1, le=65_536, description="widest mask, mel bins")
 
 
-class _FeaturesSettings(_Settings):
+class _FeaturesSettings(Settings):
     normalization: Literal["utterance", "corpus", "none"] = "utterance"
     warp: float = Field(
         0.0,
@@ -188,14 +131,14 @@ FeaturesConfig = Annotated[
 ]
 
 
-class LayerConfig(_Settings):
+class LayerConfig(Settings):
     """One encoder layer: `reduction` successive frames are concatenated before it."""
 
     units: int = Field(256, ge=1, le=_MOST_UNITS)
     reduction: int = Field(1, ge=1, le=64)
 
 
-class EncoderConfig(_Settings):
+class EncoderConfig(Settings):
     """The pyramidal encoder."""
 
     cell: Cell = "lstm"
@@ -208,14 +151,14 @@ class EncoderConfig(_Settings):
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
-class ContextConfig(_Settings):
+class ContextConfig(Settings):
     """The fixed-length vector c = tanh(W q(H))."""
 
     pooling: Literal["last", "mean", "attentive"] = "mean"
     size: int = Field(256, ge=1, le=_MOST_UNITS)
 
 
-class DecoderConfig(_Settings):
+class DecoderConfig(Settings):
     """The character-level decoder."""
 
     attention: Literal["none", "dot", "location"] = "none"
@@ -242,7 +185,7 @@ class DecoderConfig(_Settings):
         return self
 
 
-class ModelConfig(_Settings):
+class ModelConfig(Settings):
     """The network."""
 
     encoder: EncoderConfig = EncoderConfig()
@@ -265,118 +208,8 @@ class ModelConfig(_Settings):
         return self
 
 
-class OptimizationConfig(_Settings):
-    """How weights are found: epochs, optimizer, learning rate."""
-
-    epochs: int = Field(30, ge=1, le=1_000_000)
-    optimizer: Literal["sgd", "adam", "adamw", "adadelta"] = "adamw"
-    learning_rate: float = Field(1e-3, gt=0, le=1e38)
-    momentum: float = Field(0.9, ge=0, lt=1, description="sgd only")
-    weight_decay: float = Field(0.01, ge=0, le=1e38)
-    schedule: Literal["cosine", "plateau"] = "cosine"
-    warmup_steps: int = Field(100, ge=0, le=1_000_000_000)
-    plateau_factor: float = Field(0.5, gt=0, lt=1)
-    plateau_patience: int = Field(2, ge=0, le=1_000_000, description="epochs without a better dev loss")
-    gradient_clip: float = Field(5.0, gt=0, le=1e12, description="largest norm of the whole gradient")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto",
-        description="auto is bfloat16 on CUDA, else float32; bfloat16 is faster with large batches on "
-        "processors that compute in it (AMX)",
-    )
-
-
-class TrainingConfig(OptimizationConfig):
-    """How the network learns."""
-
-    start_from: FileName | None = Field(
-        None, description="model file whose weights and alphabet the run begins with (fine-tuning)"
-    )
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    scheduled_sampling: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="share of the characters before that are the decoder's own and not the reference's; "
-        "it grows from 0 at the beginning of the run to this at its end",
-    )
-    consistency: float = Field(
-        0.0,
-        ge=0,
-        le=1000,
-        description="each utterance is heard twice, differently masked and warped; weight of what the two "
-        "hearings disagree by, which grows from 0 at the beginning of the run to this at its end",
-    )
-    average_decay: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="decay per step of the running average of the weights that is kept; 0: none",
-    )
-    accumulate: int = Field(
-        1, ge=1, le=100_000, description="batches of each process whose gradients make one step"
-    )
-    save_steps: int = Field(
-        500, ge=1, le=1_000_000_000, description="steps after which the state of the run is saved"
-    )
-    keep_epochs: int = Field(
-        0,
-        ge=0,
-        le=10_000,
-        description="models of so many last epochs are kept; at the end their mean is tried too",
-    )
-
-
-_Decibels = Annotated[float, Field(ge=-200, le=200)]
-
-
-class NoiseConfig(_Settings):
-    """Noise laid under utterances."""
-
-    folder: FileName | None = Field(None, description="of sound files; looked through with all folders in it")
-    probability: float = Field(0.5, ge=0, le=1)
-    snr: tuple[_Decibels, _Decibels] = Field((5.0, 20.0), description="lowest and highest, decibels")
-
-
-class ReverberationConfig(_Settings):
-    """Rooms that utterances are put into."""
-
-    folder: FileName | None = Field(None, description="of impulse responses; looked through with all in it")
-    probability: float = Field(0.5, ge=0, le=1)
-
-
-class JoiningConfig(_Settings):
-    """Utterances of one speaker said one after another, which teaches length."""
-
-    probability: float = Field(0.0, ge=0, le=1, description="part of utterances that others are joined to")
-    max_seconds: float = Field(10.0, gt=0, le=_LONGEST_SECONDS, description="of the joined utterance")
-
-
-class AugmentationConfig(_Settings):
-    """How utterances are changed before they are learned from, anew in each epoch."""
-
-    speed_factors: list[Annotated[float, Field(ge=0.1, le=10)]] = Field(
-        default=[1.0],
-        min_length=1,
-        max_length=1000,
-        description="each utterance is said so much faster; one is drawn",
-    )
-    gain_decibels: float = Field(0.0, ge=0, le=200, description="louder or softer by up to this")
-    noise: NoiseConfig = NoiseConfig()
-    reverberation: ReverberationConfig = ReverberationConfig()
-    telephone_probability: float = Field(
-        0.0, ge=0, le=1, description="part of utterances heard through a telephone, 300 to 3400 Hz"
-    )
-    joining: JoiningConfig = JoiningConfig()
-
-    @property
-    def needs_sound(self) -> bool:
-        """Whether something of this cannot be done to features."""
-        folders = self.noise.folder or self.reverberation.folder
-        return bool(self.gain_decibels or self.telephone_probability or folders)
-
-
-class SearchConfig(_Settings):
-    """How text is searched for; the defaults of a model file, changed on the command line."""
+class DecodingConfig(Settings):
+    """How text is searched for: the defaults of a model file, and what training fitted."""
 
     beam_size: int = Field(8, ge=1, le=1000)
     ctc_weight: float = Field(
@@ -405,61 +238,38 @@ class SearchConfig(_Settings):
         1.0,
         ge=1e-6,
         le=1e6,
-        description="makes the confidence of words honest; training fits it on the dev set",
+        description="flattens the confidence of words above 1; training fits it on the dev set",
     )
     batch_size: int = Field(
-        16, ge=1, le=10_000, description="pieces of sound that `transcribe` decodes together"
+        16, ge=1, le=10_000, description="utterances that are decoded together in training and evaluation"
     )
 
-    def changed(self, **given: Any) -> SearchConfig:
+    def changed(self, **given: Any) -> DecodingConfig:
         """A copy with those settings that are given, not None, in place; checked like a recipe."""
         tree = self.model_dump() | {name: value for name, value in given.items() if value is not None}
         try:
-            return SearchConfig.model_validate(tree)
+            return DecodingConfig.model_validate(tree)
         except ValidationError as error:
-            raise ConfigError(f"search: {_first_problem(error, SearchConfig)}") from None
+            raise ConfigError(f"decoding: {_first_problem(error, DecodingConfig)}") from None
 
 
-class Config(_Settings):
-    """A recipe: everything that decides what a training run does."""
+class RecognizerSettings(Settings):
+    """What a recognizer's model file holds: all that is needed to use the network."""
 
-    seed: int = Field(1, ge=-(2**63), lt=2**63)
-    data: DataConfig = DataConfig()
     features: FeaturesConfig = LogMelConfig()
     model: ModelConfig = ModelConfig()
-    augmentation: AugmentationConfig = AugmentationConfig()
-    training: TrainingConfig = TrainingConfig()
-    search: SearchConfig = SearchConfig()
+    decoding: DecodingConfig = DecodingConfig()
 
-    @model_validator(mode="after")
-    def _sound_where_needed(self) -> Self:
-        if self.features.kind == "precomputed" and self.augmentation.needs_sound:
-            raise ValueError("gain, noise and reverberation need sound: take them out of `augmentation`")
-        return self
+    @property
+    def search(self) -> DecodingConfig:
+        """The old name of `decoding`."""
+        return self.decoding
 
 
-class TextDataConfig(_Settings):
-    """Where a language model's sentences are and how they are put into batches."""
-
-    train: Paths = Field(default=[], description="text files, one sentence a line, or corpora")
-    dev: Paths = Field(default=[], description="the same, to choose the best model on")
-    dev_fraction: float = Field(
-        0.0, ge=0, lt=1, description="part of the training sentences held out where `dev` is empty"
-    )
-    batch_characters: int = Field(
-        4000, ge=1, le=1_000_000_000, description="characters in a batch, padding included"
-    )
-    max_characters: int = Field(1000, ge=1, le=1_000_000, description="longer sentences are left out")
-    normalizer: str = Field("english-v1", description="how sentences are written before they are learned")
-
-    @model_validator(mode="after")
-    def _one_source_of_dev(self) -> Self:
-        if self.dev and self.dev_fraction:
-            raise ValueError("`dev` and `dev_fraction` exclude each other: give one of them")
-        return self
+SearchConfig = DecodingConfig
 
 
-class CharacterLstmConfig(_Settings):
+class CharacterLstmConfig(Settings):
     """The network of a language model."""
 
     embedding: int = Field(64, ge=1, le=_MOST_UNITS)
@@ -468,33 +278,29 @@ class CharacterLstmConfig(_Settings):
     dropout: float = Field(0.2, ge=0, lt=1)
 
 
-class LanguageModelConfig(_Settings):
-    """A recipe for a character language model."""
+class LanguageModelSettings(Settings):
+    """What a character language model's file holds."""
 
-    seed: int = Field(1, ge=-(2**63), lt=2**63)
-    data: TextDataConfig = TextDataConfig()
     model: CharacterLstmConfig = CharacterLstmConfig()
-    training: OptimizationConfig = OptimizationConfig()
 
 
-_Recipe = TypeVar("_Recipe", Config, LanguageModelConfig)
+_AnySettings = TypeVar("_AnySettings", bound=Settings)
 
 
-def validate(tree: dict[str, Any], place: str) -> Config:
-    """Check a tree of settings; `place` is named in the ConfigError."""
-    return _validate(Config, tree, place)
-
-
-def validate_language_model(tree: dict[str, Any], place: str) -> LanguageModelConfig:
-    """The same for a language model's settings."""
-    return _validate(LanguageModelConfig, tree, place)
-
-
-def _validate(recipe: type[_Recipe], tree: dict[str, Any], place: str) -> _Recipe:
+def check(settings: type[_AnySettings], tree: dict[str, Any], place: str) -> _AnySettings:
+    """A tree of settings as an object; `place` is named in the ConfigError."""
     try:
-        return recipe.model_validate(tree)
+        return settings.model_validate(renamed(tree, place))
     except ValidationError as error:
-        raise ConfigError(f"{place}: {_first_problem(error, recipe)}") from None
+        raise ConfigError(f"{place}: {_first_problem(error, settings)}") from None
+
+
+def renamed(tree: dict[str, Any], place: str) -> dict[str, Any]:
+    """The tree with today's names; ConfigError where a setting is given by both of its names."""
+    for old, new in RENAMED.items():
+        if old in tree and new in tree:
+            raise ConfigError(f"{place}: `{old}` is the old name of `{new}`; give one of them")
+    return {RENAMED.get(name, name): value for name, value in tree.items()}
 
 
 def _first_problem(error: ValidationError, recipe: type[BaseModel]) -> str:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asr_seq2seq import bundled
 from asr_seq2seq.errors import AsrError
 from asr_seq2seq.garbage import importing
-from asr_seq2seq.onnx_file import is_onnx_form, read_archive
 
-if TYPE_CHECKING:
-    from asr_seq2seq.config import Config
-    from asr_seq2seq.model.files import ModelFile
-    from asr_seq2seq.model_file.arrays import ModelArrays
+METRICS = "metrics.jsonl"
+_MODELS = (".safetensors", ".onnx", ".zip")  # exported forms are told as what they are
 
 
 def inspect(*paths: Path, quick: bool = False) -> dict[str, Any]:
@@ -22,10 +19,8 @@ def inspect(*paths: Path, quick: bool = False) -> dict[str, Any]:
     The kind is told by the name. `quick` does not read the sound of a corpus.
     """
     for path in map(bundled.find, paths):
-        model, run = (
-            path.suffix == ".safetensors" or is_onnx_form(path),
-            path.is_dir() and ((path / "metrics.jsonl").exists() or (path / "state").is_dir()),
-        )
+        model = path.suffix in _MODELS
+        run = path.is_dir() and ((path / METRICS).exists() or (path / "state").is_dir())
         if not path.exists() and not model:
             raise AsrError(f"{path}: no such file or folder; give a corpus, a model file or a run folder")
         if (model or run) and len(paths) > 1:
@@ -40,35 +35,25 @@ def inspect(*paths: Path, quick: bool = False) -> dict[str, Any]:
 
 def inspect_model(path: Path) -> dict[str, Any]:
     """Size, shape, alphabet, normalizer and provenance of a model file."""
-    onnx = is_onnx_form(path)
-    recognizer: ModelArrays[Config] | ModelFile
-    if onnx:
-        from asr_seq2seq.model.files import load_model
+    from asr_seq2seq.model_file.acoustic import read_model
 
-        recognizer = load_model(path)
-        description, _ = read_archive(path, path.read_bytes())
-        kind = {name: description.get(name) for name in ("parameters", "weights")}
-    else:
-        from asr_seq2seq.model_file.arrays import read_model
-
-        recognizer = read_model(path)
-        kind = {"parameters": recognizer.parameters}
+    model = read_model(path)
     return {
-        "kind": "model file in ONNX form" if onnx else "model file",
-        **kind,
+        "kind": "model file",
+        "parameters": model.parameters,
         "bytes": path.stat().st_size,
-        "model": recognizer.config.model.model_dump(mode="json"),
-        "features": recognizer.config.features.model_dump(mode="json"),
-        "alphabet": recognizer.alphabet.characters,
-        "normalizer": {recognizer.normalizer.name: recognizer.normalizer.describe()},
-        "search": recognizer.config.search.model_dump(mode="json"),
-        "provenance": recognizer.provenance,
+        "model": model.config.model.model_dump(mode="json"),
+        "features": model.config.features.model_dump(mode="json"),
+        "alphabet": model.alphabet.characters,
+        "normalizer": {model.normalizer.name: model.normalizer.describe()},
+        "search": model.config.decoding.model_dump(mode="json"),
+        "provenance": model.provenance,
     }
 
 
 def inspect_run(path: Path) -> dict[str, Any]:
     """How far a run has come and its best epoch."""
-    from asr_seq2seq.training.metrics import rank, read_metrics
+    from asr_seq2seq.epochs import rank, read_metrics
 
     model = path / "model.safetensors"
     epochs = read_metrics(path)

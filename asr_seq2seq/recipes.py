@@ -12,8 +12,9 @@ from typing import Any
 
 import yaml
 
-from asr_seq2seq.config import Config, LanguageModelConfig, validate, validate_language_model
+from asr_seq2seq.config import RENAMED, renamed
 from asr_seq2seq.errors import ConfigError, brief
+from asr_seq2seq.training_config import Config, LanguageModelConfig, validate, validate_language_model
 
 _MOST_BYTES = 1_000_000
 _MOST_VALUES = 100_000  # with those that aliases stand for
@@ -163,6 +164,7 @@ def _read_tree(path: Path, overrides: Iterable[str]) -> dict[str, Any]:
     tree = {} if tree is None else tree
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: must be a table of settings such as `training: {{epochs: 30}}`")
+    tree = renamed(tree, str(path))
     for override in overrides:
         _apply(tree, override)
     return tree
@@ -174,6 +176,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     shown = f"--set {brief(override)}"
     if not equals or not all(parts) or len(parts) > _MOST_DEPTH:
         raise ConfigError(f"{shown}: must look like path.to.key=value, e.g. training.epochs=10")
+    parts[0] = RENAMED.get(parts[0], parts[0])
     node = tree
     for part in parts[:-1]:
         if isinstance(node.get(part), list):

@@ -8,7 +8,7 @@ import pytest
 # The networks of the tests are small: on a busy machine a second thread costs far more than it brings.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from asr_seq2seq.config import Config, validate
+from asr_seq2seq.training_config import Config, validate
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -92,11 +92,11 @@ def make_language_model() -> Callable[..., Any]:
     """A tiny language model with random weights over an alphabet, in evaluation mode."""
     import torch
 
-    from asr_seq2seq.config import validate_language_model
+    from asr_seq2seq.model.files import LanguageModelFile
     from asr_seq2seq.model.language_model import LanguageModel
-    from asr_seq2seq.model.language_model_file import LanguageModelFile
     from asr_seq2seq.text.normalizer import Normalizer
     from asr_seq2seq.text.tokenizer import Alphabet
+    from asr_seq2seq.training_config import validate_language_model
 
     def make(characters: str, seed: int = 0, scale: float = 1.0) -> LanguageModelFile:
         torch.manual_seed(seed)
@@ -106,7 +106,9 @@ def make_language_model() -> Callable[..., Any]:
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.mul_(scale)
-        return LanguageModelFile(model, config, alphabet, Normalizer.named("english-v1"), {"sentences": 0})
+        return LanguageModelFile(
+            model, config.settings(), alphabet, Normalizer.named("english-v1"), {"sentences": 0}
+        )
 
     return make
 
@@ -114,7 +116,7 @@ def make_language_model() -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def make_onnx() -> Callable[..., Any]:
     """A network of PyTorch -> the same weights in onnxruntime."""
-    from asr_seq2seq.model_file.arrays import ModelArrays
+    from asr_seq2seq.model_file.storage import ModelArrays
     from asr_seq2seq.runtime.onnx_model import OnnxModel
     from asr_seq2seq.text.normalizer import Normalizer
     from asr_seq2seq.text.tokenizer import FIRST_CHARACTER, Alphabet
@@ -165,4 +167,6 @@ def tiny_model(make_config: Callable[..., Config], make_model: Callable[..., Any
     config = make_config({"model.decoder.attention": "dot"})
     alphabet = Alphabet(" aeginot")
     model = make_model({"model.decoder.attention": "dot"}, FIRST_CHARACTER + len(alphabet.characters))
-    return ModelFile(model, config, alphabet, Normalizer.named("english-v1"), {"trained_on": ["nothing"]})
+    return ModelFile(
+        model, config.recognizer(), alphabet, Normalizer.named("english-v1"), {"trained_on": ["nothing"]}
+    )

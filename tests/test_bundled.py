@@ -5,8 +5,7 @@ import pytest
 from asr_seq2seq import Recognizer, bundled
 from asr_seq2seq.errors import ModelFileError
 from asr_seq2seq.inspection import inspect
-from asr_seq2seq.model.files import load_model
-from asr_seq2seq.model.language_model_file import load_language_model
+from asr_seq2seq.model.files import load_language_model, load_model
 
 
 def test_a_name_is_the_model_in_the_package() -> None:

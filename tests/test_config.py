@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from asr_seq2seq.config import Config, LanguageModelConfig, validate
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.recipes import load_config, load_language_model_config, to_yaml
+from asr_seq2seq.training_config import Config, LanguageModelConfig, validate
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -38,7 +38,7 @@ def test_overrides_win_and_the_last_one_wins(tmp_path: Path) -> None:
         "model.encoder.layers=[{units: 3, reduction: 2}]",
         "data.dev=a=b.jsonl",
         "features.high_hertz=null",
-        " search.beam_size = 2",
+        " decoding.beam_size = 2",
     ]
     config = load_config(write(tmp_path, "training: {epochs: 2}\nmodel:\n"), overrides)
     assert config.training.epochs == 11
@@ -46,7 +46,7 @@ def test_overrides_win_and_the_last_one_wins(tmp_path: Path) -> None:
     assert [(layer.units, layer.reduction) for layer in config.model.encoder.layers] == [(3, 2)]
     assert config.data.dev == ["a=b.jsonl"]
     assert config.features.high_hertz is None
-    assert config.search.beam_size == 2
+    assert config.decoding.beam_size == 2
 
 
 @pytest.mark.parametrize("override", ["epochs", "=3", "training..epochs=1", "training.=1", ".seed=1", ""])
@@ -79,7 +79,7 @@ def test_an_override_with_a_broken_value_is_refused(tmp_path: Path) -> None:
             "model: {encoder: {layers: [{units: 4}, {unit: 4}]}}",
         ),
         ("model.context.pool", "model.context.pooling", "model: {context: {pool: mean}}"),
-        ("search.beam", "search.beam_size", "search: {beam: 1}"),
+        ("decoding.beam", "decoding.beam_size", "decoding: {beam: 1}"),
     ],
 )
 def test_an_unknown_key_is_named_with_the_nearest_one(
@@ -110,7 +110,7 @@ def test_an_unknown_key_of_an_override_is_named_too(tmp_path: Path) -> None:
         ("model.encoder.layers.0.units", "model: {encoder: {layers: [{units: -1}]}}"),
         ("data.train", "data: {train: {a: b}}"),
         ("features.mels", "features: {mels: null}"),
-        ("search.ctc_weight", "search: {ctc_weight: 1.0}"),
+        ("decoding.ctc_weight", "decoding: {ctc_weight: 1.0}"),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_named(tmp_path: Path, key: str, text: str) -> None:
@@ -139,10 +139,10 @@ def test_settings_that_exclude_each_other_are_refused(tmp_path: Path, text: str)
 @pytest.mark.parametrize(
     "text",
     [
-        "search: {length_reward: .nan}",
-        "search: {length_reward: .inf}",
-        "search: {lm_weight: -0.1}",
-        "search: {temperature: 0}",
+        "decoding: {length_reward: .nan}",
+        "decoding: {length_reward: .inf}",
+        "decoding: {lm_weight: -0.1}",
+        "decoding: {temperature: 0}",
         "training: {learning_rate: .inf}",
         "data: {batch_seconds: .nan}",
         "augmentation: {speed_factors: [0.0]}",
@@ -279,7 +279,7 @@ def test_what_an_alias_stands_for_is_changed_in_one_place_only(tmp_path: Path) -
     [
         "features.mels=100000000",
         "model.encoder.layers=[{units: 1000000000}]",
-        "search.batch_size=10000000000",
+        "decoding.batch_size=10000000000",
         f"training.epochs={10**80}",
         "training.learning_rate=.inf",
         'data.train="a\\0b"',
@@ -299,3 +299,14 @@ def test_a_date_is_a_text(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("data: {train: 2026-11-28}")
     assert load_config(path).data.train == ["2026-11-28"]
+
+
+def test_a_setting_has_one_old_name(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("search: {beam_size: 3, lm_weight: 0.5}\n")
+    config = load_config(path, ["search.lm_weight=0.6", "decoding.ctc_weight=0.1"])
+    assert (config.decoding.beam_size, config.decoding.lm_weight, config.decoding.ctc_weight) == (3, 0.6, 0.1)
+    assert "decoding:" in to_yaml(config) and "search:" not in to_yaml(config)
+    path.write_text("search: {beam_size: 3}\ndecoding: {beam_size: 4}\n")
+    with pytest.raises(ConfigError, match="`search` is the old name of `decoding`; give one of them"):
+        load_config(path)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -34,8 +33,10 @@ from benchmarking import (
 from our_side import ATTENTIONS, never_ends, our_config, our_log_mel, our_network, our_texts, some_sound
 from torch import Tensor, nn
 
-from asr_seq2seq.model.files import ModelFile, load_model
+from asr_seq2seq.model.files import ModelFile
 from asr_seq2seq.model.seq2seq import Seq2Seq
+from asr_seq2seq.runtime.onnx_model import OnnxModel
+from asr_seq2seq.runtime.session import RuntimeOptions
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import FIRST_CHARACTER, Alphabet
 from asr_seq2seq.training.device import pick_device
@@ -165,24 +166,17 @@ def onnx_work(sizes: Sizes, device: torch.device, installed: frozenset[str]) -> 
     """The encoder of one utterance in onnxruntime, against torch in float32; on the processor alone."""
     if "onnxruntime" not in installed:
         return
-    from asr_seq2seq.export import export_model
-
     config = our_config(sizes, "dot", 0.0)
     model = Seq2Seq(config, sizes.symbols).eval()
     frames = torch.randn(1, sizes.encoded_frames * model.encoder.reduction, sizes.mels)
     seconds, lengths = frames.shape[1] * config.features.hop_seconds, torch.tensor([frames.shape[1]])
     alphabet = Alphabet("".join(chr(ord("A") + place) for place in range(sizes.symbols - FIRST_CHARACTER)))
-    recognizer = ModelFile(model, config, alphabet, Normalizer.named("none"))
-    encoders = {"torch": model.encode}
-    with tempfile.TemporaryDirectory() as folder:
-        for name, int8 in {"ONNX, fp32": False, "ONNX, int8": True}.items():
-            path = Path(folder) / "model.onnx.zip"
-            export_model(path, recognizer, int8=int8)
-            encoders[name] = load_model(path).model.encode
-    runs: dict[str, Run] = {
-        name: torch.inference_mode()(partial(encode, frames, lengths)) for name, encode in encoders.items()
-    }
-    peers: dict[str, Run] = {"torch": runs.pop("torch")}
+    arrays = ModelFile(model, config, alphabet, Normalizer.named("none")).arrays()
+    runs: dict[str, Run] = {}
+    for name, compute_type in {"ONNX, fp32": "float32", "ONNX, int8": "int8"}.items():
+        encode = OnnxModel(arrays, RuntimeOptions(compute_type, torch.get_num_threads())).encode
+        runs[name] = partial(encode, frames.numpy(), lengths.numpy())
+    peers: dict[str, Run] = {"torch": torch.inference_mode()(partial(model.encode, frames, lengths))}
     yield Work(f"encoder, batch 1, {seconds:g} s", runs, peers)
 
 

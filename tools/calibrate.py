@@ -41,7 +41,7 @@ def main(
         sure, right = judged_words(found.lines, recognizer.normalizer)
         after = expected_calibration_error([soften(p, temperature) for p in sure], right)
         print(f"{corpus}: {found.calibration_error:.2%} -> {after:.2%}")
-    save_model(model, recognizer.with_search(confidence_temperature=temperature), half=half)
+    save_model(model, recognizer.with_decoding(confidence_temperature=temperature), half=half)
 
 
 if __name__ == "__main__":

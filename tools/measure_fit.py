@@ -66,7 +66,7 @@ def measure(model_file: ModelFile, records: list[dict[str, Any]]) -> list[dict[s
     """The records with `decoder`, `ctc` and `ctc_text`, the worst fit of the decoder first."""
     model = model_file.model.eval()
     config = model_file.config.features
-    if not isinstance(model, Seq2Seq) or config.kind != "logmel":
+    if config.kind != "logmel":
         raise ConfigError("only a trained model of sound can be asked how well texts fit")
     records = sorted(records, key=lambda record: float(record["duration"]))
     found = []

@@ -19,11 +19,12 @@ import numpy as np
 import soundfile
 import typer
 
-from asr_seq2seq.config import AugmentationConfig, DataConfig, LogMelConfig
+from asr_seq2seq.config import LogMelConfig
 from asr_seq2seq.corpora import load_corpora
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
 from asr_seq2seq.training.batching import Batches, within_limits
+from asr_seq2seq.training_config import AugmentationConfig, DataConfig
 
 FILES = 10
 

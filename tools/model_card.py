@@ -26,13 +26,12 @@ from pydantic import Field
 from tool_recipe import Room, read_recipe
 
 from asr_seq2seq import bundled
-from asr_seq2seq.errors import AsrError, ConfigError
+from asr_seq2seq.errors import AsrError
 from asr_seq2seq.evaluation.assessment import Assessment, assess
 from asr_seq2seq.evaluation.hypotheses import HypothesisLine, read
 from asr_seq2seq.evaluation.intervals import Interval
 from asr_seq2seq.files import atomic_write
 from asr_seq2seq.model.files import ModelFile, load_model
-from asr_seq2seq.model.seq2seq import Seq2Seq
 from asr_seq2seq.outputs import keep_inputs
 
 
@@ -96,8 +95,6 @@ def main(
     card = read_recipe(recipe, Card, "model_card")
     card = card.model_copy(update={"model": str(bundled.find(card.model))})
     recognizer = load_model(card.model)
-    if not isinstance(recognizer.model, Seq2Seq):
-        raise ConfigError(f"{card.model}: is an exported form; give the model file that it was exported from")
     folder = runs / recipe.stem
     folder.mkdir(parents=True, exist_ok=True)
     results = []
@@ -163,7 +160,7 @@ def render(
         "decoder": f"{model.decoder.cell.upper()} of {model.decoder.units}, attention: "
         f"{model.decoder.attention}; context: {model.context.pooling}; CTC weight {model.ctc_weight:g}",
         "symbols": f"{len(recognizer.alphabet)}: `{recognizer.alphabet.characters}`",
-        "seed": str(recognizer.config.seed),
+        "seed": str(provenance.get("recipe", {}).get("seed", "?")),
         "best epoch": f"{provenance.get('epoch', '?'):g}, {provenance.get('date', 'no date')}"
         if "epoch" in provenance
         else "not recorded",

@@ -8,11 +8,12 @@ import torch
 from benchmarking import Run, Sizes
 from torch import Tensor, nn
 
-from asr_seq2seq.config import Config, LogMelConfig, SearchConfig, validate
+from asr_seq2seq.config import LogMelConfig, SearchConfig
 from asr_seq2seq.model.features import LogMel
 from asr_seq2seq.model.seq2seq import Encoded, Seq2Seq
 from asr_seq2seq.search import search
 from asr_seq2seq.text.tokenizer import END
+from asr_seq2seq.training_config import Config, validate
 
 ATTENTIONS = ("dot", "location")
 NEVER = -1e4  # bias of the end symbol, so that no text ends by itself

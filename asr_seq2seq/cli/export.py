@@ -15,14 +15,14 @@ from asr_seq2seq.outputs import keep_inputs
 
 def export(
     model: Annotated[Path, typer.Argument(help="Model file.")],
-    out: Annotated[Path, typer.Argument(help="File for the ONNX form; a .zip of three graphs.")],
+    out: Annotated[Path, typer.Argument(help="Zip archive to write: three ONNX graphs and a description.")],
     int8: Annotated[bool, typer.Option("--int8", help="Weights in 8 bits: smaller and faster.")] = False,
 ) -> None:
-    """Write a model for onnxruntime; transcribe, evaluate and inspect take it like any other."""
+    """Write a model as ONNX graphs for other programs, which docs/export.md describes."""
     keep_inputs([out], [bundled.find(model)])
     with importing():
         from asr_seq2seq.export import export_model
-        from asr_seq2seq.model.files import load_model
+        from asr_seq2seq.model_file.acoustic import read_model
 
-    export_model(out, load_model(model), int8=int8)
+    export_model(out, read_model(model), int8=int8)
     print_line(str(out))

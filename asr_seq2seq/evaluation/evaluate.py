@@ -35,6 +35,7 @@ from asr_seq2seq.search.scorers import TextScorer
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
 from asr_seq2seq.training.batching import Batch, Batches
+from asr_seq2seq.training_config import DataConfig
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def batches_for(recognizer: ModelFile, cuts: Sequence[Utterance]) -> Batches:
     """The utterances as the recognizer hears and spells them, none of them changed."""
     return Batches(
         cuts,
-        recognizer.config.data,
+        DataConfig(),
         features=recognizer.config.features,
         alphabet=recognizer.alphabet,
         normalizer=recognizer.normalizer,

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from asr_seq2seq import bundled
-from asr_seq2seq.config import Config
+from asr_seq2seq.config import RecognizerSettings
 from asr_seq2seq.decoding.ngram import WordNgramScorer
 from asr_seq2seq.decoding.ngram_file import is_word_ngram
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import LanguageModelScorer, TextScorer
 from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.model_file.arrays import read_language_model, read_model
+from asr_seq2seq.model_file.acoustic import longest_seconds, read_model
+from asr_seq2seq.model_file.language import read_language_model
 from asr_seq2seq.runtime.onnx_language_model import OnnxLanguageModel
 from asr_seq2seq.runtime.onnx_model import OnnxModel
 from asr_seq2seq.runtime.protocol import AcousticModel
@@ -29,7 +30,7 @@ class LoadedModel:
     """A model that can be recognized with: the network behind its protocol, and all that its file says."""
 
     acoustic: AcousticModel
-    config: Config
+    config: RecognizerSettings
     alphabet: Alphabet
     normalizer: Normalizer
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -37,12 +38,12 @@ class LoadedModel:
     @property
     def longest_seconds(self) -> float:
         """The longest utterance that the model was trained on; a longer one is cut into segments."""
-        return float(self.provenance.get("longest_seconds", self.config.data.max_seconds))
+        return longest_seconds(self.provenance)
 
     @property
     def confidence_temperature(self) -> float:
         """What makes the confidence of words honest, as it was fitted on the dev set."""
-        return self.config.search.confidence_temperature
+        return self.config.decoding.confidence_temperature
 
     def options(self, changes: Mapping[str, Any] | None = None) -> DecodingOptions:
         """The model's own decoding options with those in `changes` that are not None in their place.
@@ -54,7 +55,7 @@ class LoadedModel:
             raise ConfigError("this model has no CTC head, so that ctc_weight must be 0 or left out")
         if given.get("coverage_weight") and not self.acoustic.has_attention:
             raise ConfigError("this model has no attention, so that coverage_weight must be 0 or left out")
-        return DecodingOptions.from_config(self.config.search).changed(given)
+        return DecodingOptions.from_config(self.config.decoding).changed(given)
 
 
 def load(path: str | Path | None = None, options: RuntimeOptions | None = None) -> LoadedModel:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from asr_seq2seq import audio
 from asr_seq2seq.audio.segmentation import Samples, cutter, split
-from asr_seq2seq.config import Config, LogMelConfig
+from asr_seq2seq.config import LogMelConfig, RecognizerSettings
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import TextScorer
 from asr_seq2seq.errors import AsrError, ConfigError, ModelFileError
@@ -130,7 +130,7 @@ class Recognizer:
         return cls(model, options, lm, batch_size=batch_size, vad=vad, attention=attention)
 
     @property
-    def config(self) -> Config:
+    def config(self) -> RecognizerSettings:
         """The settings that the model was trained with."""
         return self.model.config
 

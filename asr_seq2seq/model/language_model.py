@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asr_seq2seq.config import LanguageModelConfig
+from asr_seq2seq.config import LanguageModelSettings
 from asr_seq2seq.model.rnn import Stepper, recurrent, run
 from asr_seq2seq.text.tokenizer import END, PADDING, START
 
@@ -37,7 +37,7 @@ class LanguageModelState:
 class LanguageModel(nn.Module):
     """tokens (B, U) beginning with the start symbol -> logits (B, U, V) of the next ones."""
 
-    def __init__(self, config: LanguageModelConfig, vocabulary: int) -> None:
+    def __init__(self, config: LanguageModelSettings, vocabulary: int) -> None:
         super().__init__()
         shape = config.model
         self.embedding = nn.Embedding(vocabulary, shape.embedding)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from asr_seq2seq.config import Config, DecoderConfig
+from asr_seq2seq.config import DecoderConfig, RecognizerSettings
 from asr_seq2seq.model.context import Context
 from asr_seq2seq.model.ctc import guidance
 from asr_seq2seq.model.decoder import Decoder, DotDecoder, FixedVectorDecoder, LocationDecoder
@@ -47,7 +47,7 @@ class Loss:
 class Seq2Seq(nn.Module):
     """p(y | x): pyramidal encoder, context vector, character decoder, CTC head on the encoder."""
 
-    def __init__(self, config: Config, vocabulary: int) -> None:
+    def __init__(self, config: RecognizerSettings, vocabulary: int) -> None:
         super().__init__()
         model = config.model
         self.ctc_weight = model.ctc_weight

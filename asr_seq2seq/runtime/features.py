@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from asr_seq2seq.config import FeaturesConfig, LogMelConfig, PrecomputedConfig
-from asr_seq2seq.model_file.arrays import Arrays
+from asr_seq2seq.model_file.storage import Arrays
 
 Float32 = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.integer[Any]]
 
-_EPSILON = np.float32(1e-5)
-_LEVEL = np.float32(0.1)  # root mean square of a speaker close to the microphone
+EPSILON = np.float32(1e-5)
+LEVEL = np.float32(0.1)  # root mean square of a speaker close to the microphone
 _BLOCK = 200  # windows whose spectra are computed at a time: these stay in the cache
 
 
@@ -69,7 +69,7 @@ class FrontEnd:
             for _ in range(2):  # the second takes out what rounding has left of the mean
                 frames -= (frames * mask).sum(1, keepdims=True) / count
             variance = (np.square(frames) * mask).sum(1, keepdims=True) / count
-            frames /= np.sqrt(variance + _EPSILON)
+            frames /= np.sqrt(variance + EPSILON)
         frames *= mask
         return frames, counts
 
@@ -100,7 +100,7 @@ class LogMel:
         np.multiply(sound, length_mask(lengths, samples), out=inside, casting="same_kind")
         if self.config.level:
             power = np.square(inside).sum(1, keepdims=True) / lengths[:, None].astype(np.float32)
-            inside *= _LEVEL / np.sqrt(np.maximum(power, _EPSILON**2))
+            inside *= LEVEL / np.sqrt(np.maximum(power, EPSILON**2))
         windows = np.lib.stride_tricks.sliding_window_view(padded, width, axis=1)[:, :: self.hop]
         frames = np.empty((*windows.shape[:2], self.config.mels), np.float32)
         for row, (of_row, result) in enumerate(zip(windows, frames, strict=True)):

@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from asr_seq2seq.config import Cell, Config, LanguageModelConfig
+from asr_seq2seq.config import Cell, LanguageModelSettings, RecognizerSettings
+from asr_seq2seq.model_file.parameters import GATES, encoder_sizes
 from asr_seq2seq.runtime.graph_builder import GraphBuilder
-from asr_seq2seq.runtime.parameters import GATES, encoder_sizes
 from asr_seq2seq.runtime.weights import BLOCK, Weights
 
 _ROWS = ("batch", "hypotheses")
 
 
-def encoder_graph(config: Config, weights: Weights) -> bytes:
+def encoder_graph(config: RecognizerSettings, weights: Weights) -> bytes:
     """features (B, T, F), lengths (B,) -> encoded_lengths (B,), ctc (B, T', V), context (B, D), memory."""
     g, model = GraphBuilder(weights), config.model
     sizes = encoder_sizes(config)
@@ -50,7 +50,7 @@ def encoder_graph(config: Config, weights: Weights) -> bytes:
     return g.serialize("encoder")
 
 
-def memory_shapes(config: Config) -> dict[str, tuple[int | str, ...]]:
+def memory_shapes(config: RecognizerSettings) -> dict[str, tuple[int | str, ...]]:
     """Name -> shape of what a decoder keeps of each utterance; G is what a cell's gates take up.
 
     `gates` is what the context adds to the gates of the first layer; `keys` and `values` what attention
@@ -71,7 +71,7 @@ def memory_shapes(config: Config) -> dict[str, tuple[int | str, ...]]:
     return shapes
 
 
-def carried_shapes(config: Config) -> dict[str, tuple[int | str, ...]]:
+def carried_shapes(config: RecognizerSettings) -> dict[str, tuple[int | str, ...]]:
     """Name -> shape, after R rows, of what a decoder carries from step to step: each layer's h, and c."""
     decoder = config.model.decoder
     layers = [f"{name}.{layer}" for name, layer in _layers(config)]
@@ -83,7 +83,7 @@ def carried_shapes(config: Config) -> dict[str, tuple[int | str, ...]]:
     return shapes
 
 
-def decoder_graph(config: Config, weights: Weights) -> bytes:
+def decoder_graph(config: RecognizerSettings, weights: Weights) -> bytes:
     """tokens (B, K), rows (B, K), memory and carried state of R rows -> logits (B, K, V) and the state after.
 
     `rows` are the rows of the state that the hypotheses continue. With attention there is `weights.next`,
@@ -124,7 +124,7 @@ def decoder_graph(config: Config, weights: Weights) -> bytes:
     return g.serialize("decoder_step")
 
 
-def language_model_graph(config: LanguageModelConfig, weights: Weights) -> bytes:
+def language_model_graph(config: LanguageModelSettings, weights: Weights) -> bytes:
     """tokens (B, K), rows (B, K) and the state of R rows -> log_p (B, K, V) and the state after them."""
     g, units = GraphBuilder(weights), config.model.units
     tokens, rows = g.input("tokens", np.int64, *_ROWS), g.input("rows", np.int64, *_ROWS)
@@ -143,7 +143,7 @@ def language_model_graph(config: LanguageModelConfig, weights: Weights) -> bytes
     return g.serialize("language_model_step")
 
 
-def _layers(config: Config) -> list[tuple[str, int]]:
+def _layers(config: RecognizerSettings) -> list[tuple[str, int]]:
     """The decoder's recurrent layers from below, by stack and number in the stack."""
     decoder = config.model.decoder
     if decoder.attention == "dot":
@@ -151,7 +151,7 @@ def _layers(config: Config) -> list[tuple[str, int]]:
     return [("layers", layer) for layer in range(decoder.layers)]
 
 
-def _context(g: GraphBuilder, config: Config, encoded: str, lengths: str, mask: str) -> str:
+def _context(g: GraphBuilder, config: RecognizerSettings, encoded: str, lengths: str, mask: str) -> str:
     """Encoded (B, T', E), lengths (B,), mask (B, T') -> context (B, D)."""
     pooling = config.model.context.pooling
     if pooling == "last":
@@ -171,7 +171,9 @@ def _context(g: GraphBuilder, config: Config, encoded: str, lengths: str, mask: 
     return str(g("Tanh", g.matmul(pooled, "context.projection")))
 
 
-def _memory(g: GraphBuilder, config: Config, encoded: str, context: str, mask: str) -> dict[str, str]:
+def _memory(
+    g: GraphBuilder, config: RecognizerSettings, encoded: str, context: str, mask: str
+) -> dict[str, str]:
     """What `memory_shapes` names."""
     decoder = config.model.decoder
     memory = {"gates": g.unsqueeze(g.matmul(context, "context.gates"), 1)}
@@ -220,7 +222,9 @@ def _step(
     return [g("Mul", let_out, g("Tanh", c)), c]
 
 
-def _dot_attention(g: GraphBuilder, config: Config, hidden: str, memory: dict[str, str]) -> tuple[str, str]:
+def _dot_attention(
+    g: GraphBuilder, config: RecognizerSettings, hidden: str, memory: dict[str, str]
+) -> tuple[str, str]:
     """Hidden (B, K, D) -> weights (B, T', K), the mean over heads, and what they read, (B, K, G).
 
     Hypotheses are few and frames many: with frames as the rows of a product, onnxruntime need not rearrange
@@ -254,7 +258,7 @@ def _read(g: GraphBuilder, weights: str, memory: dict[str, str]) -> str:
 
 
 def _location_attention(
-    g: GraphBuilder, config: Config, hidden: str, before: str, memory: dict[str, str]
+    g: GraphBuilder, config: RecognizerSettings, hidden: str, before: str, memory: dict[str, str]
 ) -> tuple[str, str]:
     """Hidden (B, K, D), weights before (B, K, T') -> weights (B, K, T') and what they read, (B, K, G + D).
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from asr_seq2seq.config import LanguageModelConfig
-from asr_seq2seq.model_file.arrays import ModelArrays
+from asr_seq2seq.config import LanguageModelSettings
+from asr_seq2seq.model_file.storage import ModelArrays
 from asr_seq2seq.runtime.graph_cache import cached_graph
 from asr_seq2seq.runtime.protocol import Floats, Integers
 from asr_seq2seq.runtime.session import RuntimeOptions, Session
@@ -30,7 +30,7 @@ class OnnxLanguageModel:
     """p(y_t | y_<t) by one session of onnxruntime."""
 
     def __init__(
-        self, model: ModelArrays[LanguageModelConfig], options: RuntimeOptions | None = None
+        self, model: ModelArrays[LanguageModelSettings], options: RuntimeOptions | None = None
     ) -> None:
         options = options or RuntimeOptions()
         config = model.config

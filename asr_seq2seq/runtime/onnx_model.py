@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asr_seq2seq.config import Config
-from asr_seq2seq.model_file.arrays import ModelArrays
+from asr_seq2seq.config import RecognizerSettings
+from asr_seq2seq.model_file.storage import ModelArrays
 from asr_seq2seq.runtime.features import FrontEnd
 from asr_seq2seq.runtime.graph_cache import cached_graph
 from asr_seq2seq.runtime.protocol import Floats, Integers, rows_of
@@ -74,7 +74,7 @@ class OnnxState:
 class OnnxModel:
     """p(y | x) by two sessions of onnxruntime."""
 
-    def __init__(self, model: ModelArrays[Config], options: RuntimeOptions | None = None) -> None:
+    def __init__(self, model: ModelArrays[RecognizerSettings], options: RuntimeOptions | None = None) -> None:
         options = options or RuntimeOptions()
         self.config = model.config
         self.vocabulary = len(model.alphabet)
@@ -131,7 +131,7 @@ class OnnxModel:
         return logits, weights, OnnxState(state.memory, carried, np.arange(len(tokens)))
 
 
-def _session(kind: str, model: ModelArrays[Config], options: RuntimeOptions) -> Session:
+def _session(kind: str, model: ModelArrays[RecognizerSettings], options: RuntimeOptions) -> Session:
     config = model.config
     make = encoder_weights if kind == "encoder" else decoder_weights
     weights = make(model.arrays, config, options.quantizer)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asr_seq2seq.config import Cell, Config, DecoderConfig, LanguageModelConfig
-from asr_seq2seq.model_file.arrays import Arrays
+from asr_seq2seq.config import Cell, DecoderConfig, LanguageModelSettings, RecognizerSettings
+from asr_seq2seq.model_file.storage import Arrays
 
 Weights = dict[str, npt.NDArray[Any]]
 
@@ -48,7 +48,7 @@ class Quantizer:
         }
 
 
-def encoder_weights(arrays: Arrays, config: Config, quantizer: Quantizer) -> Weights:
+def encoder_weights(arrays: Arrays, config: RecognizerSettings, quantizer: Quantizer) -> Weights:
     """What the graph of encoder, context and all that decoding starts from holds."""
     weights: Weights = {}
     encoder = config.model.encoder
@@ -64,7 +64,7 @@ def encoder_weights(arrays: Arrays, config: Config, quantizer: Quantizer) -> Wei
     return weights | _memory(arrays, config)
 
 
-def decoder_weights(arrays: Arrays, config: Config, quantizer: Quantizer) -> Weights:
+def decoder_weights(arrays: Arrays, config: RecognizerSettings, quantizer: Quantizer) -> Weights:
     """What the graph of one step of the decoder holds."""
     decoder = config.model.decoder
     own = {
@@ -92,7 +92,7 @@ def decoder_weights(arrays: Arrays, config: Config, quantizer: Quantizer) -> Wei
     return weights
 
 
-def language_model_weights(arrays: Arrays, config: LanguageModelConfig, quantizer: Quantizer) -> Weights:
+def language_model_weights(arrays: Arrays, config: LanguageModelSettings, quantizer: Quantizer) -> Weights:
     """What the graph of one step of a character language model holds."""
     of_inputs = _step_rows(arrays["layers.weight_ih_l0"], "lstm").T
     symbols = arrays["embedding.weight"] @ of_inputs + _step_bias(arrays, "layers", 0, "lstm")
@@ -120,7 +120,7 @@ def _layer(arrays: Arrays, names: list[str], cell: Cell, target: str, quantizer:
     return weights
 
 
-def _memory(arrays: Arrays, config: Config) -> Weights:
+def _memory(arrays: Arrays, config: RecognizerSettings) -> Weights:
     """What the encoder's outputs are multiplied by once for all steps of the decoder."""
     decoder, cell = config.model.decoder, config.model.decoder.cell
     first = "decoder.lower" if decoder.attention == "dot" else "decoder.layers"

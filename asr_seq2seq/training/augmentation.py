@@ -19,9 +19,10 @@ from torchaudio.transforms import Speed
 
 from asr_seq2seq import audio
 from asr_seq2seq.audio.discovery import sounds_in
-from asr_seq2seq.config import AugmentationConfig, FeaturesConfig, JoiningConfig, LogMelConfig
+from asr_seq2seq.config import FeaturesConfig, LogMelConfig
 from asr_seq2seq.corpora import Utterance
 from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.training_config import AugmentationConfig, JoiningConfig
 
 _POWER_FLOOR = 1e-10
 _TELEPHONE = (300.0, 3400.0)  # Hz, ITU-T G.712

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from asr_seq2seq.config import AugmentationConfig, DataConfig, FeaturesConfig, JoiningConfig, LogMelConfig
+from asr_seq2seq.config import FeaturesConfig, LogMelConfig
 from asr_seq2seq.corpora import Utterance
 from asr_seq2seq.corpora.features import read_features
 from asr_seq2seq.corpora.reading import read_sound
@@ -24,6 +24,7 @@ from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
 from asr_seq2seq.training.augmentation import Augmentation, Joined, join_utterances, joined_seconds
 from asr_seq2seq.training.sampling import BUFFERED, plan_batches
+from asr_seq2seq.training_config import AugmentationConfig, DataConfig, JoiningConfig
 from asr_seq2seq.workers import Workers
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from asr_seq2seq.config import Config, SpecAugmentConfig
+from asr_seq2seq.config import SpecAugmentConfig
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.model.files import ModelFile, load_model
 from asr_seq2seq.model.seq2seq import Seq2Seq
+from asr_seq2seq.training_config import Config
 
 
 def model_to_start_from(path: str, config: Config, texts: Iterable[str]) -> ModelFile:
@@ -18,11 +19,6 @@ def model_to_start_from(path: str, config: Config, texts: Iterable[str]) -> Mode
     ModelFileError where it cannot be read.
     """
     start = load_model(Path(path))
-    if not isinstance(start.model, Seq2Seq):
-        raise ConfigError(
-            f"training.start_from: {path} is an exported form, which does not learn; give the model "
-            "file that it was exported from"
-        )
     plain = {"warp": 0.0, "spec_augment": SpecAugmentConfig()}
     if start.config.features.model_copy(update=plain) != config.features.model_copy(update=plain):
         raise ConfigError(

@@ -17,15 +17,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from asr_seq2seq.config import Config, SearchConfig
+from asr_seq2seq.config import SearchConfig
 from asr_seq2seq.corpora import Utterance, digest, load_corpora
+from asr_seq2seq.epochs import append_metrics, checkpoints
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
 from asr_seq2seq.evaluation.evaluate import calibrate, decode
 from asr_seq2seq.evaluation.wer import score
 from asr_seq2seq.files import lock, make_folder, without_infinity
 from asr_seq2seq.messages import message
-from asr_seq2seq.model.files import ModelFile, average_models, load_model, save_model
+from asr_seq2seq.model.files import ModelFile, load_model, save_model
 from asr_seq2seq.model.seq2seq import Loss, Seq2Seq
+from asr_seq2seq.model_file.averaging import average_recognizers
 from asr_seq2seq.progress import sound_progress
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
@@ -34,17 +36,16 @@ from asr_seq2seq.training.board import Board
 from asr_seq2seq.training.device import pick_device
 from asr_seq2seq.training.distributed import Team, join_team
 from asr_seq2seq.training.fine_tuning import model_to_start_from, take_weights
-from asr_seq2seq.training.metrics import append_metrics
 from asr_seq2seq.training.optim import Schedule, autocast, build_optimizer
 from asr_seq2seq.training.run_folder import (
     MODEL,
     Resume,
-    checkpoints,
     keep_checkpoint,
     open_run,
 )
 from asr_seq2seq.training.state import Position, restore, save_state
 from asr_seq2seq.training.stopping import StopRequest
+from asr_seq2seq.training_config import Config
 
 _LIMIT_MARGIN = 1.2  # a text may be so much denser than the densest of training
 _MOST_SKIPPED = 20  # batches in a row with a loss that is not a number
@@ -149,7 +150,7 @@ def _train(
         lengths = [math.ceil(cut.duration / model.seconds_per_frame) for cut in train_cuts]
         densest = max(len(text) / frames for text, frames in zip(texts, lengths, strict=True))
         search_settings = config.search.changed(tokens_per_frame=round(_LIMIT_MARGIN * densest, 4))
-        config = config.model_copy(update={"search": search_settings})
+        config = config.model_copy(update={"decoding": search_settings})
     if start is not None:
         take_weights(model, start, str(settings.start_from))
     elif config.features.normalization == "corpus" and state is None:
@@ -295,9 +296,9 @@ def _train(
                 break
 
             if not sums["characters"]:
-                raise CorpusError(f"{run}: no batch of epoch {epoch} could be learned from; see above why")
+                raise CorpusError(f"{run}: no batch of epoch {epoch} could be learnt from; see above why")
             network = model if average is None else cast(Seq2Seq, average.module)
-            recognizer = ModelFile(network, config, alphabet, normalizer, provenance)
+            recognizer = ModelFile(network, config.recognizer(), alphabet, normalizer, provenance)
             dev = _dev_figures(recognizer, dev_batches, search, device, team)
             schedule.after_epoch(dev["dev_loss"])
             figures: dict[str, float] = {
@@ -351,8 +352,7 @@ def _try_mean(
     device: torch.device,
 ) -> str:
     """Let the mean of the kept epochs be the model of the run if it is better on dev; what to say of it."""
-    mean = average_models(checkpoints(run))
-    mean.model.to(device)
+    mean = ModelFile.of(average_recognizers(checkpoints(run)), device)
     dev = _dev_figures(mean, batches, search, device, Team())
     rank = [dev["dev_wer"], dev["dev_cer"], dev["dev_loss"]]
     better = rank < position.best
@@ -370,7 +370,7 @@ def _calibrate(path: Path, batches: Batches, device: torch.device) -> str:
     """Fit the confidence of words and store it in the model file; what to say of it."""
     recognizer = load_model(path, device)
     temperature, before, after = calibrate(recognizer, batches, recognizer.config.search)
-    save_model(path, recognizer.with_search(confidence_temperature=temperature))
+    save_model(path, recognizer.with_decoding(confidence_temperature=temperature))
     return (
         f"confidence of words on dev: {before:.2%} off on average, {after:.2%} with temperature "
         f"{temperature:.2f}"
@@ -407,6 +407,7 @@ def _provenance(config: Config, cuts: Sequence[Utterance], seconds: float) -> di
         "hours": round(seconds / 3600, 3),
         "longest_seconds": round(max(longest, joining.max_seconds if joining.probability else 0.0), 3),
         "torch": torch.__version__,
+        "recipe": config.provenance(),
     }
 
 

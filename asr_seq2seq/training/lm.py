@@ -15,20 +15,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from asr_seq2seq.config import LanguageModelConfig
+from asr_seq2seq.epochs import append_metrics
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
 from asr_seq2seq.files import lock, make_folder
 from asr_seq2seq.messages import message
+from asr_seq2seq.model.files import LanguageModelFile, save_language_model
 from asr_seq2seq.model.language_model import LanguageModel
-from asr_seq2seq.model.language_model_file import LanguageModelFile, save_language_model
 from asr_seq2seq.progress import count_progress
 from asr_seq2seq.signals import number_of
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
 from asr_seq2seq.training.device import pick_device
-from asr_seq2seq.training.metrics import append_metrics
 from asr_seq2seq.training.optim import Schedule, autocast, build_optimizer
 from asr_seq2seq.training.run_folder import MODEL, make_run_folder
+from asr_seq2seq.training_config import LanguageModelConfig
 
 Batch = tuple[Tensor, Tensor]  # tokens (B, U) zero-padded, lengths (B,)
 
@@ -148,9 +148,11 @@ def _train(
                         "dev_perplexity": round(math.exp(dev_loss), 5),
                         "date": time.strftime("%Y-%m-%d"),
                         "torch": torch.__version__,
+                        "recipe": config.provenance(),
                     }
                     save_language_model(
-                        run / MODEL, LanguageModelFile(model, config, alphabet, normalizer, provenance)
+                        run / MODEL,
+                        LanguageModelFile(model, config.settings(), alphabet, normalizer, provenance),
                     )
                     best = dev_loss
                     result = LanguageModelResult(run / MODEL, epoch, math.exp(dev_loss))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adadelta, Adam, AdamW, Optimizer
 
-from asr_seq2seq.config import OptimizationConfig
+from asr_seq2seq.training_config import OptimizationConfig
 
 
 def build_optimizer(config: OptimizationConfig, parameters: Iterable[nn.Parameter]) -> Optimizer:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from asr_seq2seq.config import Config, LanguageModelConfig
+from asr_seq2seq.epochs import CHECKPOINTS, METRICS, checkpoints, metrics_lines
 from asr_seq2seq.errors import ConfigError, brief
 from asr_seq2seq.files import atomic_write, make_folder, remove_left
 from asr_seq2seq.model.files import ModelFile, save_model
 from asr_seq2seq.recipes import load_config, to_yaml
-from asr_seq2seq.training.metrics import METRICS, metrics_lines, rank, read_metrics
 from asr_seq2seq.training.state import STATE, load_state
+from asr_seq2seq.training_config import Config, LanguageModelConfig
 
 MODEL = "model.safetensors"
 RECIPE = "config.yaml"
-CHECKPOINTS = "checkpoints"
 Resume = Literal["auto", "never"]
 
 
@@ -102,27 +100,6 @@ def _differences(one: Any, other: Any, place: str = "") -> Iterator[tuple[str, A
 
 def _are_tables(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(table, dict) for table in value)
-
-
-def checkpoints(run: Path) -> list[Path]:
-    """The model files of single epochs that the run has kept, in order."""
-    found = _kept(run)
-    return [found[epoch] for epoch in sorted(found)]
-
-
-def _kept(run: Path) -> dict[int, Path]:
-    """The kept model files by epoch."""
-    paths = (run / CHECKPOINTS).glob("epoch_*.safetensors")
-    names = ((re.fullmatch(r"epoch_([0-9]{1,9})", path.stem), path) for path in paths)
-    return {int(name[1]): path for name, path in names if name}
-
-
-def best_checkpoints(run: Path, count: int) -> list[Path]:
-    """Of the kept model files those of the `count` best epochs by dev WER, CER and loss, in order."""
-    kept = _kept(run)
-    epochs = [epoch for epoch in read_metrics(run) if epoch.get("epoch") in kept]
-    best = sorted(epochs, key=rank)[:count]
-    return [kept[number] for number in sorted(int(epoch["epoch"] or 0) for epoch in best)]
 
 
 def keep_checkpoint(run: Path, recognizer: ModelFile, epoch: int, count: int) -> None:

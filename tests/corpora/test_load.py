@@ -13,13 +13,14 @@ import soundfile
 import torch
 from lhotse import CutSet, Recording, SupervisionSegment
 
-from asr_seq2seq.config import DataConfig, LogMelConfig
+from asr_seq2seq.config import LogMelConfig
 from asr_seq2seq.corpora import load_corpora, load_corpus
 from asr_seq2seq.corpora.reading import read_sound
 from asr_seq2seq.errors import AudioError, CorpusError
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
 from asr_seq2seq.training.batching import Batch, Batches
+from asr_seq2seq.training_config import DataConfig
 
 NORMALIZER = Normalizer.named("english-v1")
 ALPHABET = Alphabet(" '-abcdefghijklmnopqrstuvwxyzäü")

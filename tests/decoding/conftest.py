@@ -85,7 +85,7 @@ def make_case(backend: str, make_model: Make, make_config: Make, make_onnx: Make
 def scorer_of(backend: str) -> Callable[..., LanguageModelScorer]:
     """A language model in PyTorch, and the recognizer's alphabet -> a scorer over the backend's form."""
     from asr_seq2seq.model.torch_backend import TorchLanguageModel
-    from asr_seq2seq.model_file.arrays import ModelArrays
+    from asr_seq2seq.model_file.storage import ModelArrays
     from asr_seq2seq.runtime.onnx_language_model import OnnxLanguageModel
 
     def make(lm: Any, alphabet: Alphabet, cost: float = 0.0) -> LanguageModelScorer:

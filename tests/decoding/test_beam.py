@@ -17,7 +17,7 @@ from asr_seq2seq.decoding.hypothesis import Hypothesis
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import CtcPrefixScorer, LanguageModelScorer
 from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.model.language_model_file import LanguageModelFile
+from asr_seq2seq.model.files import LanguageModelFile
 from asr_seq2seq.model.seq2seq import Encoded, Seq2Seq
 from asr_seq2seq.text.tokenizer import END, FIRST_CHARACTER, START, Alphabet
 

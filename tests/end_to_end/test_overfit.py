@@ -1,4 +1,4 @@
-"""Ten real utterances learned by heart by each decoder: all of the road from sound to text, both ways."""
+"""Ten real utterances learnt by heart by each decoder: all of the road from sound to text, both ways."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from asr_seq2seq.config import Config
 from asr_seq2seq.corpora import load_corpus
 from asr_seq2seq.evaluation.evaluate import evaluate
 from asr_seq2seq.model.files import ModelFile, load_model, save_model
@@ -15,6 +14,7 @@ from asr_seq2seq.model.seq2seq import Seq2Seq
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
 from asr_seq2seq.training.batching import Batches
+from asr_seq2seq.training_config import Config
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_ten_real_utterances_are_overfitted(
         optimizer.step()
         if loss.item() < 0.01:
             break
-    save_model(tmp_path / "model.safetensors", ModelFile(model, config, alphabet, normalizer))
+    save_model(tmp_path / "model.safetensors", ModelFile(model, config.recognizer(), alphabet, normalizer))
     recognizer = load_model(tmp_path / "model.safetensors")
     for beam_size in (1, 4):
         search = recognizer.config.search.model_copy(update={"beam_size": beam_size})

@@ -1,20 +1,23 @@
-"""Model files, language models and exported forms that somebody changed."""
+"""Model files and language models that somebody changed."""
 
 import gzip
 import json
 import random
 import struct
-import zipfile
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mutate import Mutator, mutate_bytes, mutate_json, mutate_lines
 
-from asr_seq2seq.model.files import ModelFile, load_model, save_model
-from asr_seq2seq.model.language_model_file import load_language_model, load_text_scorer, save_language_model
+from asr_seq2seq.model.files import (
+    ModelFile,
+    load_language_model,
+    save_language_model,
+    save_model,
+)
+from asr_seq2seq.model.language_model_file import load_text_scorer
 from asr_seq2seq.text.tokenizer import Alphabet
 
 ARPA = b"""\\data\\
@@ -54,19 +57,6 @@ def _in_header(mutate: Mutator) -> Mutator:
     return change
 
 
-def _in_archive(content: bytes, chance: random.Random) -> bytes:
-    """Changes of one member of a zip archive, under its right checksum."""
-    with zipfile.ZipFile(BytesIO(content)) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    name = chance.choice(list(members))
-    members[name] = (mutate_json if name.endswith("json") else mutate_bytes)(members[name], chance)
-    changed = BytesIO()
-    with zipfile.ZipFile(changed, "w") as archive:
-        for name, member in members.items():
-            archive.writestr(name, member)
-    return changed.getvalue()
-
-
 def _reader(path: Path, load: Callable[[Path], object]) -> Callable[[bytes], None]:
     def read(content: bytes) -> None:
         path.write_bytes(content)
@@ -97,13 +87,3 @@ def test_word_ngram_files(campaign: Callable[..., Any], tmp_path: Path) -> None:
     pytest.importorskip("kenlm", reason="the extra kenlm is not installed")
     read = _reader(tmp_path / "words.arpa", lambda path: load_text_scorer(path, Alphabet(" ab")).start(1))
     campaign("ARPA file", [ARPA, gzip.compress(ARPA)], read, [mutate_lines, mutate_bytes])
-
-
-def test_exported_forms(campaign: Callable[..., Any], tiny_model: ModelFile, tmp_path: Path) -> None:
-    pytest.importorskip("onnx", reason="the extra onnx is not installed")
-    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
-    from asr_seq2seq.export import export_model
-
-    path = tmp_path / "model.onnx.zip"
-    export_model(path, tiny_model)
-    campaign("exported form", [path.read_bytes()], _reader(path, load_model), [_in_archive, mutate_bytes])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mutate import mutate_bytes, mutate_lines, mutate_yaml
 
-from asr_seq2seq.config import Config, LanguageModelConfig
 from asr_seq2seq.recipes import load_config, load_language_model_config, to_yaml
+from asr_seq2seq.training_config import Config, LanguageModelConfig
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SHORT = b"""

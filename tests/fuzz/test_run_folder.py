@@ -11,15 +11,16 @@ import pytest
 import torch
 from mutate import mutate_bytes, mutate_json_lines, mutate_tree, mutate_yaml
 
-from asr_seq2seq.config import Config
+from asr_seq2seq.epochs import best_checkpoints
 from asr_seq2seq.errors import AsrError
 from asr_seq2seq.inspection import inspect
 from asr_seq2seq.model.files import ModelFile, save_model
 from asr_seq2seq.recipes import to_yaml
 from asr_seq2seq.training.fine_tuning import model_to_start_from
 from asr_seq2seq.training.optim import Schedule, build_optimizer
-from asr_seq2seq.training.run_folder import best_checkpoints, open_run
+from asr_seq2seq.training.run_folder import open_run
 from asr_seq2seq.training.state import STATE, Position, load_state, restore, save_state
+from asr_seq2seq.training_config import Config
 
 LINE = {"epoch": 1, "step": 7, "loss": 2.5, "dev_loss": 2.25, "dev_wer": 0.5, "dev_cer": None, "elapsed": 1.5}
 
@@ -67,11 +68,15 @@ def test_training_states(campaign: Callable[..., object], tmp_path: Path, parts:
 
 
 def test_run_folders(
-    campaign: Callable[..., object], tmp_path: Path, parts: dict[str, Any], tiny_model: ModelFile
+    campaign: Callable[..., object],
+    tmp_path: Path,
+    parts: dict[str, Any],
+    tiny_model: ModelFile,
+    make_config: Any,
 ) -> None:
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)
-    config = tiny_model.config
+    config = make_config({"model.decoder.attention": "dot"})
     save_state(run, Position(epoch=2), parts)
     save_model(run / "model.safetensors", tiny_model)
     for name in ("epoch_0001", "epoch_1", "epoch_x", "epoch_99999999999999"):

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from asr_seq2seq import Recognizer, Transcript
-from asr_seq2seq.config import validate
 from asr_seq2seq.errors import AudioError, ConfigError, ModelFileError
 from asr_seq2seq.model.files import ModelFile, save_model
+from asr_seq2seq.training_config import validate
 from asr_seq2seq.writers import to_ctm, write_attention
 
 

@@ -6,8 +6,14 @@ import pytest
 import torch
 
 from asr_seq2seq.errors import ModelFileError
-from asr_seq2seq.model.files import ModelFile, load_model, save_model
-from asr_seq2seq.model.language_model_file import load_language_model, load_text_scorer, save_language_model
+from asr_seq2seq.model.files import (
+    ModelFile,
+    load_language_model,
+    load_model,
+    save_language_model,
+    save_model,
+)
+from asr_seq2seq.model.language_model_file import load_text_scorer
 from asr_seq2seq.text.tokenizer import Alphabet
 
 Make = Callable[..., Any]

@@ -13,9 +13,9 @@ from safetensors.numpy import load_file, save_file
 
 from asr_seq2seq import bundled
 from asr_seq2seq.errors import ConfigError, ModelFileError
-from asr_seq2seq.model.files import ModelFile, load_model, save_model
-from asr_seq2seq.model.language_model_file import save_language_model
-from asr_seq2seq.model_file.arrays import read_language_model, read_model
+from asr_seq2seq.model.files import ModelFile, load_model, save_language_model, save_model
+from asr_seq2seq.model_file.acoustic import read_model
+from asr_seq2seq.model_file.language import read_language_model
 from asr_seq2seq.runtime import graph_cache, session
 from asr_seq2seq.runtime.onnx_model import OnnxModel
 from asr_seq2seq.runtime.session import RuntimeOptions, products_saturate
@@ -196,7 +196,7 @@ import sys
 import soundfile, soxr
 from asr_seq2seq.decoding.beam import search
 from asr_seq2seq.decoding.options import DecodingOptions
-from asr_seq2seq.model_file.arrays import read_model
+from asr_seq2seq.model_file.acoustic import read_model
 from asr_seq2seq.runtime.features import pad
 from asr_seq2seq.runtime.onnx_model import OnnxModel
 model = read_model("digits")

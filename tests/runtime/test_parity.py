@@ -10,9 +10,9 @@ from torch import Tensor
 
 from asr_seq2seq.model.features import build_features, pad
 from asr_seq2seq.model.torch_backend import TorchAcousticModel
+from asr_seq2seq.model_file.parameters import acoustic_parameters, language_model_parameters
 from asr_seq2seq.runtime.features import FrontEnd
 from asr_seq2seq.runtime.onnx_model import OnnxModel
-from asr_seq2seq.runtime.parameters import acoustic_parameters, language_model_parameters
 
 Make = Callable[..., Any]
 VOCABULARY = 12
@@ -186,11 +186,11 @@ def test_precomputed_features(both: Make, make_config: Make, deltas: int, normal
 
 @pytest.mark.parametrize("layers", [1, 3])
 def test_language_models(layers: int, make_language_model: Make) -> None:
-    from asr_seq2seq.config import validate_language_model
     from asr_seq2seq.model.language_model import LanguageModel
     from asr_seq2seq.model.torch_backend import TorchLanguageModel
-    from asr_seq2seq.model_file.arrays import ModelArrays
+    from asr_seq2seq.model_file.storage import ModelArrays
     from asr_seq2seq.runtime.onnx_language_model import OnnxLanguageModel
+    from asr_seq2seq.training_config import validate_language_model
 
     lm = make_language_model("abcde")
     config = validate_language_model({"model": {"embedding": 5, "units": 8, "layers": layers}}, "the test")

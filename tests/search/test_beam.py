@@ -12,7 +12,7 @@ from torch.nn.functional import ctc_loss
 
 from asr_seq2seq.config import SearchConfig
 from asr_seq2seq.model.features import pad
-from asr_seq2seq.model.language_model_file import LanguageModelFile
+from asr_seq2seq.model.files import LanguageModelFile
 from asr_seq2seq.model.seq2seq import Encoded, Seq2Seq
 from asr_seq2seq.search import beam
 from asr_seq2seq.search.beam import length_limits, search

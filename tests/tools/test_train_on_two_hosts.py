@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from asr_seq2seq.config import Config
 from asr_seq2seq.recipes import to_yaml
+from asr_seq2seq.training_config import Config
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "train_on_two_hosts.py"
 

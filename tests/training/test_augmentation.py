@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from asr_seq2seq.config import AugmentationConfig, JoiningConfig, LogMelConfig, PrecomputedConfig
+from asr_seq2seq.config import LogMelConfig, PrecomputedConfig
 from asr_seq2seq.corpora import Utterance
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.training.augmentation import (
@@ -17,6 +17,7 @@ from asr_seq2seq.training.augmentation import (
     joined_seconds,
     reverberate,
 )
+from asr_seq2seq.training_config import AugmentationConfig, JoiningConfig
 
 RATE = 8000
 SOUND = LogMelConfig(sample_rate=RATE)

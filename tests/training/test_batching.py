@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from asr_seq2seq.config import AugmentationConfig, DataConfig, LogMelConfig, PrecomputedConfig
+from asr_seq2seq.config import LogMelConfig, PrecomputedConfig
 from asr_seq2seq.corpora import Utterance
 from asr_seq2seq.corpora.features import read_features
 from asr_seq2seq.corpora.reading import read_sound
@@ -27,6 +27,7 @@ from asr_seq2seq.training.batching import (
     seed_from,
     within_limits,
 )
+from asr_seq2seq.training_config import AugmentationConfig, DataConfig
 
 TEXTS = ["One two", "three", "four-five six", "seven", "oh oh oh"]
 SECONDS = [0.1 + 0.02 * number for number in range(24)]

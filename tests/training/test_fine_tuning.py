@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from asr_seq2seq.config import Config
 from asr_seq2seq.errors import ConfigError, ModelFileError
 from asr_seq2seq.model.files import ModelFile, load_model, save_model
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
 from asr_seq2seq.training import fit
 from asr_seq2seq.training.fine_tuning import model_to_start_from
+from asr_seq2seq.training_config import Config
 
 MakeConfig = Callable[..., Config]
 
@@ -33,7 +33,9 @@ def start(tmp_path: Path, make_config: MakeConfig, make_model: Callable[..., obj
     """A model of untrained weights that can spell more than the corpus needs."""
     alphabet = Alphabet("enotwxyz")
     model = make_model(vocabulary=len(alphabet), seed=5)
-    save_model(tmp_path / "start.safetensors", ModelFile(model, make_config(), alphabet, _NORMALIZER))  # type: ignore[arg-type]
+    save_model(
+        tmp_path / "start.safetensors", ModelFile(model, make_config().recognizer(), alphabet, _NORMALIZER)
+    )  # type: ignore[arg-type]
     return tmp_path / "start.safetensors"
 
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from asr_seq2seq.config import Config
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
 from asr_seq2seq.inspection import inspect
 from asr_seq2seq.model.files import load_model
 from asr_seq2seq.recipes import load_config
 from asr_seq2seq.training import fit
+from asr_seq2seq.training_config import Config
 
 MakeConfig = Callable[..., Config]
 

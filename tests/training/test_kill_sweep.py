@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from asr_seq2seq.config import Config
 from asr_seq2seq.training import fit, state
+from asr_seq2seq.training_config import Config
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks its runs")
 CALLS = ("open", "replace", "fsync", "unlink", "ftruncate", "mkdir")

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from asr_seq2seq.config import LanguageModelConfig, validate_language_model
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
-from asr_seq2seq.model.language_model_file import load_language_model
+from asr_seq2seq.model.files import load_language_model
 from asr_seq2seq.recipes import load_language_model_config
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
 from asr_seq2seq.training.lm import batches, hold_out, read_sentences, train_language_model
 from asr_seq2seq.training.optim import Schedule
+from asr_seq2seq.training_config import LanguageModelConfig, validate_language_model
 
 NORMALIZER = Normalizer.named("english-v1")
 

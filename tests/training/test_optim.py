@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from asr_seq2seq.config import TrainingConfig
 from asr_seq2seq.training.optim import Schedule, build_optimizer
+from asr_seq2seq.training_config import TrainingConfig
 
 
 def _schedule(**settings: object) -> Schedule:

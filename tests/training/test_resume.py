@@ -18,12 +18,12 @@ import torch
 from safetensors.torch import load_file
 
 from asr_seq2seq.cli.application import app
-from asr_seq2seq.config import Config
 from asr_seq2seq.errors import AsrError, ConfigError, OutputError
 from asr_seq2seq.model.files import load_model
 from asr_seq2seq.recipes import to_yaml
 from asr_seq2seq.training import fit, state
 from asr_seq2seq.training.distributed import Team
+from asr_seq2seq.training_config import Config
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
 

@@ -1,9 +1,10 @@
-"""The figures of each epoch of a run, one JSON object a line."""
+"""What a run folder tells of its epochs: their figures, one JSON object a line, and the models kept."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from asr_seq2seq.errors import AsrError, brief
 from asr_seq2seq.files import output_error, parse_json
 
 METRICS = "metrics.jsonl"
+CHECKPOINTS = "checkpoints"
 _Integer = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]
 _Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 _Figures = TypeAdapter(
@@ -63,3 +65,24 @@ def append_metrics(run: Path, figures: Mapping[str, float]) -> None:
             file.write(json.dumps(rounded) + "\n")
     except OSError as error:
         raise output_error(run / METRICS, error) from None
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The model files of single epochs that the run has kept, in order."""
+    found = _kept(run)
+    return [found[epoch] for epoch in sorted(found)]
+
+
+def _kept(run: Path) -> dict[int, Path]:
+    """The kept model files by epoch."""
+    paths = (run / CHECKPOINTS).glob("epoch_*.safetensors")
+    names = ((re.fullmatch(r"epoch_([0-9]{1,9})", path.stem), path) for path in paths)
+    return {int(name[1]): path for name, path in names if name}
+
+
+def best_checkpoints(run: Path, count: int) -> list[Path]:
+    """Of the kept model files those of the `count` best epochs by dev WER, CER and loss, in order."""
+    kept = _kept(run)
+    epochs = [epoch for epoch in read_metrics(run) if epoch.get("epoch") in kept]
+    best = sorted(epochs, key=rank)[:count]
+    return [kept[number] for number in sorted(int(epoch["epoch"] or 0) for epoch in best)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from asr_seq2seq.config import Cell, Config, FeaturesConfig, LanguageModelConfig, LogMelConfig
+from asr_seq2seq.config import Cell, FeaturesConfig, LanguageModelSettings, LogMelConfig, RecognizerSettings
 
 Shapes = dict[str, tuple[int, ...]]
 GATES: dict[Cell, int] = {"lstm": 4, "gru": 3, "rnn": 1}
@@ -18,14 +18,14 @@ def feature_size(features: FeaturesConfig) -> int:
     return features.mels if isinstance(features, LogMelConfig) else features.size * (1 + features.deltas)
 
 
-def encoder_sizes(config: Config) -> list[int]:
+def encoder_sizes(config: RecognizerSettings) -> list[int]:
     """F, then the output size of each encoder layer, the last of which is E."""
     directions = 2 if config.model.encoder.bidirectional else 1
     layers = config.model.encoder.layers
     return [feature_size(config.features), *(layer.units * directions for layer in layers)]
 
 
-def acoustic_parameters(config: Config, vocabulary: int) -> Shapes:
+def acoustic_parameters(config: RecognizerSettings, vocabulary: int) -> Shapes:
     """Name -> shape of every array of a recognizer."""
     model, size = config.model, encoder_sizes(config)[-1]
     shapes: Shapes = {
@@ -41,7 +41,7 @@ def acoustic_parameters(config: Config, vocabulary: int) -> Shapes:
     return shapes | {f"decoder.{name}": shape for name, shape in _decoder(config, size, vocabulary)}
 
 
-def language_model_parameters(config: LanguageModelConfig, vocabulary: int) -> Shapes:
+def language_model_parameters(config: LanguageModelSettings, vocabulary: int) -> Shapes:
     """Name -> shape of every array of a character language model."""
     shape = config.model
     return (
@@ -51,7 +51,7 @@ def language_model_parameters(config: LanguageModelConfig, vocabulary: int) -> S
     )
 
 
-def _encoder(config: Config) -> Shapes:
+def _encoder(config: RecognizerSettings) -> Shapes:
     encoder, sizes = config.model.encoder, encoder_sizes(config)
     shapes: Shapes = {}
     for number, layer in enumerate(encoder.layers):
@@ -61,7 +61,7 @@ def _encoder(config: Config) -> Shapes:
     return shapes
 
 
-def _decoder(config: Config, size: int, vocabulary: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _decoder(config: RecognizerSettings, size: int, vocabulary: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     decoder = config.model.decoder
     cell, units, width = decoder.cell, decoder.units, decoder.attention_size
     inputs = decoder.embedding + units

@@ -1,0 +1,249 @@
+"""Settings of training runs, as recipes hold them; a model file keeps them as provenance only."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from asr_seq2seq.config import LanguageModelSettings, RecognizerSettings, Settings, check
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _as_name(path: str) -> str:
+    try:
+        usable = b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        usable = False
+    if not usable:
+        raise ValueError("no file can have this name")
+    return path
+
+
+FileName = Annotated[str, Field(max_length=4096), AfterValidator(_as_name)]
+Paths = Annotated[list[FileName], Field(max_length=10_000), BeforeValidator(_as_list)]
+_LONGEST_SECONDS = 1e6  # of sound
+
+
+class DataConfig(Settings):
+    """Where the utterances are and how they are put into batches."""
+
+    train: Paths = Field(default=[], description="corpora to learn from")
+    dev: Paths = Field(default=[], description="corpora to choose the best model on")
+    dev_fraction: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="part of the training utterances held out as dev set where `dev` is empty",
+    )
+    batch_seconds: float = Field(
+        80.0,
+        gt=0,
+        le=_LONGEST_SECONDS,
+        description="seconds of a batch with its padding, before speed changes",
+    )
+    min_seconds: float = Field(
+        0.05, ge=0, le=_LONGEST_SECONDS, description="shorter utterances are left out of training"
+    )
+    max_seconds: float = Field(
+        30.0, gt=0, le=_LONGEST_SECONDS, description="longer utterances are left out of training"
+    )
+    buckets: int = Field(
+        20, ge=1, le=10_000, description="groups of similar length that batches are drawn from"
+    )
+    workers: int = Field(
+        1, ge=0, le=1000, description="processes that read sound; 0 reads in the training process"
+    )
+    normalizer: str = Field(
+        "english-v1", description="how texts are written before they are learnt or scored"
+    )
+
+    @model_validator(mode="after")
+    def _one_source_of_dev(self) -> Self:
+        if self.dev and self.dev_fraction:
+            raise ValueError("`dev` and `dev_fraction` exclude each other: give one of them")
+        return self
+
+
+class OptimizationConfig(Settings):
+    """How weights are found: epochs, optimizer, learning rate."""
+
+    epochs: int = Field(30, ge=1, le=1_000_000)
+    optimizer: Literal["sgd", "adam", "adamw", "adadelta"] = "adamw"
+    learning_rate: float = Field(1e-3, gt=0, le=1e38)
+    momentum: float = Field(0.9, ge=0, lt=1, description="sgd only")
+    weight_decay: float = Field(0.01, ge=0, le=1e38)
+    schedule: Literal["cosine", "plateau"] = "cosine"
+    warmup_steps: int = Field(100, ge=0, le=1_000_000_000)
+    plateau_factor: float = Field(0.5, gt=0, lt=1)
+    plateau_patience: int = Field(2, ge=0, le=1_000_000, description="epochs without a better dev loss")
+    gradient_clip: float = Field(5.0, gt=0, le=1e12, description="largest norm of the whole gradient")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="auto is bfloat16 on CUDA, else float32; bfloat16 is faster with large batches on "
+        "processors that compute in it (AMX)",
+    )
+
+
+class TrainingConfig(OptimizationConfig):
+    """How the network learns."""
+
+    start_from: FileName | None = Field(
+        None, description="model file whose weights and alphabet the run begins with (fine-tuning)"
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    scheduled_sampling: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the characters before that are the decoder's own and not the reference's; "
+        "it grows from 0 at the beginning of the run to this at its end",
+    )
+    consistency: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        description="each utterance is heard twice, differently masked and warped; weight of what the two "
+        "hearings disagree by, which grows from 0 at the beginning of the run to this at its end",
+    )
+    average_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay per step of the running average of the weights that is kept; 0: none",
+    )
+    accumulate: int = Field(
+        1, ge=1, le=100_000, description="batches of each process whose gradients make one step"
+    )
+    save_steps: int = Field(
+        500, ge=1, le=1_000_000_000, description="steps after which the state of the run is saved"
+    )
+    keep_epochs: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="models of so many last epochs are kept; at the end their mean is tried too",
+    )
+
+
+_Decibels = Annotated[float, Field(ge=-200, le=200)]
+
+
+class NoiseConfig(Settings):
+    """Noise laid under utterances."""
+
+    folder: FileName | None = Field(None, description="of sound files; looked through with all folders in it")
+    probability: float = Field(0.5, ge=0, le=1)
+    snr: tuple[_Decibels, _Decibels] = Field((5.0, 20.0), description="lowest and highest, decibels")
+
+
+class ReverberationConfig(Settings):
+    """Rooms that utterances are put into."""
+
+    folder: FileName | None = Field(None, description="of impulse responses; looked through with all in it")
+    probability: float = Field(0.5, ge=0, le=1)
+
+
+class JoiningConfig(Settings):
+    """Utterances of one speaker said one after another, which teaches length."""
+
+    probability: float = Field(0.0, ge=0, le=1, description="part of utterances that others are joined to")
+    max_seconds: float = Field(10.0, gt=0, le=_LONGEST_SECONDS, description="of the joined utterance")
+
+
+class AugmentationConfig(Settings):
+    """How utterances are changed before they are learnt from, anew in each epoch."""
+
+    speed_factors: list[Annotated[float, Field(ge=0.1, le=10)]] = Field(
+        default=[1.0],
+        min_length=1,
+        max_length=1000,
+        description="each utterance is said so much faster; one is drawn",
+    )
+    gain_decibels: float = Field(0.0, ge=0, le=200, description="louder or softer by up to this")
+    noise: NoiseConfig = NoiseConfig()
+    reverberation: ReverberationConfig = ReverberationConfig()
+    telephone_probability: float = Field(
+        0.0, ge=0, le=1, description="part of utterances heard through a telephone, 300 to 3400 Hz"
+    )
+    joining: JoiningConfig = JoiningConfig()
+
+    @property
+    def needs_sound(self) -> bool:
+        """Whether something of this cannot be done to features."""
+        folders = self.noise.folder or self.reverberation.folder
+        return bool(self.gain_decibels or self.telephone_probability or folders)
+
+
+class Config(RecognizerSettings):
+    """A recipe: everything that decides what a training run does."""
+
+    seed: int = Field(1, ge=-(2**63), lt=2**63)
+    data: DataConfig = DataConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="after")
+    def _sound_where_needed(self) -> Self:
+        if self.features.kind == "precomputed" and self.augmentation.needs_sound:
+            raise ValueError("gain, noise and reverberation need sound: take them out of `augmentation`")
+        return self
+
+    def recognizer(self) -> RecognizerSettings:
+        """The part that a model file needs."""
+        return RecognizerSettings(features=self.features, model=self.model, decoding=self.decoding)
+
+    def provenance(self) -> dict[str, Any]:
+        """The rest, which a model file keeps as plain JSON."""
+        return self.model_dump(mode="json", exclude=set(RecognizerSettings.model_fields))
+
+
+class TextDataConfig(Settings):
+    """Where a language model's sentences are and how they are put into batches."""
+
+    train: Paths = Field(default=[], description="text files, one sentence a line, or corpora")
+    dev: Paths = Field(default=[], description="the same, to choose the best model on")
+    dev_fraction: float = Field(
+        0.0, ge=0, lt=1, description="part of the training sentences held out where `dev` is empty"
+    )
+    batch_characters: int = Field(
+        4000, ge=1, le=1_000_000_000, description="characters in a batch, padding included"
+    )
+    max_characters: int = Field(1000, ge=1, le=1_000_000, description="longer sentences are left out")
+    normalizer: str = Field("english-v1", description="how sentences are written before they are learnt")
+
+    @model_validator(mode="after")
+    def _one_source_of_dev(self) -> Self:
+        if self.dev and self.dev_fraction:
+            raise ValueError("`dev` and `dev_fraction` exclude each other: give one of them")
+        return self
+
+
+class LanguageModelConfig(LanguageModelSettings):
+    """A recipe for a character language model."""
+
+    seed: int = Field(1, ge=-(2**63), lt=2**63)
+    data: TextDataConfig = TextDataConfig()
+    training: OptimizationConfig = OptimizationConfig()
+
+    def settings(self) -> LanguageModelSettings:
+        """The part that a model file needs."""
+        return LanguageModelSettings(model=self.model)
+
+    def provenance(self) -> dict[str, Any]:
+        """The rest, which a model file keeps as plain JSON."""
+        return self.model_dump(mode="json", exclude=set(LanguageModelSettings.model_fields))
+
+
+def validate(tree: dict[str, Any], place: str) -> Config:
+    """A recognizer's recipe from a tree of settings; `place` is named in the ConfigError."""
+    return check(Config, tree, place)
+
+
+def validate_language_model(tree: dict[str, Any], place: str) -> LanguageModelConfig:
+    """The same for a language model's recipe."""
+    return check(LanguageModelConfig, tree, place)
