@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 DEFAULT = "digits"
@@ -28,4 +27,4 @@ def default() -> Path:
 
 
 def _folder() -> Path:
-    return Path(str(files("asr_seq2seq") / "model_file" / "pretrained"))
+    return Path(__file__).parent / "model_file" / "pretrained"

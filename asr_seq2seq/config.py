@@ -34,7 +34,7 @@ _MOST_LAYERS = 64
 class Settings(BaseModel):
     """A table of settings: frozen, without unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 class SpecAugmentConfig(Settings):
@@ -56,7 +56,7 @@ class _FeaturesSettings(Settings):
         description="in training, frequencies are warped by up to this as if by a longer or shorter throat; "
         "0.05 is about a tenth of its length",
     )
-    spec_augment: SpecAugmentConfig = SpecAugmentConfig()
+    spec_augment: SpecAugmentConfig = Field(default_factory=SpecAugmentConfig)
 
 
 class LogMelConfig(_FeaturesSettings):
@@ -144,7 +144,7 @@ class EncoderConfig(Settings):
     cell: Cell = "lstm"
     bidirectional: bool = True
     layers: list[LayerConfig] = Field(
-        default=[LayerConfig(reduction=2), LayerConfig(reduction=2), LayerConfig()],
+        default_factory=lambda: [LayerConfig(reduction=2), LayerConfig(reduction=2), LayerConfig()],
         min_length=1,
         max_length=_MOST_LAYERS,
     )
@@ -188,9 +188,9 @@ class DecoderConfig(Settings):
 class ModelConfig(Settings):
     """The network."""
 
-    encoder: EncoderConfig = EncoderConfig()
-    context: ContextConfig = ContextConfig()
-    decoder: DecoderConfig = DecoderConfig()
+    encoder: EncoderConfig = Field(default_factory=EncoderConfig)
+    context: ContextConfig = Field(default_factory=ContextConfig)
+    decoder: DecoderConfig = Field(default_factory=DecoderConfig)
     ctc_weight: float = Field(0.3, ge=0, le=1, description="weight of the CTC loss; 0 leaves the head out")
     guidance_weight: float = Field(
         0.0, ge=0, le=1000, description="weight of keeping attention where the CTC head hears each character"
@@ -256,9 +256,9 @@ class DecodingConfig(Settings):
 class RecognizerSettings(Settings):
     """What a recognizer's model file holds: all that is needed to use the network."""
 
-    features: FeaturesConfig = LogMelConfig()
-    model: ModelConfig = ModelConfig()
-    decoding: DecodingConfig = DecodingConfig()
+    features: FeaturesConfig = Field(default_factory=LogMelConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    decoding: DecodingConfig = Field(default_factory=DecodingConfig)
 
     @property
     def search(self) -> DecodingConfig:
@@ -281,7 +281,7 @@ class CharacterLstmConfig(Settings):
 class LanguageModelSettings(Settings):
     """What a character language model's file holds."""
 
-    model: CharacterLstmConfig = CharacterLstmConfig()
+    model: CharacterLstmConfig = Field(default_factory=CharacterLstmConfig)
 
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)

@@ -1,72 +1,74 @@
-"""Progress bars on stderr: how much sound is done, how fast, and the time left."""
+"""Progress bars on stderr: how much sound is done, how fast, and the time left; none where it is no terminal.
+
+rich, which draws them, is imported where there is a terminal to draw on.
+"""
 
 from __future__ import annotations
 
 import sys
-from typing import TextIO
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
-
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+from typing import Any, Protocol, Self, TextIO
 
 
-class _Rate(ProgressColumn):
-    """Seconds of sound per second of time."""
+class Progress(Protocol):
+    """Bars, one for each task; `disable` where none are shown."""
 
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f} s of sound/s")
+    disable: bool
+
+    def __enter__(self) -> Self:
+        """Begin to show them."""
+
+    def __exit__(self, *exception: Any) -> None:
+        """Take them away."""
+
+    def add_task(self, description: str, *, total: float | None = ..., **fields: Any) -> Any:
+        """A new bar, and its number."""
+
+    def advance(self, task_id: Any, advance: float = 1) -> None:
+        """Move a bar on."""
+
+    def update(self, task_id: Any, **changes: Any) -> None:
+        """Change what a bar shows."""
 
 
-class _Bars(Progress):
-    """Bars that write nothing where they are disabled: rich before 15 ends those with an empty line."""
+class _NoProgress:
+    """No bars at all."""
 
-    def stop(self) -> None:
-        if not self.disable:
-            super().stop()
+    disable = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        pass
+
+    def add_task(self, description: str, *, total: float | None = None, **fields: Any) -> Any:
+        return 0
+
+    def advance(self, task_id: Any, advance: float = 1) -> None:
+        pass
+
+    def update(self, task_id: Any, **changes: Any) -> None:
+        pass
 
 
-def _on_a_terminal(stream: TextIO | None) -> bool:
+def on_a_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream is open and a person may look at it."""
     return stream is not None and not stream.closed and stream.isatty()
 
 
 def sound_progress() -> Progress:
     """A bar whose tasks count seconds of sound; the field `note` stands behind the bar."""
-    return _Bars(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[note]}", markup=False),
-        _Rate(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=console,
-        transient=True,
-        # Rich would show on the console what a redirected or piped standard output is to get.
-        redirect_stdout=_on_a_terminal(sys.stdout),
-        disable=not console.is_terminal,
-    )
+    if not on_a_terminal(sys.stderr):
+        return _NoProgress()
+    from asr_seq2seq.bars import sound_bars
+
+    return sound_bars()
 
 
 def count_progress() -> Progress:
     """A bar whose tasks count files or utterances; how many there are need not be known."""
-    return _Bars(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=console,
-        transient=True,
-        # Rich would show on the console what a redirected or piped standard output is to get.
-        redirect_stdout=_on_a_terminal(sys.stdout),
-        disable=not console.is_terminal,
-    )
+    if not on_a_terminal(sys.stderr):
+        return _NoProgress()
+    from asr_seq2seq.bars import count_bars
+
+    return count_bars()

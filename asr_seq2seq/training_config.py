@@ -165,12 +165,12 @@ class AugmentationConfig(Settings):
         description="each utterance is said so much faster; one is drawn",
     )
     gain_decibels: float = Field(0.0, ge=0, le=200, description="louder or softer by up to this")
-    noise: NoiseConfig = NoiseConfig()
-    reverberation: ReverberationConfig = ReverberationConfig()
+    noise: NoiseConfig = Field(default_factory=NoiseConfig)
+    reverberation: ReverberationConfig = Field(default_factory=ReverberationConfig)
     telephone_probability: float = Field(
         0.0, ge=0, le=1, description="part of utterances heard through a telephone, 300 to 3400 Hz"
     )
-    joining: JoiningConfig = JoiningConfig()
+    joining: JoiningConfig = Field(default_factory=JoiningConfig)
 
     @property
     def needs_sound(self) -> bool:
@@ -183,9 +183,9 @@ class Config(RecognizerSettings):
     """A recipe: everything that decides what a training run does."""
 
     seed: int = Field(1, ge=-(2**63), lt=2**63)
-    data: DataConfig = DataConfig()
-    augmentation: AugmentationConfig = AugmentationConfig()
-    training: TrainingConfig = TrainingConfig()
+    data: DataConfig = Field(default_factory=DataConfig)
+    augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
 
     @model_validator(mode="after")
     def _sound_where_needed(self) -> Self:
@@ -227,8 +227,8 @@ class LanguageModelConfig(LanguageModelSettings):
     """A recipe for a character language model."""
 
     seed: int = Field(1, ge=-(2**63), lt=2**63)
-    data: TextDataConfig = TextDataConfig()
-    training: OptimizationConfig = OptimizationConfig()
+    data: TextDataConfig = Field(default_factory=TextDataConfig)
+    training: OptimizationConfig = Field(default_factory=OptimizationConfig)
 
     def settings(self) -> LanguageModelSettings:
         """The part that a model file needs."""

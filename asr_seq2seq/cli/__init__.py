@@ -8,8 +8,11 @@ installation that does not work, 130 an interruption by Ctrl-C, 143 by SIGTERM, 
 
 def main() -> None:
     """Run the command line `asr-seq2seq`, which owns this process: its signals and its streams."""
+    import os
     import sys
 
+    # pydantic would look through all packages that are installed.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         from asr_seq2seq import signals  # first, and small: Ctrl-C may come while the rest is imported
 

@@ -15,8 +15,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress, TaskID
-
 from asr_seq2seq.corpora.folder import read_folder
 from asr_seq2seq.corpora.kaldi import read_kaldi
 from asr_seq2seq.corpora.lines import read_keys, read_lines, shown, to_seconds
@@ -27,7 +25,7 @@ from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.evaluation.hypotheses import to_json
 from asr_seq2seq.files import atomic_write, output_error
 from asr_seq2seq.outputs import keep_inputs
-from asr_seq2seq.progress import count_progress
+from asr_seq2seq.progress import Progress, count_progress
 
 Parts = dict[str, Iterable[Utterance]]
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -89,7 +87,7 @@ def _run_recipe(name: str, source: Path) -> Parts:
     return dict(run_recipe(name, source))
 
 
-def _counted(utterances: Iterable[Utterance], progress: Progress, bar: TaskID) -> list[Utterance]:
+def _counted(utterances: Iterable[Utterance], progress: Progress, bar: Any) -> list[Utterance]:
     kept = []
     for one in utterances:
         kept.append(one)

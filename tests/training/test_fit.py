@@ -75,7 +75,7 @@ def test_a_run_leaves_its_folder(make_config: MakeConfig, corpus: Path, tmp_path
     recognizer = load_model(result.model)
     found = recognizer.config.search
     assert found.tokens_per_frame is not None and 0 < found.tokens_per_frame < 10
-    assert recognizer.config == config.model_copy(update={"search": found})
+    assert recognizer.config == config.recognizer().model_copy(update={"decoding": found})
     assert found == config.search.changed(
         tokens_per_frame=found.tokens_per_frame, confidence_temperature=found.confidence_temperature
     )

@@ -51,7 +51,7 @@ def test_a_run_learns_and_leaves_its_folder(text: Path, tmp_path: Path, precisio
     assert result.dev_perplexity == pytest.approx(best["dev_perplexity"], rel=1e-4)
     assert result.dev_perplexity < 4  # a model of single characters cannot come below 13.5
     lm = load_language_model(result.model)
-    assert lm.config == config
+    assert lm.config == config.settings()
     assert lm.alphabet.characters == " efghinorstuvwxz"
     assert lm.provenance["sentences"] == 100
 
