@@ -139,8 +139,9 @@ def figures_of(plan: Ablation, made_of: dict[str, Any], folder: Path) -> dict[st
         corpora.append(folder / f"{name}.jsonl")
         draw(Path(plan.sources[name]), hours, corpora[-1])
     recognizer = train_on(corpora, Path(plan.config), made_of["set"], folder / "run")
-    search = recognizer.config.search.model_copy(update={"beam_size": 1})
-    scores = [evaluate(recognizer, load_corpora([Path(test.corpus)]), search).score for test in plan.tests]
+    model = recognizer.loaded()
+    greedy = model.options({"beam_size": 1})
+    scores = [evaluate(model, load_corpora([Path(test.corpus)]), greedy).score for test in plan.tests]
     return {
         "hours": sum(made_of["hours"].values()),
         "dev_loss": recognizer.provenance["dev_loss"],

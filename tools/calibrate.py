@@ -14,10 +14,10 @@ from typing import Annotated
 import corpus_folder
 import typer
 
-from asr_seq2seq.calibration import expected_calibration_error, soften
 from asr_seq2seq.corpora import load_corpora
+from asr_seq2seq.decoding.confidence import expected_calibration_error, soften
 from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.evaluation.evaluate import batches_for, calibrate, evaluate, judged_words
+from asr_seq2seq.evaluation.evaluate import calibrate, evaluate, judged_words
 from asr_seq2seq.model.files import load_model, save_model
 from asr_seq2seq.training.device import pick_device
 
@@ -32,12 +32,12 @@ def main(
     if not model.is_file():
         raise ConfigError(f"{model}: no such file; give a model file, which is changed in place")
     recognizer = load_model(model, pick_device("auto"))
-    batches = batches_for(recognizer, load_corpora(dev))
-    temperature, before, after = calibrate(recognizer, batches, recognizer.config.search)
+    plain = recognizer.with_decoding(confidence_temperature=1.0).loaded()
+    lines = evaluate(plain, load_corpora(dev)).lines
+    temperature, before, after = calibrate(lines, recognizer.normalizer)
     print(f"temperature {temperature:.3f}; expected calibration error on dev: {before:.2%} -> {after:.2%}")
     for corpus in test or []:
-        plain = recognizer.searching(confidence_temperature=1.0)
-        found = evaluate(recognizer, load_corpora([corpus]), plain)
+        found = evaluate(plain, load_corpora([corpus]))
         sure, right = judged_words(found.lines, recognizer.normalizer)
         after = expected_calibration_error([soften(p, temperature) for p in sure], right)
         print(f"{corpus}: {found.calibration_error:.2%} -> {after:.2%}")

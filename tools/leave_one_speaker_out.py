@@ -37,7 +37,7 @@ def main(
         select(source, learn, exclude_speakers=speaker)
         select(source, held, speakers=speaker)
         recognizer = train_on([learn], config, settings or [], out / f"run_{speaker}")
-        score = evaluate(recognizer, load_corpora([held]), recognizer.config.search).score
+        score = evaluate(recognizer.loaded(), load_corpora([held])).score
         errors = score.substitutions + score.insertions + score.deletions
         rates.append(score.wer)
         print(f"| {speaker} | {score.utterances} | {errors} | {score.wer:.2%} |", flush=True)

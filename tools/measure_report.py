@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
 
 from asr_seq2seq.evaluation.assessment import assess
@@ -40,7 +39,7 @@ def main(
         speaker = f"speaker {number % 40}"
         lines.append(HypothesisLine(f"u{number}", " ".join(said), " ".join(heard), speaker=speaker))
     noise = np.random.default_rng(0)
-    sound = torch.tensor(0.1 * noise.standard_normal(64000), dtype=torch.float32)
+    sound = (0.1 * noise.standard_normal(64000)).astype(np.float32)
     shown = Exhibit(
         mp3(sound, 16000),
         picture(noise.random((80, 400), dtype=np.float32)),

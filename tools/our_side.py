@@ -8,10 +8,12 @@ import torch
 from benchmarking import Run, Sizes
 from torch import Tensor, nn
 
-from asr_seq2seq.config import LogMelConfig, SearchConfig
+from asr_seq2seq.config import LogMelConfig
+from asr_seq2seq.decoding.beam import search
+from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.model.features import LogMel
 from asr_seq2seq.model.seq2seq import Encoded, Seq2Seq
-from asr_seq2seq.search import search
+from asr_seq2seq.model.torch_backend import TorchAcousticModel, TorchEncoded
 from asr_seq2seq.text.tokenizer import END
 from asr_seq2seq.training_config import Config, validate
 
@@ -55,8 +57,11 @@ def searched(
 ) -> list[list[tuple[int, ...]]]:
     """The texts of a search, all of `sizes.tokens` characters; the model never ends one by itself."""
     limit = (sizes.tokens - 0.5) / encoded.encoded.shape[1]  # is rounded up
-    config = SearchConfig(beam_size=beam, ctc_weight=ctc_weight, tokens_per_frame=limit)
-    texts = [[found.tokens for found in row] for row in search(model, encoded, config)]
+    options = DecodingOptions(beam_size=beam, ctc_weight=ctc_weight, tokens_per_frame=limit)
+    ctc = None if encoded.ctc is None else encoded.ctc.cpu().numpy()
+    given = TorchEncoded(encoded, encoded.lengths.cpu().numpy(), ctc)
+    rows = search(TorchAcousticModel(model), given, options)
+    texts = [[found.tokens for found in row] for row in rows]
     assert {len(text) for row in texts for text in row} == {sizes.tokens}
     return texts
 

@@ -18,9 +18,7 @@ import typer
 from asr_seq2seq.corpora import load_corpora
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.evaluation.evaluate import evaluate
-from asr_seq2seq.model.files import load_model
-from asr_seq2seq.model.language_model_file import load_text_scorer
-from asr_seq2seq.training.device import pick_device
+from asr_seq2seq.inference.loading import load, load_text_scorer
 
 
 def main(
@@ -37,8 +35,8 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object for each cell instead.")] = False,
 ) -> None:
     """Evaluate a model once for each combination of beam size and weights."""
-    recognizer = load_model(model, device := pick_device("auto"))
-    lm = language_model and load_text_scorer(language_model, recognizer.alphabet, device)
+    recognizer = load(model)
+    lm = language_model and load_text_scorer(language_model, recognizer.alphabet)
     cuts = load_corpora([corpus])
     sizes = [int(size) for size in numbers(beams)]
     columns = [(ctc, 0.0) for ctc in numbers(ctc_weights)]
@@ -58,7 +56,7 @@ def main(
                 "coverage_weight": coverage_weight,
             }
             started = time.perf_counter()
-            score = evaluate(recognizer, cuts, recognizer.searching(**settings), lm=lm or None).score
+            score = evaluate(recognizer, cuts, recognizer.options(settings), lm=lm or None).score
             cells.append(f"{score.wer:.2%}")
             if as_json:
                 seconds = round(time.perf_counter() - started, 2)

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from asr_seq2seq import bundled
 from asr_seq2seq.cli.options import (
     AsJson,
+    Backend,
+    BatchSize,
     BeamSize,
     By,
+    ComputeType,
     CoverageWeight,
     CtcWeight,
-    Device,
+    EvaluatedCorpus,
+    EvaluatedModel,
+    Hypotheses,
     LanguageModel,
     LengthReward,
+    Listen,
     LmWeight,
+    NBest,
     Report,
+    RuntimeDevice,
+    ScoringNormalizer,
     Temperature,
+    Threads,
     check_lm_weight,
 )
 from asr_seq2seq.cli.output import need_standard_output, print_json, print_text
@@ -30,10 +40,52 @@ from asr_seq2seq.garbage import importing
 from asr_seq2seq.messages import message
 from asr_seq2seq.outputs import keep_inputs
 
+if TYPE_CHECKING:
+    from asr_seq2seq.evaluation.evaluate import Evaluation
+    from asr_seq2seq.evaluation.normalizers import TextNormalizer
+    from asr_seq2seq.runtime.session import RuntimeOptions
+
+_LISTEN = 100  # utterances with sound and pictures
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What an evaluation reads and writes."""
+
+    model: Path
+    language_model: Path | None
+    corpus: Path
+    hypotheses: Path | None
+    report: Path | None
+
+    @property
+    def models(self) -> list[Path]:
+        return [bundled.find(path) for path in (self.model, self.language_model) if path is not None]
+
+    @property
+    def outputs(self) -> list[Path]:
+        return [path for path in (self.hypotheses, self.report) if path is not None]
+
+    def check(self) -> None:
+        """OutputError where a result has no folder, or would take the place of what is read."""
+        for path in self.outputs:
+            if not path.parent.is_dir():
+                raise OutputError(f"cannot write {path}: its folder does not exist; create it first")
+        keep_inputs(self.outputs, [*self.models, self.corpus])
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """How the hypotheses are scored, and how many of the worst stand in a report with their sound."""
+
+    normalizer: TextNormalizer | None
+    by: list[str]
+    listen: int
+
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="Model file.")],
-    corpus: Annotated[Path, typer.Argument(help="A corpus with texts, of any form.")],
+    model: EvaluatedModel,
+    corpus: EvaluatedCorpus,
     beam_size: BeamSize = None,
     ctc_weight: CtcWeight = None,
     language_model: LanguageModel = None,
@@ -41,23 +93,17 @@ def evaluate(
     coverage_weight: CoverageWeight = None,
     length_reward: LengthReward = None,
     temperature: Temperature = None,
-    hypotheses: Annotated[
-        Path | None, typer.Option(help="Write each utterance's texts here (JSON lines).")
-    ] = None,
-    n_best: Annotated[
-        int, typer.Option(min=0, help="Best texts of each utterance to write there with their scores.")
-    ] = 0,
+    hypotheses: Hypotheses = None,
+    n_best: NBest = 0,
     by: By = None,
-    normalizer: Annotated[
-        str | None,
-        typer.Option(help="none, english-v1, whisper-english, whisper-basic; the model's own without it."),
-    ] = None,
+    normalizer: ScoringNormalizer = None,
     report: Report = None,
-    listen: Annotated[
-        int | None,
-        typer.Option(min=0, help="Worst utterances with sound and pictures in the report; 100 without it."),
-    ] = None,
-    device: Device = "auto",
+    listen: Listen = None,
+    batch_size: BatchSize = 16,
+    device: RuntimeDevice = "auto",
+    backend: Backend = "onnx",
+    compute_type: ComputeType = "float32",
+    threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Recognize a corpus and print word and character error rates, with 95 % intervals."""
@@ -68,74 +114,88 @@ def evaluate(
         raise ConfigError("--listen needs a page for the utterances: name one with --report")
     if as_json or (hypotheses is None and report is None):
         need_standard_output()
-    outputs = [path for path in (hypotheses, report) if path is not None]
-    for path in outputs:
-        if not path.parent.is_dir():
-            raise OutputError(f"cannot write {path}: its folder does not exist; create it first")
-    models = [bundled.find(path) for path in (model, language_model) if path is not None]
-    keep_inputs(outputs, [*models, corpus])
+    files = _Files(model, language_model, corpus, hypotheses, report)
+    files.check()
+    with importing():
+        from asr_seq2seq.evaluation.normalizers import scoring_normalizer
+        from asr_seq2seq.runtime.session import RuntimeOptions
+
+    decoding = {
+        "beam_size": beam_size,
+        "n_best": n_best or None,
+        "ctc_weight": ctc_weight,
+        "lm_weight": lm_weight,
+        "coverage_weight": coverage_weight,
+        "length_reward": length_reward,
+        "temperature": temperature,
+    }
+    scoring = _Scoring(
+        None if normalizer is None else scoring_normalizer(normalizer),
+        by or [],
+        _LISTEN if listen is None else listen,
+    )
+    runtime = RuntimeOptions(compute_type, threads, device, backend)
+    result = _evaluate(files, scoring, decoding, runtime, batch_size)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        print_text(result.describe(scoring.by))
+
+
+def _evaluate(
+    files: _Files,
+    scoring: _Scoring,
+    decoding: Mapping[str, float | None],
+    runtime: RuntimeOptions,
+    batch_size: int,
+) -> Evaluation:
+    """Decode and score the corpus, and write what is asked for."""
     with importing():
         from asr_seq2seq.corpora import load_corpora
         from asr_seq2seq.corpora.reading import place_of
         from asr_seq2seq.evaluation.evaluate import evaluate as evaluate_model
         from asr_seq2seq.evaluation.evaluate import open_journal
+        from asr_seq2seq.evaluation.exhibits import check_report_packages, write_report
         from asr_seq2seq.evaluation.hypotheses import write
-        from asr_seq2seq.evaluation.normalizers import scoring_normalizer
-        from asr_seq2seq.model.files import load_model
+        from asr_seq2seq.inference.loading import load, load_text_scorer
         from asr_seq2seq.progress import sound_progress
-        from asr_seq2seq.training.device import pick_device
 
-    wanted = None if normalizer is None else scoring_normalizer(normalizer)
-
-    recognizer = load_model(model, pick_device(device))
-    search = recognizer.searching(
-        beam_size=beam_size,
-        ctc_weight=ctc_weight,
-        lm_weight=lm_weight,
-        coverage_weight=coverage_weight,
-        length_reward=length_reward,
-        temperature=temperature,
-    )
+    if files.report is not None and scoring.listen:
+        check_report_packages()
+    model = load(files.model, runtime)
+    options = model.options(decoding)
     lm = None
-    if language_model is not None:
-        from asr_seq2seq.model.language_model_file import load_text_scorer
-
-        lm = load_text_scorer(language_model, recognizer.alphabet, recognizer.device)
-    cuts = load_corpora([corpus])
-    keep_inputs(outputs, map(place_of, cuts))
+    if files.language_model is not None:
+        lm = load_text_scorer(files.language_model, model.alphabet, runtime)
+    utterances = load_corpora([files.corpus])
+    keep_inputs(files.outputs, map(place_of, utterances))
     journal = None
     with ExitStack() as held, sound_progress() as progress:
-        if hypotheses is not None and (hypotheses.is_file() or not hypotheses.exists()):
-            held.enter_context(lock(hypotheses))
-            journal = open_journal(hypotheses, models, cuts, search, n_best)
-        bar = progress.add_task("evaluating", total=sum(cut.duration for cut in cuts), note="")
+        if files.hypotheses is not None and (files.hypotheses.is_file() or not files.hypotheses.exists()):
+            held.enter_context(lock(files.hypotheses))
+            journal = open_journal(files.hypotheses, files.models, utterances, options)
+        bar = progress.add_task("evaluating", total=sum(one.duration for one in utterances), note="")
         try:
             result = evaluate_model(
-                recognizer,
-                cuts,
-                search,
+                model,
+                utterances,
+                options,
                 lambda seconds, note: progress.update(bar, advance=seconds, note=note),
                 lm=lm,
-                n_best=n_best,
+                batch_size=batch_size,
                 journal=journal,
-                normalizer=wanted,
-                by=by or (),
+                normalizer=scoring.normalizer,
+                by=scoring.by,
             )
         except KeyboardInterrupt:
             if journal is not None:
-                message(f"{journal.utterances} utterances are saved: the same command goes on")
+                message(f"{journal.utterances} utterances are saved: the same command resumes")
             raise
-        if hypotheses is not None:
-            write(hypotheses, result.lines)
-        if report is not None:
-            from asr_seq2seq.evaluation.exhibits import write_report
-
-            heard = 100 if listen is None else listen
-            about = {"Model": str(model), "Corpus": str(corpus)}
-            write_report(report, recognizer, cuts, result, about, heard)
+        if files.hypotheses is not None:
+            write(files.hypotheses, result.lines)
+        if files.report is not None:
+            about = {"Model": str(files.model), "Corpus": str(files.corpus)}
+            write_report(files.report, model, utterances, result, about, scoring.listen)
         if journal is not None:
             journal.remove()
-    if as_json:
-        print_json(result.to_dict())
-    else:
-        print_text(result.describe(by or ()))
+    return result

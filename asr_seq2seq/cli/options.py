@@ -10,10 +10,14 @@ import typer
 from asr_seq2seq.errors import ConfigError
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-RuntimeDevice = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+RuntimeDevice = Annotated[
+    str, typer.Option("--device", help="auto, cpu or cuda; of PyTorch with --backend torch.")
+]
+Backend = Annotated[str, typer.Option(help="onnx (onnxruntime), or torch where PyTorch is installed.")]
+BatchSize = Annotated[int, typer.Option(min=1, max=10_000, help="Segments decoded together.")]
 ComputeType = Annotated[str, typer.Option(help="float32, int8 (smaller and faster), or auto.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads; all without it.")]
-BeamSize = Annotated[int | None, typer.Option(min=1, max=1000, help="Texts held open; 1 is greedy.")]
+BeamSize = Annotated[int | None, typer.Option(min=1, max=1000, help="Beam size; 1 is greedy search.")]
 CtcWeight = Annotated[float | None, typer.Option(min=0, max=0.99, help="Share of the CTC score.")]
 LanguageModel = Annotated[
     Path | None, typer.Option(help="Model of train-lm, a bundled one, or word n-grams (ARPA, kenlm).")
@@ -21,14 +25,14 @@ LanguageModel = Annotated[
 LmWeight = Annotated[float | None, typer.Option(min=0, help="Weight of the language model.")]
 CoverageWeight = Annotated[float | None, typer.Option(min=0, help="Score for each frame attended to.")]
 LengthReward = Annotated[float | None, typer.Option(help="Score for each character.")]
-Temperature = Annotated[float | None, typer.Option(min=0.01, help="Flattens the decoder's choices above 1.")]
+Temperature = Annotated[float | None, typer.Option(min=0.01, help="The decoder's logits are divided by it.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="path.to.key=value; repeatable.")]
 RunFolder = Annotated[Path | None, typer.Option(help="Run folder; runs/NAME of the recipe without it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Reference = Annotated[
     Path,
     typer.Argument(
-        help="What was said: plain lines, Kaldi's text, a table, JSON lines, .srt, .vtt, .trn, .stm, .ctm."
+        help="References: plain lines, Kaldi's text, a table, JSON lines, .srt, .vtt, .trn, .stm, .ctm."
     ),
 ]
 Form = Annotated[
@@ -41,7 +45,49 @@ By = Annotated[
 NormalizerName = Annotated[
     str, typer.Option("--normalizer", help="none, english-v1, whisper-english or whisper-basic.")
 ]
-Report = Annotated[Path | None, typer.Option(help="Write a page to read, search and hear here (.html).")]
+Report = Annotated[Path | None, typer.Option(help="Write a report here (.html).")]
+
+EvaluatedModel = Annotated[Path, typer.Argument(help="Model file, or the name of a bundled one.")]
+EvaluatedCorpus = Annotated[Path, typer.Argument(help="A corpus with texts, of any form.")]
+Hypotheses = Annotated[
+    Path | None, typer.Option(help="Write the hypotheses here (JSON lines); interrupted, it resumes.")
+]
+NBest = Annotated[int, typer.Option(min=0, help="Best hypotheses of each utterance to write with scores.")]
+ScoringNormalizer = Annotated[
+    str | None,
+    typer.Option(
+        "--normalizer", help="none, english-v1, whisper-english, whisper-basic; the model's own without it."
+    ),
+]
+Listen = Annotated[
+    int | None,
+    typer.Option(min=0, help="Worst utterances with sound and pictures in the report; 100 without it."),
+]
+Inputs = Annotated[
+    list[str], typer.Argument(help="Sound files, folders of them, quoted patterns; - is standard input.")
+]
+OptionalModel = Annotated[
+    Path | None,
+    typer.Option("--model", help="Model file, or the name of a bundled one; digits without it."),
+]
+OutputFolder = Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the results.")]
+Formats = Annotated[
+    str, typer.Option("-f", "--formats", help="txt, srt, vtt, tsv, json, ctm or all, with commas.")
+]
+Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Search the folders in folders too.")]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Pass over inputs whose results are all in -o already.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace results beside their sounds too, where -o has these.")
+]
+InputChannel = Annotated[
+    str | None, typer.Option("--channel", help="Transcribe this channel, counted from 1, or all: each alone.")
+]
+Vad = Annotated[str, typer.Option(help="How pauses are found in long sound: energy or silero.")]
+WriteAttention = Annotated[
+    bool, typer.Option("--attention", help="Also write the decoder's attention: NAME.attention.npz.")
+]
 
 
 def check_lm_weight(language_model: Path | None, lm_weight: float | None) -> None:

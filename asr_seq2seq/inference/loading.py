@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_seq2seq import bundled
-from asr_seq2seq.config import RecognizerSettings
+from asr_seq2seq.config import LanguageModelSettings, RecognizerSettings
 from asr_seq2seq.decoding.ngram import WordNgramScorer
 from asr_seq2seq.decoding.ngram_file import is_word_ngram
 from asr_seq2seq.decoding.options import DecodingOptions
@@ -17,9 +17,10 @@ from asr_seq2seq.decoding.scorers import LanguageModelScorer, TextScorer
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.model_file.acoustic import longest_seconds, read_model
 from asr_seq2seq.model_file.language import read_language_model
+from asr_seq2seq.model_file.storage import ModelArrays
 from asr_seq2seq.runtime.onnx_language_model import OnnxLanguageModel
 from asr_seq2seq.runtime.onnx_model import OnnxModel
-from asr_seq2seq.runtime.protocol import AcousticModel
+from asr_seq2seq.runtime.protocol import AcousticModel, LanguageModel
 from asr_seq2seq.runtime.session import RuntimeOptions
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
@@ -59,14 +60,30 @@ class LoadedModel:
 
 
 def load(path: str | Path | None = None, options: RuntimeOptions | None = None) -> LoadedModel:
-    """Read a model file, or a bundled model by its name, into onnxruntime; `digits` where `path` is None.
+    """Read a model file, or a bundled model by its name; `digits` where `path` is None.
 
-    Raises ModelFileError in one sentence for a file that is missing, damaged or from another program.
+    It is computed in onnxruntime, or in PyTorch where the options' backend says so. Raises ModelFileError in
+    one sentence for a file that is missing, damaged or from another program.
     """
+    if options is not None and options.backend == "torch":
+        return _load_in_torch(path, options)
     arrays = read_model(path)
     return LoadedModel(
         OnnxModel(arrays, options), arrays.config, arrays.alphabet, arrays.normalizer, arrays.provenance
     )
+
+
+def _load_in_torch(path: str | Path | None, options: RuntimeOptions) -> LoadedModel:
+    try:
+        import torch
+
+        from asr_seq2seq.model.files import load_model
+        from asr_seq2seq.training.device import pick_device
+    except ModuleNotFoundError:
+        raise ConfigError("the backend torch needs PyTorch: pip install 'asr_seq2seq[train]'") from None
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    return load_model(path, pick_device(options.device)).loaded()
 
 
 def load_text_scorer(
@@ -83,4 +100,18 @@ def load_text_scorer(
     own = read_language_model(found)
     perplexity = float(own.provenance.get("dev_perplexity", 1.0))
     cost = math.log(max(1.0, perplexity))
-    return LanguageModelScorer(OnnxLanguageModel(own, options), own.alphabet, alphabet, cost)
+    return LanguageModelScorer(_language_model(own, options), own.alphabet, alphabet, cost)
+
+
+def _language_model(
+    arrays: ModelArrays[LanguageModelSettings], options: RuntimeOptions | None
+) -> LanguageModel:
+    if options is None or options.backend != "torch":
+        return OnnxLanguageModel(arrays, options)
+    from asr_seq2seq.model import language_model
+    from asr_seq2seq.model.files import build_network
+    from asr_seq2seq.model.torch_backend import TorchLanguageModel
+    from asr_seq2seq.training.device import pick_device
+
+    device = pick_device(options.device)
+    return TorchLanguageModel(build_network(arrays, language_model.LanguageModel, device))

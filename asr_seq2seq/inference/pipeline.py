@@ -6,14 +6,16 @@ nor its padding changes its result.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from asr_seq2seq.audio.leveling import even_out
+from asr_seq2seq.audio.segmentation import Cutter, Samples, split
 from asr_seq2seq.config import LogMelConfig
 from asr_seq2seq.decoding.alignment import Frames, attention_of, character_frames, peak_frames, word_times
 from asr_seq2seq.decoding.beam import search
@@ -26,6 +28,7 @@ from asr_seq2seq.runtime.features import pad
 from asr_seq2seq.transcript import Word
 
 Inputs = npt.NDArray[np.floating[Any]]  # sound (N,) at the model's rate, or features (T, S)
+BATCH_SIZE = 16  # segments that are decoded together
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Pipeline:
         options: DecodingOptions | None = None,
         lm: TextScorer | None = None,
         *,
-        batch_size: int = 16,
+        batch_size: int = BATCH_SIZE,
         times: bool = False,
         attention: bool = False,
     ) -> None:
@@ -71,9 +74,37 @@ class Pipeline:
         self.options = options or model.options()
         self.batch_size = batch_size
         self.confidence_temperature = model.confidence_temperature
+        self.longest_seconds = model.longest_seconds
         features = model.config.features
+        self.input_rate = features.rate  # samples, or frames of features, per second
         self.sample_rate = features.sample_rate if isinstance(features, LogMelConfig) else None
         self.times, self.attention = times, attention
+
+    def segments(self, blocks: Iterable[Samples], cut: Cutter | None = None) -> Iterator[tuple[int, Samples]]:
+        """Successive blocks of sound -> segments that the model can take, each with its first sample.
+
+        Sound that is longer than `longest_seconds` is cut at pauses, by their level or as `cut` finds them.
+        """
+        assert self.sample_rate is not None
+        return split(blocks, self.sample_rate, self.longest_seconds, cut)
+
+    def recognize_whole(self, inputs: Sequence[Inputs]) -> list[list[Recognition]]:
+        """Recognize whole utterances: each has its segments, in order, and none where it is silent."""
+        parts = [
+            [one] if self.sample_rate is None else [segment for _, segment in self.segments([one])]
+            for one in inputs
+        ]
+        found = iter(self.recognize(list(chain.from_iterable(parts))))
+        return [[next(found) for _ in segments] for segments in parts]
+
+    def attention_map(self, inputs: Inputs, text: str) -> npt.NDArray[np.float32] | None:
+        """Where the decoder looks along a text, (U + 1, T'); None without attention, or over one segment."""
+        rate = self.sample_rate
+        if rate is not None and len(inputs) > int(self.longest_seconds * rate):
+            return None
+        features, lengths = self.model.features(*pad([inputs if rate is None else even_out(inputs, rate)]))
+        looked = attention_of(self.model, self.model.encode(features, lengths), [self.alphabet.encode(text)])
+        return None if looked is None else looked[0]
 
     def recognize(self, segments: Sequence[Inputs]) -> list[Recognition]:
         """Recognize segments, those of similar length together; the results are in their order."""

@@ -11,19 +11,18 @@ from typing import BinaryIO, overload
 import numpy.typing as npt
 
 from asr_seq2seq import audio
-from asr_seq2seq.audio.segmentation import Samples, cutter, split
+from asr_seq2seq.audio.segmentation import Samples, cutter
 from asr_seq2seq.config import LogMelConfig, RecognizerSettings
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import TextScorer
 from asr_seq2seq.errors import AsrError, ConfigError, ModelFileError
 from asr_seq2seq.inference.loading import LoadedModel, load, load_text_scorer
-from asr_seq2seq.inference.pipeline import Pipeline, Recognition
+from asr_seq2seq.inference.pipeline import BATCH_SIZE, Pipeline, Recognition
 from asr_seq2seq.runtime.session import RuntimeOptions
 from asr_seq2seq.transcript import Segment, Transcript, Word
 
 Source = str | Path | bytes | BinaryIO | npt.ArrayLike
 Progress = Callable[[float], None]
-BATCH_SIZE = 16  # segments that are decoded together
 _BATCHES_AHEAD = 4  # of many sounds so many batches are gathered, and divided by length
 
 
@@ -90,7 +89,6 @@ class Recognizer:
                 "this model takes features of another program and no sound; evaluate it on a corpus of them"
             )
         self._rate = features.sample_rate
-        self.longest_seconds = model.longest_seconds
         self.pipeline = Pipeline(
             model,
             options,
@@ -106,6 +104,7 @@ class Recognizer:
         path: str | Path | None = None,
         *,
         device: str = "auto",
+        backend: str = "onnx",
         compute_type: str = "float32",
         threads: int | None = None,
         decoding: Mapping[str, float | None] | None = None,
@@ -116,18 +115,24 @@ class Recognizer:
     ) -> Recognizer:
         """Read a model file, or a bundled model by its name; that of English digits where `path` is None.
 
-        `device`, `compute_type` and `threads` are those of `RuntimeOptions`. `decoding` names options of
-        `DecodingOptions` that take the place of the model's own, such as `{"beam_size": 4}`. `language_model`
-        is a file of `train-lm` or of word n-grams. ConfigError for an option that the model cannot follow.
+        `device`, `backend`, `compute_type` and `threads` are those of `RuntimeOptions`. `decoding` names
+        options of `DecodingOptions` that take the place of the model's own, such as `{"beam_size": 4}`.
+        `language_model` is a file of `train-lm` or of word n-grams. ConfigError for an option that the model
+        cannot follow.
         """
         decoding = decoding or {}
-        runtime = RuntimeOptions(compute_type, threads, device)
+        runtime = RuntimeOptions(compute_type, threads, device, backend)
         if language_model is None and decoding.get("lm_weight") is not None:
             raise ConfigError("lm_weight is given and no language model: name one")
         model = load(path, runtime)
         options = model.options(decoding)
         lm = None if language_model is None else load_text_scorer(language_model, model.alphabet, runtime)
         return cls(model, options, lm, batch_size=batch_size, vad=vad, attention=attention)
+
+    @property
+    def longest_seconds(self) -> float:
+        """The longest segment; longer sound is cut at pauses."""
+        return self.pipeline.longest_seconds
 
     @property
     def config(self) -> RecognizerSettings:
@@ -190,7 +195,7 @@ class Recognizer:
             jobs.append(job)
             try:
                 blocks = job.counted(self._blocks(source, rate, channel), self._rate, on_progress)
-                for start, samples in split(blocks, self._rate, self.longest_seconds, self.cut):
+                for start, samples in self.pipeline.segments(blocks, self.cut):
                     job.waiting += 1
                     parts.append((job, start / self._rate, samples))
                     if len(parts) == enough:
@@ -212,7 +217,7 @@ class Recognizer:
         """
         job = _Job()
         sound = audio.from_blocks(blocks, self._rate if rate is None else rate, self._rate)
-        for start, samples in split(sound, self._rate, self.longest_seconds, self.cut):
+        for start, samples in self.pipeline.segments(sound, self.cut):
             self._decode([(job, start / self._rate, samples)])
             yield job.segments[-1]
 

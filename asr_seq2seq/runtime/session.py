@@ -15,6 +15,7 @@ import onnxruntime
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.runtime.weights import Quantizer, Weights
 
+BACKENDS = ("onnx", "torch")
 COMPUTE_TYPES = ("auto", "float32", "int8")
 _DEVICES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _WITHOUT_SATURATION, _WITH_SATURATION = 127, 63
@@ -27,18 +28,26 @@ class RuntimeOptions:
     `compute_type` is `float32`, `int8` (matrices in 8 bits, and what they are multiplied with rounded to
     8 bits as it comes), or `auto`: int8 where the processor's 8-bit products are exact, else float32.
     `threads` are those of each session, as many as this process may use where None. `device` is `cpu`,
-    `cuda` where onnxruntime-gpu is installed, or `auto`: `cuda` where it can be had.
+    `cuda` where onnxruntime-gpu is installed, or `auto`: `cuda` where it can be had. `backend` is `onnx`, or
+    `torch`, which takes the devices of PyTorch and no compute type.
     """
 
     compute_type: str = "float32"
     threads: int | None = None
     device: str = "auto"
+    backend: str = "onnx"
 
     def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise ConfigError(f"backend {self.backend}: is unknown; use {' or '.join(BACKENDS)}")
         if self.compute_type not in COMPUTE_TYPES:
             raise ConfigError(f"compute type {self.compute_type}: is unknown; use {', '.join(COMPUTE_TYPES)}")
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"threads must be 1 or more (given: {self.threads})")
+        if self.backend == "torch":
+            if self.compute_type == "int8":
+                raise ConfigError("compute type int8 needs the backend onnx: leave one of the two out")
+            return
         has_cuda = _DEVICES["cuda"] in onnxruntime.get_available_providers()
         if self.device == "auto":
             object.__setattr__(self, "device", "cuda" if has_cuda else "cpu")

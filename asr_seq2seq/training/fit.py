@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from asr_seq2seq.config import SearchConfig
 from asr_seq2seq.corpora import Utterance, digest, load_corpora
 from asr_seq2seq.epochs import append_metrics, checkpoints
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
 from asr_seq2seq.evaluation.evaluate import calibrate, decode
+from asr_seq2seq.evaluation.hypotheses import HypothesisLine
 from asr_seq2seq.evaluation.wer import score
 from asr_seq2seq.files import lock, make_folder, without_infinity
+from asr_seq2seq.inference.pipeline import Pipeline
 from asr_seq2seq.messages import message
 from asr_seq2seq.model.files import ModelFile, load_model, save_model
 from asr_seq2seq.model.seq2seq import Loss, Seq2Seq
@@ -48,6 +49,7 @@ from asr_seq2seq.training.stopping import StopRequest
 from asr_seq2seq.training_config import Config
 
 _LIMIT_MARGIN = 1.2  # a text may be so much denser than the densest of training
+_DECODED_TOGETHER = 64  # dev utterances
 _MOST_SKIPPED = 20  # batches in a row with a loss that is not a number
 _WORTH_SAVING = 60.0  # seconds of an epoch whose state is saved before the dev set is heard as well
 # What processes tell each other of a step: sums over characters, and whether one was asked to stop.
@@ -225,7 +227,6 @@ def _train(
     total_seconds = settings.epochs * train_batches.seconds
     started, skipped = time.perf_counter() - position.elapsed, 0
     unreadable: set[str] = set()
-    search = config.search.model_copy(update={"beam_size": 1})
     stopped = 0
     with StopRequest() as stop, sound_progress() as bars:
         bar = bars.add_task("", total=total_seconds, note="", visible=team.leads)
@@ -296,10 +297,10 @@ def _train(
                 break
 
             if not sums["characters"]:
-                raise CorpusError(f"{run}: no batch of epoch {epoch} could be learnt from; see above why")
+                raise CorpusError(f"{run}: no batch of epoch {epoch} could be learned from; see above why")
             network = model if average is None else cast(Seq2Seq, average.module)
             recognizer = ModelFile(network, config.recognizer(), alphabet, normalizer, provenance)
-            dev = _dev_figures(recognizer, dev_batches, search, device, team)
+            dev = _dev_figures(recognizer, dev_batches, device, team)
             schedule.after_epoch(dev["dev_loss"])
             figures: dict[str, float] = {
                 "epoch": epoch,
@@ -338,7 +339,7 @@ def _train(
     if team.leads and not stopped and position.best_epoch:
         dev_batches.plan.rank, dev_batches.plan.size = 0, 1
         if settings.keep_epochs > 1:
-            say(_try_mean(run, position, parts, dev_batches, search, device))
+            say(_try_mean(run, position, parts, dev_batches, device))
         say(_calibrate(run / MODEL, dev_batches, device))
     return Result(run / MODEL, position.best_epoch, position.best[0], position.best[1], stopped)
 
@@ -348,12 +349,11 @@ def _try_mean(
     position: Position,
     parts: dict[str, Any],
     batches: Batches,
-    search: SearchConfig,
     device: torch.device,
 ) -> str:
     """Let the mean of the kept epochs be the model of the run if it is better on dev; what to say of it."""
     mean = ModelFile.of(average_recognizers(checkpoints(run)), device)
-    dev = _dev_figures(mean, batches, search, device, Team())
+    dev = _dev_figures(mean, batches, device, Team())
     rank = [dev["dev_wer"], dev["dev_cer"], dev["dev_loss"]]
     better = rank < position.best
     if better:
@@ -369,7 +369,9 @@ def _try_mean(
 def _calibrate(path: Path, batches: Batches, device: torch.device) -> str:
     """Fit the confidence of words and store it in the model file; what to say of it."""
     recognizer = load_model(path, device)
-    temperature, before, after = calibrate(recognizer, batches, recognizer.config.search)
+    pipeline = _pipeline(recognizer.with_decoding(confidence_temperature=1.0))
+    lines = [line for batch in batches for line in _decode(pipeline, batch)]
+    temperature, before, after = calibrate(lines, recognizer.normalizer)
     save_model(path, recognizer.with_decoding(confidence_temperature=temperature))
     return (
         f"confidence of words on dev: {before:.2%} off on average, {after:.2%} with temperature "
@@ -377,15 +379,31 @@ def _calibrate(path: Path, batches: Batches, device: torch.device) -> str:
     )
 
 
+def _pipeline(recognizer: ModelFile, **options: float) -> Pipeline:
+    """Decoding with the network on its device."""
+    recognizer.model.eval()
+    model = recognizer.loaded()
+    return Pipeline(model, model.options(options), batch_size=_DECODED_TOGETHER)
+
+
+def _decode(pipeline: Pipeline, batch: Batch) -> list[HypothesisLine]:
+    """The hypotheses of a batch; CorpusError where an utterance cannot be read."""
+    if batch.problems:
+        raise CorpusError(f"{batch.problems[0]}; mend the corpus or take the utterance out")
+    inputs = [row[:count].numpy() for row, count in zip(batch.inputs, batch.lengths.tolist(), strict=True)]
+    return decode(pipeline, batch.ids, batch.texts, inputs)
+
+
 @torch.no_grad()
 def _dev_figures(
-    recognizer: ModelFile, batches: Batches, search: SearchConfig, device: torch.device, team: Team
+    recognizer: ModelFile, batches: Batches, device: torch.device, team: Team
 ) -> dict[str, float]:
     """Teacher-forced loss, and WER and CER of greedy decoding, on the dev utterances of all processes."""
     losses = torch.zeros(2, device=device)  # and characters
     references, hypotheses = [], []
+    pipeline = _pipeline(recognizer, beam_size=1)
     for batch in batches:
-        (lines,) = decode(recognizer, [batch], search)
+        lines = _decode(pipeline, batch)
         moved = batch.to(device)
         loss = recognizer.model(moved.inputs, moved.lengths, moved.tokens, moved.token_lengths, 0.0)
         characters = int(batch.token_lengths.sum()) + len(batch.ids)

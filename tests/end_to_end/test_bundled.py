@@ -6,8 +6,7 @@ from asr_seq2seq import Recognizer, bundled
 from asr_seq2seq.corpora import load_corpus
 from asr_seq2seq.evaluation.evaluate import evaluate
 from asr_seq2seq.evaluation.wer import score
-from asr_seq2seq.model.files import load_model
-from asr_seq2seq.model.language_model_file import load_text_scorer
+from asr_seq2seq.inference.loading import load, load_text_scorer
 
 SAMPLES = Path(__file__).resolve().parents[2] / "data" / "samples"
 
@@ -31,9 +30,9 @@ def test_every_word_has_a_time_within_its_sound() -> None:
 
 
 def test_single_digits_of_real_speakers(shared_data: Path) -> None:
-    model = load_model()
+    model = load()
     cuts = load_corpus(shared_data / "fsdd" / "test.jsonl")
-    assert evaluate(model, cuts, model.searching()).score.wer <= 0.02
+    assert evaluate(model, cuts).score.wer <= 0.02
 
 
 def test_the_files_are_small() -> None:
@@ -44,15 +43,15 @@ def test_the_files_are_small() -> None:
 
 def test_a_language_model_goes_with_english(shared_data: Path) -> None:
     cuts = load_corpus(shared_data / "speechocean762" / "dev.jsonl")[:60]
-    model = load_model("english")
-    lm = load_text_scorer(Path("english_lm"), model.alphabet)
-    alone = evaluate(model, cuts, model.searching())
-    both = evaluate(model, cuts, model.searching(lm_weight=0.2), lm=lm)
+    model = load("english")
+    lm = load_text_scorer("english_lm", model.alphabet)
+    alone = evaluate(model, cuts)
+    both = evaluate(model, cuts, model.options({"lm_weight": 0.2}), lm=lm)
     assert both.score.wer < 0.65
     assert [line.hypothesis for line in both.lines] != [line.hypothesis for line in alone.lines]
 
 
 def test_english_hears_digits_too(shared_data: Path) -> None:
-    model = load_model("english")
+    model = load("english")
     cuts = load_corpus(shared_data / "fsdd" / "test.jsonl")
-    assert evaluate(model, cuts, model.searching()).score.wer <= 0.02
+    assert evaluate(model, cuts).score.wer <= 0.02

@@ -1,4 +1,4 @@
-"""Ten real utterances learnt by heart by each decoder: all of the road from sound to text, both ways."""
+"""Ten real utterances learned by heart by each decoder: all of the road from sound to text, both ways."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,8 @@ import torch
 
 from asr_seq2seq.corpora import load_corpus
 from asr_seq2seq.evaluation.evaluate import evaluate
-from asr_seq2seq.model.files import ModelFile, load_model, save_model
+from asr_seq2seq.inference.loading import load
+from asr_seq2seq.model.files import ModelFile, save_model
 from asr_seq2seq.model.seq2seq import Seq2Seq
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
@@ -61,7 +62,6 @@ def test_ten_real_utterances_are_overfitted(
         if loss.item() < 0.01:
             break
     save_model(tmp_path / "model.safetensors", ModelFile(model, config.recognizer(), alphabet, normalizer))
-    recognizer = load_model(tmp_path / "model.safetensors")
+    recognizer = load(tmp_path / "model.safetensors")
     for beam_size in (1, 4):
-        search = recognizer.config.search.model_copy(update={"beam_size": beam_size})
-        assert evaluate(recognizer, cuts, search).score.wer == 0.0
+        assert evaluate(recognizer, cuts, recognizer.options({"beam_size": beam_size})).score.wer == 0.0

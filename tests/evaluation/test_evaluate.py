@@ -9,20 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 import torch
 
 from asr_seq2seq.corpora import load_corpora
-from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.evaluation.evaluate import batches_for, calibrate, evaluate, judged_words, open_journal
+from asr_seq2seq.errors import ConfigError, CorpusError
+from asr_seq2seq.evaluation.evaluate import calibrate, evaluate, judged_words, open_journal
 from asr_seq2seq.evaluation.exhibits import write_report
 from asr_seq2seq.evaluation.hypotheses import HypothesisLine, read, write
 from asr_seq2seq.evaluation.journal import Entry
+from asr_seq2seq.inference.loading import load
 from asr_seq2seq.inference.recognizer import Recognizer
-from asr_seq2seq.model.files import ModelFile
+from asr_seq2seq.model.files import ModelFile, save_model
+from asr_seq2seq.runtime.session import RuntimeOptions
 from asr_seq2seq.text.normalizer import Normalizer
-from asr_seq2seq.training_config import DataConfig
 
 NORMALIZER = Normalizer.named("english-v1")
 
@@ -41,11 +43,12 @@ def corpus(tmp_path: Path, make_sounds: Callable[..., Any]) -> Path:
 
 
 def test_long_utterances_are_cut_as_transcribe_cuts_them(tiny_model: ModelFile, corpus: Path) -> None:
-    model = replace(tiny_model, provenance={"longest_seconds": 1.0})
-    found = evaluate(model, load_corpora([corpus]), model.config.search, n_best=2)
-    by_two = evaluate(model, load_corpora([corpus]), model.config.search.changed(batch_size=1), n_best=2)
-    assert [line.hypothesis for line in by_two.lines] == [line.hypothesis for line in found.lines]
-    recognizer = Recognizer(model.loaded())
+    model = replace(tiny_model, provenance={"longest_seconds": 1.0}).loaded()
+    options = model.options({"n_best": 2})
+    found = evaluate(model, load_corpora([corpus]), options)
+    by_one = evaluate(model, load_corpora([corpus]), options, batch_size=1)
+    assert [line.hypothesis for line in by_one.lines] == [line.hypothesis for line in found.lines]
+    recognizer = Recognizer(model)
     for line in found.lines:
         transcript = recognizer.transcribe(corpus.parent / f"{line.id}.wav")
         assert line.hypothesis == transcript.text
@@ -54,6 +57,14 @@ def test_long_utterances_are_cut_as_transcribe_cuts_them(tiny_model: ModelFile, 
         assert len(transcript.segments) == (3 if line.id == "long" else 1)
         assert len(line.n_best) == (0 if line.id == "long" else 2)
     assert 0 <= found.calibration_error <= 1
+
+
+def test_a_long_silent_utterance_has_no_text(tiny_model: ModelFile, corpus: Path) -> None:
+    soundfile.write(corpus.parent / "long.wav", np.tile([1e-6, -1e-6], 12_000), 8000, subtype="FLOAT")
+    model = replace(tiny_model, provenance={"longest_seconds": 1.0}).loaded()
+    long, short = evaluate(model, load_corpora([corpus])).lines
+    assert (long.hypothesis, long.score, long.confidences) == ("", 0.0, ())
+    assert short.hypothesis
 
 
 def test_confidences_survive_the_file_of_hypotheses(tmp_path: Path) -> None:
@@ -65,64 +76,88 @@ def test_confidences_survive_the_file_of_hypotheses(tmp_path: Path) -> None:
     assert judged_words([HypothesisLine("a", "x", "one-two", confidences=(0.9,))], NORMALIZER) == ([], [])
 
 
-def test_calibration_uses_the_temperature_that_it_finds(tiny_model: ModelFile, corpus: Path) -> None:
-    batches = batches_for(tiny_model, load_corpora([corpus]))
-    temperature, before, after = calibrate(tiny_model, batches, tiny_model.config.search)
+def test_calibration_finds_the_temperature(tiny_model: ModelFile, corpus: Path) -> None:
+    lines = evaluate(tiny_model.loaded(), load_corpora([corpus])).lines
+    temperature, before, after = calibrate(lines, NORMALIZER)
     assert temperature == 1.0 and before == after  # no word is right
-    changed = tiny_model.with_decoding(confidence_temperature=3.0)
-    assert changed.config.search.confidence_temperature == 3.0
-    assert tiny_model.config.search.confidence_temperature == 1.0
+    sure = [HypothesisLine(str(n), "one", "one" if n else "two", confidences=(0.99,)) for n in range(4)]
+    temperature, before, after = calibrate(sure, NORMALIZER)
+    assert temperature > 1 and after < 0.01 < before
 
 
-def test_an_interrupted_evaluation_goes_on(
+def test_an_interrupted_evaluation_resumes(
     tiny_model: ModelFile, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asr_seq2seq.evaluation.evaluate.DataConfig", lambda: DataConfig(batch_seconds=1.0))
-    model = tiny_model
-    cuts, search = load_corpora([corpus]), model.config.search
-    whole = evaluate(model, cuts, search)
+    monkeypatch.setattr("asr_seq2seq.evaluation.evaluate._BATCH_SECONDS", 1.0)
+    model, utterances = tiny_model.loaded(), load_corpora([corpus])
+    options = model.options()
+    whole = evaluate(model, utterances)
 
     def stop(seconds: float, note: str) -> None:
         assert note.startswith("WER ")
         raise KeyboardInterrupt
 
-    arguments = tmp_path / "h.jsonl", [corpus], cuts, search, 0
+    arguments = tmp_path / "h.jsonl", [corpus], utterances, options
     with pytest.raises(KeyboardInterrupt):
-        evaluate(model, cuts, search, stop, journal=open_journal(*arguments))
+        evaluate(model, utterances, options, stop, journal=open_journal(*arguments))
     journal = open_journal(*arguments)
     assert journal.utterances == 1
-    assert evaluate(model, cuts, search, journal=journal).lines == whole.lines
+    monkeypatch.undo()  # batches of another size
+    assert evaluate(model, utterances, options, journal=journal).lines == whole.lines
     assert journal.utterances == 2
     # The same names and texts of other sounds, as a corpus with noise under it has them.
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(corpus.parent, elsewhere)
     others = load_corpora([elsewhere / corpus.name])
-    journal = open_journal(tmp_path / "h.jsonl", [corpus], others, search, 0)
+    journal = open_journal(tmp_path / "h.jsonl", [corpus], others, options)
     assert journal.replaced
     journal.append(Entry([], 0.0))
-    assert not open_journal(tmp_path / "h.jsonl", [corpus], others, search, 0).replaced
+    assert not open_journal(tmp_path / "h.jsonl", [corpus], others, options).replaced
     os.utime(next(elsewhere.rglob("*.wav")), (1, 1))  # made again in place
-    assert open_journal(tmp_path / "h.jsonl", [corpus], others, search, 0).replaced
+    assert open_journal(tmp_path / "h.jsonl", [corpus], others, options).replaced
+    more = model.options({"n_best": 2})
+    assert open_journal(tmp_path / "h.jsonl", [corpus], others, more).replaced
     with pytest.raises(ConfigError, match="--by gendre"):
-        evaluate(model, cuts, search, by=["gendre"])
+        evaluate(model, utterances, by=["gendre"])
+
+
+def test_an_utterance_that_cannot_be_read_ends_the_evaluation(tiny_model: ModelFile, corpus: Path) -> None:
+    utterances = load_corpora([corpus])
+    (corpus.parent / "short.wav").write_bytes(b"no sound")
+    with pytest.raises(CorpusError, match=r"utterance short: .*short\.wav.*; mend the corpus or take"):
+        evaluate(tiny_model.loaded(), utterances)
 
 
 def test_a_key_that_is_no_number_is_left_out(tiny_model: ModelFile, corpus: Path) -> None:
     one, other = map(json.loads, corpus.read_text().splitlines())
     lines = [one | {"level": math.nan}, other | {"level": 0.5}]
     corpus.write_text("\n".join(map(json.dumps, lines)))
-    found = evaluate(tiny_model, load_corpora([corpus]), tiny_model.config.search)
+    found = evaluate(tiny_model.loaded(), load_corpora([corpus]))
     assert [line.keys for line in found.lines] == [{}, {"level": 0.5}]
 
 
 def test_a_report_has_the_sound_and_the_attention_of_the_worst(
     tiny_model: ModelFile, corpus: Path, tmp_path: Path
 ) -> None:
-    cuts = load_corpora([corpus])
-    result = evaluate(tiny_model, cuts, tiny_model.config.search)
-    write_report(tmp_path / "r.html", tiny_model, cuts, result, {"Model": "tiny"}, 1)
+    model, utterances = tiny_model.loaded(), load_corpora([corpus])
+    result = evaluate(model, utterances)
+    write_report(tmp_path / "r.html", model, utterances, result, {"Model": "tiny"}, 1)
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     [shown] = json.loads(page.split('id="exhibits">')[1].split("</script>")[0])
     assert {"sound", "features", "attention"} <= set(shown)
     assert base64.b64decode(shown["attention"]).startswith(b"\x89PNG")
     assert soundfile.info(io.BytesIO(base64.b64decode(shown["sound"]))).samplerate == 8000
+
+
+def test_the_report_of_both_backends_is_the_same(tiny_model: ModelFile, corpus: Path, tmp_path: Path) -> None:
+    utterances = load_corpora([corpus])
+    save_model(tmp_path / "m.safetensors", tiny_model)
+    exhibits = []
+    for backend in ("onnx", "torch"):
+        model = load(tmp_path / "m.safetensors", RuntimeOptions(device="cpu", backend=backend))
+        write_report(tmp_path / backend, model, utterances, evaluate(model, utterances), {}, 1)
+        page = (tmp_path / backend).read_text(encoding="utf-8")
+        exhibits += json.loads(page.split('id="exhibits">')[1].split("</script>")[0])
+    one, other = exhibits
+    assert one.keys() == other.keys() >= {"sound", "features", "attention"}
+    assert one["features"] == other["features"]

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from asr_seq2seq.errors import OutputError
 from asr_seq2seq.evaluation.assessment import Assessment, assess
@@ -50,7 +49,7 @@ def _assessment(count: int) -> Assessment:
 def _exhibit() -> Exhibit:
     noise = 0.1 * np.random.default_rng(0).standard_normal(16000)
     shades = picture(np.linspace(0, 1, 80 * 100, dtype=np.float32).reshape(80, 100))
-    sound = mp3(torch.tensor(noise, dtype=torch.float32), 16000)
+    sound = mp3(np.asarray(noise, dtype=np.float32), 16000)
     return Exhibit(sound, shades, "Log-mel energies", shades, "x <b>y")
 
 

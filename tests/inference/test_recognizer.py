@@ -109,7 +109,7 @@ def test_the_runtime_gives_what_the_network_gives(
 def test_a_sound_longer_than_the_model_knows_becomes_several_segments(
     recognizer: Recognizer, make_sounds
 ) -> None:
-    recognizer.longest_seconds = 1.0
+    recognizer.pipeline.longest_seconds = 1.0
     burst, gap = 5 * make_sounds(4000)[0], torch.full((2400,), 1e-5)
     long = torch.cat((burst, gap, burst, gap, burst))
     transcript = recognizer.transcribe(long)
@@ -143,7 +143,7 @@ def test_settings_of_the_search_are_checked(tiny_model: ModelFile, tmp_path: Pat
 
 @pytest.mark.parametrize("block", [100, 3000, 100_000])
 def test_a_stream_gives_the_segments_of_the_whole(recognizer: Recognizer, make_sounds, block: int) -> None:
-    recognizer.longest_seconds = 1.0
+    recognizer.pipeline.longest_seconds = 1.0
     burst, gap = 5 * make_sounds(4000)[0], torch.full((2400,), 1e-5)
     long = torch.cat((burst, gap, burst, gap, burst))
     whole = recognizer.transcribe(long)
@@ -154,7 +154,7 @@ def test_a_stream_gives_the_segments_of_the_whole(recognizer: Recognizer, make_s
 
 
 def test_a_segment_of_a_stream_does_not_wait_for_the_end(recognizer: Recognizer, make_sounds) -> None:
-    recognizer.longest_seconds = 1.0
+    recognizer.pipeline.longest_seconds = 1.0
     burst, gap = 5 * make_sounds(4000)[0], torch.full((2400,), 1e-5)
     taken = 0
 
@@ -237,7 +237,7 @@ def test_settings_that_the_model_cannot_follow(tiny_model: ModelFile, tmp_path: 
 
 
 def test_what_was_left_out_is_told(recognizer: Recognizer, make_sounds) -> None:
-    recognizer.longest_seconds = 2.0
+    recognizer.pipeline.longest_seconds = 2.0
     burst, silence = 5 * make_sounds(4000)[0], torch.zeros(5 * 8000)
     transcript = recognizer.transcribe(torch.cat((silence, burst, silence, burst)))
     assert [span for pair in transcript.dropped for span in pair] == pytest.approx(
