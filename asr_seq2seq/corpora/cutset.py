@@ -10,7 +10,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,10 +23,8 @@ from asr_seq2seq.corpora.utterance import Change, Features, Utterance
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.files import parse_json
 
-_READ, _KNOWN = (
-    "numpy_files",
-    ("lilcom_files", "lilcom_chunky", "numpy_hdf5", "lilcom_hdf5", "chunked_lilcom_hdf5"),
-)
+_READ = "numpy_files"
+_OTHER_STORAGE = ("lilcom_files", "lilcom_chunky", "numpy_hdf5", "lilcom_hdf5", "chunked_lilcom_hdf5")
 _PLACES = "paths are relative to the CutSet or to the current folder"
 _LARGEST_DESCRIPTION = 10_000_000  # bytes
 _OTHER_CUTS = ("MultiCut", "MixedCut", "PaddingCut")
@@ -34,7 +32,6 @@ _FEATURES = "feature_filepath"  # among the custom keys of a cut
 
 _Channels = Annotated[list[Channel], Field(min_length=1, max_length=MOST_CHANNELS)]
 _Rate = Annotated[int, Field(ge=RATES.start, lt=RATES.stop)]
-_Count = Annotated[int, Field(ge=0, lt=2**48)]
 
 
 class _Form(BaseModel):
@@ -72,17 +69,10 @@ class _Recording(_Form):
     id: Name
     sources: Annotated[list[_Source], Field(min_length=1, max_length=MOST_CHANNELS)]
     sampling_rate: _Rate
-    num_samples: _Count
-    duration: Seconds
     transforms: Annotated[list[dict[str, Any]], Field(max_length=20)] | None = None
 
 
 class _Supervision(_Form):
-    id: Name
-    recording_id: Name
-    start: float = Field(gt=-LONGEST_SECONDS, lt=LONGEST_SECONDS)
-    duration: Seconds
-    channel: Channel | _Channels = 0
     text: Text | None = None
     language: Label | None = None
     speaker: Name | None = None
@@ -91,18 +81,11 @@ class _Supervision(_Form):
 
 
 class _Features(_Form):
-    type: Label
-    num_frames: _Count
-    num_features: _Count
     frame_shift: float = Field(gt=0, lt=1e3)
-    sampling_rate: _Rate
     start: Seconds
-    duration: Seconds
     storage_type: Label
     storage_path: FileName
     storage_key: Any
-    recording_id: Name | None = None
-    channels: Channel | _Channels | None = None
 
 
 class _Cut(_Form):
@@ -129,7 +112,7 @@ def read_cutset(path: Path) -> Iterator[Utterance]:
     """The cuts of a CutSet; CorpusError names the line of the first that is not one plain utterance."""
     for where, line in read_lines(path):
         cut = _parsed_cut(_parsed(line, where), where)
-        yield _utterance(cut, where, path.parent, cut.recording, None)
+        yield _utterance(cut, where, path.parent)
 
 
 def is_shar(folder: Path) -> bool:
@@ -146,8 +129,7 @@ def read_shar(folder: Path) -> Iterator[Utterance]:
     for shard in sorted(folder.glob("cuts.*.jsonl*")):
         cuts = [(where, _parsed_cut(_parsed(line, where), where)) for where, line in read_lines(shard)]
         if not (cuts and all(_in_archive(cut) for _, cut in cuts)):
-            for where, cut in cuts:
-                yield _utterance(cut, where, folder, cut.recording, None)
+            yield from (_utterance(cut, where, folder) for where, cut in cuts)
             continue
         archive = folder / f"recording.{shard.name.split('.')[1]}.tar"
         if not archive.is_file():
@@ -161,8 +143,14 @@ def read_shar(folder: Path) -> Iterator[Utterance]:
 
 def from_cut(value: Any, where: str) -> Utterance:
     """The utterance that the `to_dict` of a cut of lhotse describes, its sound in files."""
-    cut = _parsed_cut(value, where)
-    return _utterance(cut, where, Path(), cut.recording, None)
+    return _utterance(_parsed_cut(value, where), where, Path())
+
+
+_Checked = TypeVar("_Checked", bound=_Form)
+
+
+def _check(form: type[_Checked], value: Any, where: str) -> _Checked:
+    return checked(form, value, f"{where}: cannot be read as a lhotse CutSet", "make it anew")
 
 
 def _parsed(text: str | bytes, where: str) -> Any:
@@ -179,7 +167,7 @@ def _parsed_cut(value: Any, where: str) -> _Cut:
             f"{where}: the cut {shown(value.get('id'))} is mixed, padded or of several channels; "
             "save plain cuts"
         )
-    cut = checked(_Cut, value, f"{where}: cannot be read as a lhotse CutSet", "make it anew")
+    cut = _check(_Cut, value, where)
     if cut.recording is None:
         raise CorpusError(
             f"{where}: the cut {shown(cut.id)} has no recording, and features alone cannot be used"
@@ -214,54 +202,51 @@ def _members(archive: Path) -> Iterator[tuple[str, _Recording, ArchiveMember]]:
                         raise CorpusError(f"{where}: is damaged, or no plain file; copy or make it again")
                 file = tar.extractfile(about)
                 described = _parsed(file.read() if file else b"", where)
-                form = checked(
-                    _Recording, described, f"{where}: cannot be read as a recording", "make it anew"
-                )
                 place = ArchiveMember(str(archive), sound.offset_data, sound.size)
-                yield sound.name.rpartition(".")[0], form, place
+                yield sound.name.rpartition(".")[0], _check(_Recording, described, where), place
     except (tarfile.TarError, OSError, ValueError) as error:  # ValueError: numbers in a header that are none
         raise CorpusError(f"{archive}: is damaged ({shown(str(error))}); copy or make it again") from None
 
 
 def _utterance(
-    cut: _Cut, where: str, folder: Path, recording: _Recording | None, member: ArchiveMember | None
+    cut: _Cut,
+    where: str,
+    folder: Path,
+    recording: _Recording | None = None,
+    member: ArchiveMember | None = None,
 ) -> Utterance:
-    """What a cut says, its sound in `member` or in the files that its recording names."""
+    """What a cut says, its sound where its recording says, or in `member` as another recording says."""
+    recording = recording or cut.recording
     assert recording is not None
     [said] = cut.supervisions
     sounds = [member or _file(source, recording.id, where, folder) for source in recording.sources]
     if member is not None and len(sounds) != 1:
         raise CorpusError(f"{where}: has {len(sounds)} sources and not one; make it anew")
-    found = [
-        (sound, source.channels)
-        for sound, source in zip(sounds, recording.sources, strict=True)
-        if cut.channel in source.channels
-    ]
-    if not found:
+    channels = [source.channels for source in recording.sources]
+    place = next((place for place, known in enumerate(channels) if cut.channel in known), None)
+    if place is None:
         raise CorpusError(
             f"{where}: the recording of the cut {shown(cut.id)} has no channel {cut.channel}; mend the cut"
         )
-    sound, channels = found[0]
-    changes = tuple(_change(transform, where, folder) for transform in recording.transforms or ())
-    own = {**_plain(said.custom), **_plain(cut.custom)}
-    features = own.pop(_FEATURES, None)
+    custom = _plain(said.custom) | _plain(cut.custom)
+    own_features = custom.pop(_FEATURES, None)
     return Utterance(
         id=cut.id,
         text=said.text or "",
-        sound=sound,
+        sound=sounds[place],
         duration=cut.duration,
         start=cut.start,
-        channel=_position(cut.channel, channels),
+        channel=_position(cut.channel, channels[place]),
         speaker=said.speaker,
         language=said.language,
         gender=said.gender,
         features=_features(cut, where, folder)
-        if features is None
-        else Features(find_file(where, str(features), folder, ".", advice=_PLACES)),
-        changes=changes,
+        if own_features is None
+        else Features(find_file(where, str(own_features), folder, ".", advice=_PLACES)),
+        changes=tuple(_change(transform, where, folder) for transform in recording.transforms or ()),
         rate=recording.sampling_rate,
-        custom=own,
-        problem=problem_of_file(sound),
+        custom=custom,
+        problem=problem_of_file(sounds[place]),
     )
 
 
@@ -286,9 +271,7 @@ def _change(transform: dict[str, Any], where: str, folder: Path) -> Change:
             f"{where}: its sound is changed by {shown(name)}, and only {', '.join(_TRANSFORMS)} "
             "are known; save the changed sound with `cuts.save_audios()`"
         )
-    form = checked(
-        known, transform.get("kwargs"), f"{where}: cannot be read as a lhotse CutSet", "make it anew"
-    )
+    form = _check(known, transform.get("kwargs"), where)
     match form:
         case _Speed() | _Volume():
             return Change(name, factor=form.factor)
@@ -318,7 +301,7 @@ def _features(cut: _Cut, where: str, folder: Path) -> Features | None:
     form = cut.features
     if form is None:
         return None
-    if form.storage_type not in (_READ, *_KNOWN):
+    if form.storage_type not in (_READ, *_OTHER_STORAGE):
         raise CorpusError(
             f"{where}: its features are stored as {shown(form.storage_type)}, and only files are read; "
             f"store them as {_READ}"

@@ -16,7 +16,6 @@ from asr_seq2seq.corpora.manifest import read_manifest
 from asr_seq2seq.corpora.table import read_table
 from asr_seq2seq.corpora.utterance import Utterance
 from asr_seq2seq.errors import CorpusError
-from asr_seq2seq.garbage import without_collection
 
 
 def load_corpus(path: str | Path) -> list[Utterance]:
@@ -37,8 +36,7 @@ def load_corpus(path: str | Path) -> list[Utterance]:
 
 def load_corpora(paths: Iterable[str | Path]) -> list[Utterance]:
     """Several corpora as one; utterances of the same name are told apart by a number."""
-    with without_collection():
-        utterances = [one for path in paths for one in load_corpus(path)]
+    utterances = [one for path in paths for one in load_corpus(path)]
     taken = {one.id for one in utterances}
     seen: dict[str, int] = {}
     for number, one in enumerate(utterances):
