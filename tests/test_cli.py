@@ -60,7 +60,18 @@ def test_help_imports_no_torch() -> None:
 
 @pytest.mark.parametrize(
     "verb",
-    ["transcribe", "train", "train-lm", "evaluate", "prepare", "inspect", "average", "score", "compare"],
+    [
+        "transcribe",
+        "train",
+        "train-lm",
+        "evaluate",
+        "prepare",
+        "split",
+        "inspect",
+        "average",
+        "score",
+        "compare",
+    ],
 )
 def test_every_verb_shows_an_example(run: Run, verb: str) -> None:
     code, out, _ = run(verb, "--help")
@@ -453,7 +464,7 @@ def test_prepare_and_inspect(run: Run, tmp_path: Path) -> None:
         _sound(tmp_path / "recordings" / f"3_ann_{index}.wav", _noise())
     code, out, _ = run("prepare", "fsdd", tmp_path, tmp_path / "out")
     assert code == 0
-    assert out.splitlines()[0] == f"{tmp_path / 'out' / 'train.jsonl'}\t1 utterances\t0.00 hours"
+    assert out.splitlines()[0] == f"{tmp_path / 'out' / 'train.jsonl'}\t1 utterances\t0.00 hours\t1 speakers"
     code, out, _ = run("prepare", "fsdd", tmp_path, tmp_path / "out", "--json")
     manifests = json.loads(out)["manifests"]
     assert [Path(manifest["path"]).name for manifest in manifests] == ["train.jsonl", "test.jsonl"]

@@ -15,6 +15,7 @@ from asr_seq2seq.cli.inspect import inspect
 from asr_seq2seq.cli.output import print_line
 from asr_seq2seq.cli.prepare import prepare
 from asr_seq2seq.cli.score import score
+from asr_seq2seq.cli.split import split
 from asr_seq2seq.cli.train import train
 from asr_seq2seq.cli.train_lm import train_lm
 from asr_seq2seq.cli.transcribe import transcribe
@@ -35,6 +36,7 @@ for verb, example in (
     (score, "score test.jsonl heard.trn --report r.html"),
     (compare, "compare test.jsonl old.jsonl new.jsonl"),
     (prepare, "prepare librispeech downloads/LibriSpeech data/librispeech"),
+    (split, "split recordings data/mine --test 0.1 --dev 0.1"),
     (inspect, "inspect train.jsonl dev.jsonl"),
     (export, "export runs/fsdd/model.safetensors digits.onnx.zip --int8"),
 ):

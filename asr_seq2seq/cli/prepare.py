@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from asr_seq2seq.cli.options import AsJson
 from asr_seq2seq.cli.output import print_json, print_line
-from asr_seq2seq.errors import printable
 from asr_seq2seq.garbage import importing
+from asr_seq2seq.messages import message
+
+if TYPE_CHECKING:
+    from asr_seq2seq.corpora.parts import Part
 
 
 def prepare(
@@ -30,17 +33,22 @@ def prepare(
     with importing():
         from asr_seq2seq.corpora.prepare import prepare as prepare_corpus
 
-    parts = prepare_corpus(corpus, source, out)
+    print_parts(prepare_corpus(corpus, source, out), as_json)
+
+
+def print_parts(parts: Sequence[Part], as_json: bool) -> None:
+    """Print the manifests that were written and, on standard error, what was left out of them."""
     for part in parts:
         if part.left_out:
-            first = printable("; ".join(part.left_out[:3]))
-            print(f"{part.path}: {len(part.left_out)} left out that cannot be read: {first}", file=sys.stderr)
+            first = "; ".join(part.left_out[:3])
+            message(f"{part.path}: {len(part.left_out)} left out that cannot be read: {first}")
     if as_json:
         manifests = [
             {
                 "path": str(part.path),
                 "utterances": part.utterances,
                 "hours": round(part.hours, 3),
+                "speakers": part.speakers,
                 "left_out": list(part.left_out),
             }
             for part in parts
@@ -48,4 +56,9 @@ def prepare(
         print_json({"manifests": manifests})
         return
     for part in parts:
-        print_line(str(part.path), f"{part.utterances} utterances", f"{part.hours:.2f} hours")
+        print_line(
+            str(part.path),
+            f"{part.utterances} utterances",
+            f"{part.hours:.2f} hours",
+            f"{part.speakers} speakers",
+        )

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from asr_seq2seq.audio import RATES
-from asr_seq2seq.corpora.fields import Channel, FileName, Label, Name, Seconds, Text, checked
+from asr_seq2seq.corpora.fields import SYNONYMS, Channel, FileName, Label, Name, Seconds, Text, checked
 from asr_seq2seq.corpora.lines import LONGEST_SECONDS, MOST_CHANNELS, read_lines, shown
 from asr_seq2seq.corpora.places import find_file, refuse_address
 from asr_seq2seq.corpora.sources import ArchiveMember, problem_of_file
@@ -106,6 +106,13 @@ _TRANSFORMS: dict[str, type[_Form]] = {
     "Resample": _Resample,
     "ReverbWithImpulseResponse": _Reverb,
 }
+
+
+def is_cutset(path: Path) -> bool:
+    """Whether JSON lines are cuts, by the first; a packed file is taken for some unless it names a sound."""
+    _, line = next(read_lines(path), ("", ""))
+    named = any(f'"{key}":' in line for key in (*SYNONYMS["audio_filepath"], _FEATURES))
+    return '"supervisions":' in line or (path.suffix == ".gz" and not named)
 
 
 def read_cutset(path: Path) -> Iterator[Utterance]:

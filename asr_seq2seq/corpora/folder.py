@@ -1,18 +1,25 @@
 """A folder of sound files, and the folders in it; the text of each is beside it.
 
 The text of `NAME.wav` is in `NAME.txt` or `NAME.lab`, or, as LibriSpeech has it, on the line of
-`*.trans.txt` that begins with NAME.
+`*.trans.txt` that begins with NAME. Where each sound lies in a folder below, these are the speakers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from asr_seq2seq.audio.discovery import files_in, is_sound
 from asr_seq2seq.corpora.lines import read_lines, shown
 from asr_seq2seq.corpora.utterance import Utterance, make_utterance
 from asr_seq2seq.errors import CorpusError
+
+# Folders of these names hold a part or a kind of a corpus; others in which sound lies are speakers.
+_PARTS = """
+train training dev development valid validation val test testing eval evaluation all
+data audio sound sounds wav wavs wave flac mp3 clips recordings speech
+"""
+_NO_SPEAKERS = frozenset(_PARTS.split())
 
 
 def read_folder(folder: Path) -> Iterator[Utterance]:
@@ -38,24 +45,40 @@ def read_folder(folder: Path) -> Iterator[Utterance]:
             raise CorpusError(
                 f"{where}: there is no sound {shown(str(stem), 120)}.*; copy it, or delete the line"
             )
-    for stem, sound in sounds.items():
+    speakers = _speakers([stem.relative_to(folder) for stem in sounds])
+    for (stem, sound), speaker in zip(sounds.items(), speakers, strict=True):
         where, text = listed[stem] if stem in listed else (str(sound), _beside(folder, sound))
-        speaker = stem.name.partition("-")[0]
         in_librispeech = stem.name.startswith(f"{stem.parent.parent.name}-{stem.parent.name}-")
         yield make_utterance(
             stem.name if in_librispeech else str(stem.relative_to(folder)),
             str(sound),
             text,
             where,
-            speaker=speaker if in_librispeech else None,
+            speaker=stem.name.partition("-")[0] if in_librispeech else speaker,
         )
+
+
+def _speakers(stems: Sequence[Path]) -> list[str | None]:
+    """The speaker of each sound: its first folder that is not that of a part, of a kind of data, or of all.
+
+    All are None where one of the sounds has no such folder: folders are then no speakers.
+    """
+    below = [[name for name in stem.parts[:-1] if name.lower() not in _NO_SPEAKERS] for stem in stems]
+    while below and min(map(len, below)) > 1 and len({names[0] for names in below}) == 1:
+        below = [names[1:] for names in below]
+    return [names[0] if all(below) else None for names in below]
+
+
+def manifests_in(folder: Path) -> list[Path]:
+    """The files in a folder that may be manifests or tables of its sound."""
+    return sorted(path for path in folder.iterdir() if path.suffix in (".jsonl", ".csv", ".tsv"))
 
 
 def _beside(folder: Path, sound: Path) -> str:
     """The text in the file beside a sound."""
     texts = [path for ending in (".txt", ".lab") if (path := sound.with_suffix(ending)).is_file()]
     if not texts:
-        manifests = sorted(folder.glob("*.jsonl"))
+        manifests = [path for place in (folder, sound.parent) for path in manifests_in(place)]
         other = f"name the manifest {manifests[0]}" if manifests else "move the sound away"
         raise CorpusError(
             f"{sound}: has no text in {sound.stem}.txt or .lab beside it; write it there, or {other}"

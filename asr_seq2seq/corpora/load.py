@@ -6,14 +6,15 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
-from asr_seq2seq.corpora.cutset import is_shar, read_cutset, read_shar
-from asr_seq2seq.corpora.folder import read_folder
+from asr_seq2seq.corpora.cutset import is_cutset, is_shar, read_cutset, read_shar
+from asr_seq2seq.corpora.folder import manifests_in, read_folder
 from asr_seq2seq.corpora.huggingface import is_dataset, read_dataset
 from asr_seq2seq.corpora.kaldi import read_kaldi
 from asr_seq2seq.corpora.manifest import read_manifest
-from asr_seq2seq.corpora.table import read_table
+from asr_seq2seq.corpora.table import common_voice_tables, is_table, read_table
 from asr_seq2seq.corpora.utterance import Utterance
 from asr_seq2seq.errors import CorpusError
 
@@ -22,8 +23,8 @@ def load_corpus(path: str | Path) -> list[Utterance]:
     """The utterances of a corpus of any form.
 
     A file is a JSON-lines manifest (`.jsonl`, `.json`), a lhotse CutSet (`.jsonl.gz`) or a table (`.csv`,
-    `.tsv`); a folder is one of Kaldi's, a lhotse Shar, a saved Hugging Face dataset, or sound with text
-    beside it.
+    `.tsv`); a folder is one of Kaldi's, a lhotse Shar, a saved Hugging Face dataset, an AudioFolder
+    (`metadata.csv` or `metadata.jsonl`), one of Common Voice, or sound with text beside it.
     """
     path = Path(path)
     if not path.exists():
@@ -58,10 +59,8 @@ def digest(utterances: Iterable[Utterance]) -> str:
 
 
 def _read_file(path: Path) -> Iterable[Utterance]:
-    if path.name.endswith(".jsonl.gz"):
-        return read_cutset(path)
-    if path.suffix in (".jsonl", ".json"):
-        return read_manifest(path)
+    if path.name.endswith((".jsonl", ".json", ".jsonl.gz")):
+        return read_cutset(path) if is_cutset(path) else read_manifest(path)
     if path.suffix in (".csv", ".tsv"):
         return read_table(path)
     raise CorpusError(
@@ -77,8 +76,14 @@ def _read_folder(path: Path) -> Iterable[Utterance]:
         return read_shar(path)
     if is_dataset(path):
         return read_dataset(path)
+    if (path / "metadata.jsonl").is_file():
+        return read_manifest(path / "metadata.jsonl")
+    if is_table(path / "metadata.csv"):
+        return read_table(path / "metadata.csv")
+    if (path / "clips").is_dir() and (tables := common_voice_tables(path)):
+        return chain.from_iterable(map(read_table, tables))
     utterances = list(read_folder(path))
     if not utterances:
-        manifest = next(iter(sorted(path.glob("*.jsonl"))), path / "train.jsonl")
+        manifest = next(iter(manifests_in(path)), path / "train.jsonl")
         raise CorpusError(f"{path}: is a folder without sound; give the manifest in it, e.g. {manifest}")
     return utterances

@@ -9,7 +9,7 @@ The keys have the synonyms of `fields.SYNONYMS`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,9 @@ def read_manifest(path: Path) -> Iterator[Utterance]:
         try:
             value = parse_json(line, nan_is_null=True)
         except ValueError as error:
-            raise CorpusError(f"{where}: is not a JSON object ({error}); mend or delete the line") from None
+            raise CorpusError(
+                f"{where}: is not a JSON object ({error}); correct or delete the line"
+            ) from None
         if not isinstance(value, dict):
             raise CorpusError(f'{where}: must be an object such as {{"audio_filepath": ..., "text": ...}}')
         given = {key: inner for key, inner in value.items() if inner is not None}
@@ -55,16 +57,16 @@ def read_manifest(path: Path) -> Iterator[Utterance]:
             name = pick(names, key, where, first_wins=True)
             if name not in (None, key) and not with_features:
                 given[key] = given.pop(name)
-        yield from_record(given, where, folder, "paths are relative to the manifest; mend the line")
+        yield from_record(given, where, (folder,), "paths are relative to the manifest")
 
 
-def from_record(values: dict[str, Any], where: str, folder: str, advice: str) -> Utterance:
+def from_record(values: dict[str, Any], where: str, folders: Sequence[str], advice: str) -> Utterance:
     """The utterance that a record of keys and values describes at the place `where` (FILE, line N)."""
-    record = checked(Record, values, where, "mend the line")
+    record = checked(Record, values, where, "correct the line")
     name = record.feature_filepath if record.audio_filepath is None else record.audio_filepath
     if name is None:
         raise CorpusError(f"{where}: the key `audio_filepath` is missing; add it")
-    path = find_file(where, name, folder, advice=advice)
+    path = find_file(where, name, *folders, advice=advice)
     has_sound = record.audio_filepath is not None
     if not has_sound and (record.duration is None or record.offset or record.channel is not None):
         raise CorpusError(

@@ -7,48 +7,34 @@ those of the archives that the corpora are published in.
 from __future__ import annotations
 
 import difflib
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from asr_seq2seq.corpora.folder import read_folder
 from asr_seq2seq.corpora.kaldi import read_kaldi
-from asr_seq2seq.corpora.lines import read_keys, read_lines, shown, to_seconds
+from asr_seq2seq.corpora.lines import read_lines, shown
+from asr_seq2seq.corpora.parts import Part, write_part
 from asr_seq2seq.corpora.places import find_file
 from asr_seq2seq.corpora.table import read_table
 from asr_seq2seq.corpora.utterance import Utterance, make_utterance
 from asr_seq2seq.errors import CorpusError
-from asr_seq2seq.evaluation.hypotheses import to_json
-from asr_seq2seq.files import atomic_write, output_error
+from asr_seq2seq.files import output_error
 from asr_seq2seq.outputs import keep_inputs
 from asr_seq2seq.progress import Progress, count_progress
 
 Parts = dict[str, Iterable[Utterance]]
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _AN4_DEV = 100
-_NEAR = 2  # how many folders a relative path may climb; a manifest and its sound may then move together
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A manifest that was written."""
-
-    path: Path
-    utterances: int
-    hours: float
-    left_out: tuple[str, ...] = ()  # utterances whose sound cannot be read, each with the reason
-
-
-def prepare(corpus: str, source: Path, out: Path) -> list[Prepared]:
+def prepare(corpus: str, source: Path, out: Path) -> list[Part]:
     """Write a manifest `out/PART.jsonl` for each part that `source` holds of a corpus.
 
     `lhotse:NAME` is any recipe of lhotse. CorpusError where the corpus is not known or the folder is not
     laid out as it should be; nothing is written then.
-    Utterances whose sound cannot be read are left out, and each `Prepared` names them.
+    Utterances whose sound cannot be read are left out, and each `Part` names them.
     """
     recipe = corpus.removeprefix("lhotse:")
     if recipe == corpus and corpus not in CORPORA:
@@ -74,7 +60,7 @@ def prepare(corpus: str, source: Path, out: Path) -> list[Prepared]:
         raise output_error(out, error) from None
     paths = {part: out / f"{part}.jsonl" for part in parts}
     keep_inputs(paths.values(), (str(one.sound) for one in chain(*parts.values())))
-    return [_write(paths[part], utterances) for part, utterances in parts.items()]
+    return [write_part(paths[part], utterances) for part, utterances in parts.items()]
 
 
 def _run_recipe(name: str, source: Path) -> Parts:
@@ -93,42 +79,6 @@ def _counted(utterances: Iterable[Utterance], progress: Progress, bar: Any) -> l
         kept.append(one)
         progress.advance(bar)
     return kept
-
-
-def _write(path: Path, utterances: Sequence[Utterance]) -> Prepared:
-    readable = [one for one in utterances if not one.problem]
-    write_manifest(path, readable)
-    hours = sum(one.duration for one in readable) / 3600
-    left_out = tuple(f"{one.id}: {one.problem}" for one in utterances if one.problem)
-    return Prepared(path, len(readable), hours, left_out)
-
-
-def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
-    """Write utterances whose sound is in files of its own as a JSON-lines manifest, all or nothing."""
-    with atomic_write(path) as file:
-        for one in utterances:
-            entry: dict[str, Any] = {
-                "id": one.id,
-                "audio_filepath": _from(path.parent, Path(str(one.sound))),
-                "duration": round(one.duration, 6),
-                "text": one.text,
-                "offset": one.start or None,
-                "channel": one.channel,
-                "speaker": one.speaker,
-                "language": one.language,
-                "gender": one.gender,
-            }
-            given = {key: value for key, value in entry.items() if value is not None}
-            file.write(to_json(given | dict(one.custom), allow_nan=True) + "\n")
-
-
-def _from(folder: Path, sound: Path) -> str:
-    """The path of a sound relative to a near folder, else its absolute path."""
-    sound = sound.parent.resolve() / sound.name  # the name stays where it is a link to a store
-    relative = os.path.relpath(sound, folder.resolve())
-    climbs = Path(relative).parts.count(os.pardir)
-    apart = Path(os.path.commonpath([sound, folder.resolve()])) == Path(sound.anchor)
-    return str(sound) if climbs > _NEAR or (climbs and apart) else relative
 
 
 def _root(source: Path, needed: str, *inner: str) -> Path:
@@ -206,14 +156,7 @@ def _common_voice(source: Path) -> Parts:
     tables = [path for part in ("train", "dev", "test") if (path := root / f"{part}.tsv").is_file()]
     if not tables:
         raise CorpusError(f"{source}: has no train.tsv, dev.tsv or test.tsv; give the folder of one language")
-    lengths = root / "clip_durations.tsv"  # of newer releases; without it every MP3 has to be decoded
-    durations = {
-        clip: milliseconds / 1000
-        for clip, (where, length) in (read_keys(lengths) if lengths.is_file() else {}).items()
-        # Releases list files that are empty or broken with 0 ms.
-        if clip != "clip" and (milliseconds := to_seconds(length, "duration", where)) > 0
-    }
-    return {path.stem: read_table(path, sounds=root / "clips", durations=durations) for path in tables}
+    return {path.stem: read_table(path) for path in tables}
 
 
 def _ljspeech(source: Path) -> Parts:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_seq2seq.corpora.fields import SYNONYMS, pick
-from asr_seq2seq.corpora.lines import open_text, shown, to_channel, to_seconds
+from asr_seq2seq.corpora.lines import open_text, read_keys, read_lines, shown, to_channel, to_seconds
 from asr_seq2seq.corpora.manifest import from_record
 from asr_seq2seq.corpora.utterance import Utterance
 from asr_seq2seq.errors import CorpusError
@@ -20,16 +20,33 @@ from asr_seq2seq.errors import CorpusError
 _NEEDED = {"audio_filepath": "names the sound", "text": "holds the text"}
 
 
-def read_table(
-    path: Path, *, sounds: Path | None = None, durations: Mapping[str, float] | None = None
-) -> Iterator[Utterance]:
+def is_table(path: Path) -> bool:
+    """Whether a file is there whose first line names a column of sound and one of text."""
+    if not path.is_file():
+        return False
+    _, line = next(read_lines(path), ("", ""))
+    names = [name.strip(' "') for name in line.split("\t" if path.suffix == ".tsv" else ",")]
+    return all(set(SYNONYMS[key]) & set(names) for key in _NEEDED)
+
+
+def common_voice_tables(folder: Path) -> list[Path]:
+    """The tables of a folder of Common Voice: what is validated, or else its train, dev and test."""
+    for names in (("validated",), ("train", "dev", "test")):
+        if tables := [path for name in names if (path := folder / f"{name}.tsv").is_file()]:
+            return tables
+    return []
+
+
+def read_table(path: Path) -> Iterator[Utterance]:
     """The utterances of a table, in its order; CorpusError names the line that is wrong.
 
-    `sounds` is the folder of the sound where it is not the table's, and `durations` the seconds of files
-    by the name that they have in the table.
+    Sound that is not in the folder of the table may be in its folder `clips`, as Common Voice has it, and
+    `clip_durations.tsv` may tell its duration.
     """
     tabs = path.suffix == ".tsv"
-    folder = str(sounds or path.parent)
+    clips = path.parent / "clips"
+    folders = (str(path.parent), str(clips)) if clips.is_dir() else (str(path.parent),)
+    durations = _clip_durations(path.with_name("clip_durations.tsv"))
     with open_text(path, newline="") as file:
         rows = csv.DictReader(
             file,
@@ -44,14 +61,23 @@ def read_table(
                 if None in row or None in row.values():
                     split = "tabs" if tabs else "commas (quote a text that holds one)"
                     raise CorpusError(f"{where}: has not as many fields as the header; split it at {split}")
-                record = {columns.get(name, name): cell for name, cell in row.items()}
-                given = _given(record, where)
-                if durations and "duration" not in given:
-                    given["duration"] = durations.get(record["audio_filepath"])
+                given = _given({columns.get(name, name): cell for name, cell in row.items()}, where)
+                given.setdefault("duration", durations.get(given["audio_filepath"]))
                 column = next(name for name, key in columns.items() if key == "audio_filepath")
-                yield from_record(given, where, folder, f"mend the column `{column}`")
+                yield from_record(given, where, folders, f"correct the column `{column}`")
         except csv.Error as error:
             raise CorpusError(f"{path}, line {rows.line_num + 1}: {error}; mend its quotes") from None
+
+
+def _clip_durations(path: Path) -> dict[str, float]:
+    """Seconds by the name of a clip, as newer releases of Common Voice tell them."""
+    lengths = read_keys(path) if path.is_file() else {}
+    # Releases list files that are empty or broken with 0 ms.
+    return {
+        clip: milliseconds / 1000
+        for clip, (where, length) in lengths.items()
+        if clip != "clip" and (milliseconds := to_seconds(length, "duration", where)) > 0
+    }
 
 
 def _columns(names: list[str], where: str) -> dict[str, str]:

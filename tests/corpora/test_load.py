@@ -1,5 +1,7 @@
 """The same words through every accepted form give the same batches."""
 
+import csv
+import gzip
 import json
 import shutil
 from collections.abc import Callable
@@ -78,6 +80,60 @@ def tsv_table(words: list[Word], folder: Path) -> Path:
     path = folder / "t.tsv"
     path.write_text("\n".join(["client_id\tsentence\tpath\tduration\toffset", *rows]), encoding="utf-8")
     return path
+
+
+def audio_folder(form: str) -> Callable[[list[Word], Path], Path]:
+    """Hugging Face's AudioFolder: a table of the files below it."""
+
+    def write(words: list[Word], folder: Path) -> Path:
+        rows = []
+        (folder / "clips").mkdir()
+        for word in words:
+            shutil.copy(word.path, folder / "clips")
+            rows.append({"file_name": f"clips/{word.path.name}", "transcription": word.text})
+        if form == "jsonl":
+            (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+        else:
+            with (folder / "metadata.csv").open("w", encoding="utf-8-sig", newline="") as file:
+                table = csv.DictWriter(file, ["file_name", "transcription"])
+                table.writeheader()
+                table.writerows(rows)
+        return folder
+
+    return write
+
+
+def nemo(words: list[Word], folder: Path) -> Path:
+    """Keys of other programs, in a packed file."""
+    lines = [{"audio": str(w.path), "sentence": w.text, "client_id": w.speaker} for w in words]
+    with gzip.open(folder / "n.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.write("\n".join(map(json.dumps, lines)))
+    return folder / "n.jsonl.gz"
+
+
+def common_voice(words: list[Word], folder: Path) -> Path:
+    """Two of the parts of a language, the seconds of the sounds beside them."""
+    (folder / "clips").mkdir()
+    lengths = ["clip\tduration[ms]"]
+    for part, chosen in (("train", words[:3]), ("test", words[3:])):
+        rows = ["client_id\tpath\tsentence\tlocale"]
+        for word in chosen:
+            shutil.copy(word.path, folder / "clips")
+            rows.append(f"{word.speaker}\t{word.path.name}\t{word.text}\tde")
+            lengths.append(f"{word.path.name}\t{1000 * word.seconds}")
+        (folder / f"{part}.tsv").write_text("\n".join(rows), encoding="utf-8")
+    (folder / "clip_durations.tsv").write_text("\n".join(lengths), encoding="utf-8")
+    return folder
+
+
+def folder_of_speakers(words: list[Word], folder: Path) -> Path:
+    """A folder for each part, in it one for each speaker; texts as Windows writes them."""
+    for number, word in enumerate(words):
+        place = folder / ("train", "test")[number % 3 == 2] / word.speaker
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(word.path, place)
+        (place / word.path.stem).with_suffix(".txt").write_bytes(f"\ufeff{word.text}\r\n".encode())
+    return folder
 
 
 def kaldi(words: list[Word], folder: Path) -> Path:
@@ -181,6 +237,11 @@ def dataset_of_paths(words: list[Word], folder: Path) -> Path:
 FORMS = {
     "csv": csv_table,
     "tsv": tsv_table,
+    "audio folder, csv": audio_folder("csv"),
+    "audio folder, jsonl": audio_folder("jsonl"),
+    "other keys, packed": nemo,
+    "common voice": common_voice,
+    "folder of speakers": folder_of_speakers,
     "kaldi": kaldi,
     "kaldi with segments": kaldi_segments,
     "folder with txt": sound_folder(".txt"),
@@ -200,6 +261,11 @@ def test_every_form_gives_the_same_batches(form: str, words: list[Word], tmp_pat
     expected = batches(manifest(words, tmp_path))
     found = batches(FORMS[form](words, tmp_path / "other"))
     assert len(expected) > 1
+    if form == "folder of speakers":  # in the order of its folders
+        assert sorted(text for one in found for text in one.texts) == sorted(
+            text for one in expected for text in one.texts
+        )
+        return
     for one, other in zip(found, expected, strict=True):
         assert not one.problems
         assert one.texts == other.texts
@@ -207,7 +273,10 @@ def test_every_form_gives_the_same_batches(form: str, words: list[Word], tmp_pat
             torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("form", ["csv", "tsv", "kaldi", "dataset", "folder like librispeech"])
+@pytest.mark.parametrize(
+    "form",
+    ["csv", "tsv", "kaldi", "dataset", "folder like librispeech", "other keys, packed", "common voice"],
+)
 def test_speakers_are_kept(form: str, words: list[Word], tmp_path: Path) -> None:
     utterances = load_corpus(FORMS[form](words, tmp_path))
     expected = {
@@ -215,6 +284,24 @@ def test_speakers_are_kept(form: str, words: list[Word], tmp_path: Path) -> None
         "folder like librispeech": ["61"] * len(words),
     }.get(form, [w.speaker for w in words])
     assert [utterance.speaker for utterance in utterances] == expected
+
+
+def test_folders_are_speakers_where_the_tree_says_so(words: list[Word], tmp_path: Path) -> None:
+    def speakers() -> list[str | None]:
+        return [one.speaker for one in load_corpus(tmp_path)]
+
+    folder_of_speakers(words, tmp_path)
+    assert speakers() == ["speaker0", "speaker0", "speaker0", "speaker1", "speaker1"]
+    (wrapped := tmp_path / "mine").mkdir()
+    for part in ("train", "test"):
+        (tmp_path / part).rename(wrapped / part)
+    assert set(speakers()) == {"speaker0", "speaker1"}
+    shutil.copy(words[0].path, wrapped / "z.wav")
+    (wrapped / "z.txt").write_text("one")
+    assert set(speakers()) == {"mine"}
+    shutil.copy(words[0].path, tmp_path / "z.wav")
+    (tmp_path / "z.txt").write_text("one")
+    assert set(speakers()) == {None}
 
 
 @pytest.mark.parametrize("form", ["shar", "dataset"])

@@ -228,6 +228,20 @@ def test_what_is_wrong_is_named_with_its_line(folder: Path, line: dict[str, Any]
     assert f"{path}, line 3" in str(caught.value)
 
 
+def test_keys_have_synonyms_and_the_first_goes_before_them(folder: Path) -> None:
+    lines = [
+        {"path": "sound/a.wav", "transcript": "one", "speaker_id": 3, "take": 1},
+        {"audio_filepath": "sound/a.wav", "text": "two", "path": "x", "sentence": "y", "speaker_id": 3},
+        {"file_name": "sound/a.wav", "audio_filepath": None, "text": "three"},
+    ]
+    first, second, third = load_corpus(manifest(folder, *lines))
+    assert (first.text, first.speaker, first.custom) == ("one", "3", {"take": 1})
+    assert (second.text, second.custom) == ("two", {"path": "x", "sentence": "y"})
+    assert (third.text, third.sound) == ("three", first.sound)
+    with pytest.raises(CorpusError, match="line 1: path and wav mean the same"):
+        load_corpus(manifest(folder, {"path": "sound/a.wav", "wav": "b.wav", "text": "one"}))
+
+
 def test_a_manifest_of_other_bytes_is_named(folder: Path) -> None:
     path = folder / "m.jsonl"
     path.write_bytes(json.dumps(entry()).encode() + b'\n{"text": "\xff\xfe"}\n')
