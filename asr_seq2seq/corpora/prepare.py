@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from asr_seq2seq.corpora.folder import read_folder
 from asr_seq2seq.corpora.kaldi import read_kaldi
