@@ -7,7 +7,7 @@ from typing import Any
 
 from asr_seq2seq import bundled
 from asr_seq2seq.errors import AsrError
-from asr_seq2seq.garbage import importing
+from asr_seq2seq.signals import while_importing
 
 METRICS = "metrics.jsonl"
 _MODELS = (".safetensors", ".onnx", ".zip")  # exported forms are told as what they are
@@ -27,7 +27,7 @@ def inspect(*paths: Path, quick: bool = False) -> dict[str, Any]:
             raise AsrError(f"{path}: is not a corpus, and only corpora are compared; inspect it alone")
         if model or run:
             return inspect_model(path) if model else inspect_run(path)
-    with importing():
+    with while_importing():
         from asr_seq2seq.corpora.check import inspect_corpora
 
     return inspect_corpora(paths, quick=quick)

@@ -18,7 +18,7 @@ import os, signal, sys
 from pathlib import Path
 from asr_seq2seq import signals
 from asr_seq2seq.files import atomic_write, temporary_folder
-from asr_seq2seq.garbage import importing
+from asr_seq2seq.signals import while_importing
 signals.end_cleanly()
 os.environ["TMPDIR"] = sys.argv[1]
 folder, number, again = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
@@ -35,7 +35,7 @@ if again == -3:
 try:
     with atomic_write(folder / "result") if again > -3 else temporary_folder() as file:
         if again == -1:
-            with importing():
+            with while_importing():
                 os.kill(os.getpid(), number)
         if child := os.fork():
             assert os.waitpid(child, 0)[1] == number

@@ -10,8 +10,8 @@ import typer
 from asr_seq2seq import bundled
 from asr_seq2seq.cli.output import print_line
 from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.garbage import importing
 from asr_seq2seq.outputs import keep_inputs
+from asr_seq2seq.signals import while_importing
 
 
 def average(
@@ -30,7 +30,7 @@ def average(
 
     Of one model file, of `train` or `train-lm`, it makes a copy, with --half of half the size.
     """
-    with importing():
+    with while_importing():
         from asr_seq2seq.epochs import best_checkpoints, checkpoints
         from asr_seq2seq.model_file.averaging import write_average
 

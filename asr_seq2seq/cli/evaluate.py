@@ -36,9 +36,9 @@ from asr_seq2seq.cli.options import (
 from asr_seq2seq.cli.output import need_standard_output, print_json, print_text
 from asr_seq2seq.errors import ConfigError, OutputError
 from asr_seq2seq.files import lock
-from asr_seq2seq.garbage import importing
 from asr_seq2seq.messages import message
 from asr_seq2seq.outputs import keep_inputs
+from asr_seq2seq.signals import while_importing
 
 if TYPE_CHECKING:
     from asr_seq2seq.evaluation.evaluate import Evaluation
@@ -116,7 +116,7 @@ def evaluate(
         need_standard_output()
     files = _Files(model, language_model, corpus, hypotheses, report)
     files.check()
-    with importing():
+    with while_importing():
         from asr_seq2seq.evaluation.normalizers import scoring_normalizer
         from asr_seq2seq.runtime.session import RuntimeOptions
 
@@ -150,7 +150,7 @@ def _evaluate(
     batch_size: int,
 ) -> Evaluation:
     """Decode and score the corpus, and write what is asked for."""
-    with importing():
+    with while_importing():
         from asr_seq2seq.corpora import load_corpora
         from asr_seq2seq.corpora.reading import place_of
         from asr_seq2seq.evaluation.evaluate import evaluate as evaluate_model

@@ -9,8 +9,8 @@ import typer
 
 from asr_seq2seq import bundled
 from asr_seq2seq.cli.output import print_line
-from asr_seq2seq.garbage import importing
 from asr_seq2seq.outputs import keep_inputs
+from asr_seq2seq.signals import while_importing
 
 
 def export(
@@ -20,7 +20,7 @@ def export(
 ) -> None:
     """Write a model as ONNX graphs for other programs, which docs/export.md describes."""
     keep_inputs([out], [bundled.find(model)])
-    with importing():
+    with while_importing():
         from asr_seq2seq.export import export_model
         from asr_seq2seq.model_file.acoustic import read_model
 

@@ -10,8 +10,8 @@ import typer
 
 from asr_seq2seq.cli.options import AsJson
 from asr_seq2seq.cli.output import print_json, print_line
-from asr_seq2seq.garbage import importing
 from asr_seq2seq.messages import message
+from asr_seq2seq.signals import while_importing
 
 if TYPE_CHECKING:
     from asr_seq2seq.corpora.parts import Part
@@ -30,7 +30,7 @@ def prepare(
     as_json: AsJson = False,
 ) -> None:
     """Write manifests for a known corpus, one for each of its parts."""
-    with importing():
+    with while_importing():
         from asr_seq2seq.corpora.prepare import prepare as prepare_corpus
 
     print_parts(prepare_corpus(corpus, source, out), as_json)

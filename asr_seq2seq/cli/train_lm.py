@@ -9,8 +9,8 @@ import typer
 
 from asr_seq2seq.cli.options import AsJson, Device, RunFolder, Settings
 from asr_seq2seq.cli.output import print_json, print_line, stop_interrupted
-from asr_seq2seq.garbage import importing
 from asr_seq2seq.outputs import keep_recipe
+from asr_seq2seq.signals import while_importing
 
 
 def train_lm(
@@ -24,7 +24,7 @@ def train_lm(
     from asr_seq2seq.recipes import load_language_model_config, to_yaml
 
     recipe = load_language_model_config(config, settings or [])
-    with importing():
+    with while_importing():
         from asr_seq2seq.training.device import keep_freed_memory
         from asr_seq2seq.training.lm import train_language_model
 

@@ -40,9 +40,9 @@ from asr_seq2seq.cli.options import (
 )
 from asr_seq2seq.cli.output import need_standard_output, print_json, print_line
 from asr_seq2seq.errors import AsrError, ConfigError, OutputError, SilentAudioError
-from asr_seq2seq.garbage import importing
 from asr_seq2seq.messages import message
 from asr_seq2seq.outputs import keep_inputs, keep_texts_beside
+from asr_seq2seq.signals import while_importing
 
 if TYPE_CHECKING:
     from asr_seq2seq.inference.recognizer import Recognizer
@@ -202,7 +202,7 @@ def transcribe(
         "length_reward": length_reward,
         "temperature": temperature,
     }
-    with importing():
+    with while_importing():
         from asr_seq2seq.inference.recognizer import Recognizer
 
     recognizer = Recognizer.load(
@@ -233,7 +233,7 @@ def _formats(formats: str, output: Path | None, skip_existing: bool, attention: 
 
 
 def _transcribe(recognizer: Recognizer, inputs: Sequence[Input], results: _Results) -> None:
-    with importing():
+    with while_importing():
         from asr_seq2seq.audio import expected_seconds
         from asr_seq2seq.progress import sound_progress
 
