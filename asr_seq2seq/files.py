@@ -74,6 +74,19 @@ def parse_json(text: str | bytes, *, nan_is_null: bool = False) -> Any:
         raise ValueError("lists or objects nested too deeply") from None
 
 
+def to_json(value: Any, *, allow_nan: bool = False) -> str:
+    """Return `value` as one line of JSON in plain characters; halves of surrogate pairs are escaped.
+
+    NaN and Infinity, which JSON does not know but Python reads, raise ValueError unless allowed.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=allow_nan)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, allow_nan=allow_nan)
+    return text
+
+
 def without_infinity(value: Any) -> Any:
     """Return a value for JSON, which knows no infinity and no NaN: they become null.
 

@@ -22,8 +22,7 @@ from asr_seq2seq import signals
 from asr_seq2seq.cli.output import own_streams
 from asr_seq2seq.cli.run import run as run_command
 from asr_seq2seq.errors import ConfigError, CorpusError, OutputError
-from asr_seq2seq.evaluation.hypotheses import to_json
-from asr_seq2seq.files import atomic_write, output_error
+from asr_seq2seq.files import atomic_write, output_error, to_json
 from asr_seq2seq.outputs import keep_inputs
 from asr_seq2seq.progress import count_progress
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from asr_seq2seq import audio
 from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.evaluation.hypotheses import to_json
+from asr_seq2seq.files import to_json
 from asr_seq2seq.model.features import pad
 from asr_seq2seq.model.files import ModelFile, load_model
 from asr_seq2seq.model.seq2seq import Seq2Seq

@@ -85,7 +85,7 @@ def print_json(value: Any) -> None:
 
     An infinite or unknown number, such as the error rate of texts without words, is null.
     """
-    from asr_seq2seq.evaluation.hypotheses import to_json
+    from asr_seq2seq.files import to_json
 
     if sys.stdout is not None:
         print(printable_json(to_json(without_infinity(value))), flush=True)

@@ -1,6 +1,5 @@
 """Recognized utterances beside their references, as JSON lines: what ``evaluate`` leaves for ``compare``."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
 from asr_seq2seq.errors import CorpusError, brief
-from asr_seq2seq.files import atomic_write, parse_json
+from asr_seq2seq.files import atomic_write, parse_json, to_json
 
 
 @dataclass(frozen=True)
@@ -98,19 +97,6 @@ def read(path: Path) -> list[HypothesisLine]:
 def to_dict(line: HypothesisLine) -> dict[str, Any]:
     """Return what is known of an utterance, ready for JSON."""
     return asdict(line, dict_factory=lambda items: {k: v for k, v in items if v not in (None, (), {})})
-
-
-def to_json(value: Any, *, allow_nan: bool = False) -> str:
-    """Return ``value`` as one line of JSON in plain characters; halves of surrogate pairs are escaped.
-
-    NaN and Infinity, which JSON does not know but Python reads, raise ``ValueError`` unless allowed.
-    """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=allow_nan)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return json.dumps(value, allow_nan=allow_nan)
-    return text
 
 
 def is_number(value: Any) -> TypeGuard[float]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asr_seq2seq.evaluation.hypotheses import HypothesisLine, from_dict, to_dict, to_json
-from asr_seq2seq.files import output_error
+from asr_seq2seq.evaluation.hypotheses import HypothesisLine, from_dict, to_dict
+from asr_seq2seq.files import output_error, to_json
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from typing import Any
 from asr_seq2seq.evaluation.assessment import LENGTH, Assessment, Group, printable
 from asr_seq2seq.evaluation.confusions import Confusion, character_confusions, word_confusions
 from asr_seq2seq.evaluation.edits import DELETE, EQUAL, INSERT, SUBSTITUTE
-from asr_seq2seq.evaluation.hypotheses import HypothesisLine, to_json
+from asr_seq2seq.evaluation.hypotheses import HypothesisLine
 from asr_seq2seq.evaluation.intervals import Interval
 from asr_seq2seq.evaluation.wer import Judged
-from asr_seq2seq.files import atomic_write
+from asr_seq2seq.files import atomic_write, to_json
 
 MOST_BARS = 24  # groups in a plot
 MOST_CONFUSIONS = 12
