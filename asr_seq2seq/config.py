@@ -266,9 +266,6 @@ class RecognizerSettings(Settings):
         return self.decoding
 
 
-SearchConfig = DecodingConfig
-
-
 class CharacterLstmConfig(Settings):
     """The network of a language model."""
 

@@ -40,7 +40,7 @@ def test_an_excerpt_is_in_the_file_it_names(source: str | None, excerpt: str) ->
 def test_every_piece_of_the_model_is_quoted() -> None:
     sources = {source for source, _ in excerpts(PAGE.read_text(encoding="utf-8"))}
     rooms = ["features", "encoder", "context", "decoder", "attention"]
-    assert {f"asr_seq2seq/model/{room}.py" for room in rooms} | {"asr_seq2seq/search/beam.py"} <= sources
+    assert {f"asr_seq2seq/model/{room}.py" for room in rooms} | {"asr_seq2seq/decoding/beam.py"} <= sources
 
 
 @pytest.mark.parametrize(

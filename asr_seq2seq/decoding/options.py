@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from asr_seq2seq.config import SearchConfig
+from asr_seq2seq.config import DecodingConfig
 from asr_seq2seq.errors import ConfigError
 
 
@@ -57,7 +57,7 @@ class DecodingOptions:
             raise ConfigError(f"decoding: `{name}` must be {range_} (given: {value})")
 
     @classmethod
-    def from_config(cls, config: SearchConfig, *, n_best: int | None = None) -> DecodingOptions:
+    def from_config(cls, config: DecodingConfig, *, n_best: int | None = None) -> DecodingOptions:
         """The default options that a model file holds."""
         return cls(
             beam_size=config.beam_size,

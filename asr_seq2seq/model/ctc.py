@@ -1,8 +1,6 @@
-"""What a CTC head knows of time: when each character comes, and how that teaches attention to look there."""
+"""Guided attention: what a CTC head knows of time teaches attention where to look."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -31,23 +29,8 @@ def beginnings(paths: Tensor) -> Tensor:
     return (paths != PADDING) & (paths != functional.pad(paths, (1, 0), value=PADDING)[..., :-1])
 
 
-def character_frames(log_probabilities: Tensor, tokens: Sequence[int]) -> list[tuple[int, int]] | None:
-    """CTC log-probabilities (T, V), characters (U,) -> (first, last + 1) frame of each character.
-
-    None where CTC cannot align them.
-    """
-    path = best_path(log_probabilities.contiguous(), torch.tensor(tokens, device=log_probabilities.device))
-    if path is None:
-        return None
-    number = beginnings(path).cumsum(0)[path != PADDING] - 1
-    (frames,) = (path != PADDING).nonzero(as_tuple=True)
-    counts = number.bincount(minlength=len(tokens))
-    last = frames[counts.cumsum(0) - 1]
-    return [(end - count + 1, end + 1) for end, count in zip(last.tolist(), counts.tolist(), strict=True)]
-
-
 def guidance(weights: Tensor, ctc: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor) -> Tensor:
-    """How far attention looks away from where CTC hears each character, summed over the batch (0-dim.).
+    """How far attention looks away from where CTC aligns each character, summed over the batch (0-dim.).
 
     Attention (B, U + 1, T'), the head's log-probabilities (B, T', V), lengths (B,), characters (B, U),
     token_lengths (B,). Of each character it is -log of the attention within `_SLACK` frames of those of

@@ -11,8 +11,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from asr_seq2seq.config import DecodingConfig, LanguageModelSettings, RecognizerSettings, Settings
-from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.config import LanguageModelSettings, RecognizerSettings, Settings
 from asr_seq2seq.model.language_model import LanguageModel
 from asr_seq2seq.model.seq2seq import Seq2Seq
 from asr_seq2seq.model_file.acoustic import AcousticArrays, longest_seconds, read_model, write_model
@@ -48,14 +47,6 @@ class ModelFile:
         """The same as the arrays of a model file."""
         arrays = arrays_of(self.model)
         return ModelArrays(arrays, self.config, self.alphabet, self.normalizer, self.provenance)
-
-    def searching(self, **given: Any) -> DecodingConfig:
-        """Its own decoding settings with those that are given, not None, in their place."""
-        if given.get("ctc_weight") and not self.config.model.ctc_weight:
-            raise ConfigError("this model has no CTC head, so that ctc_weight must be 0 or left out")
-        if given.get("coverage_weight") and self.config.model.decoder.attention == "none":
-            raise ConfigError("this model has no attention, so that coverage_weight must be 0 or left out")
-        return self.config.decoding.changed(**given)
 
     @property
     def device(self) -> torch.device:

@@ -1,4 +1,10 @@
+import base64
+import bz2
+import gzip
+import lzma
 import math
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +15,7 @@ import pytest
 from asr_seq2seq.decoding.ngram import WordNgramScorer
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.errors import ModelFileError
+from asr_seq2seq.inference.loading import load_text_scorer
 from asr_seq2seq.text.tokenizer import END, Alphabet
 
 kenlm = pytest.importorskip("kenlm")
@@ -35,6 +42,16 @@ ngram 2=4
 
 \\end\\
 """
+
+# What `build_binary` of kenlm makes of it: a probing model.
+BINARY = zlib.decompress(
+    base64.b64decode(
+        "eNrLzU0sUMjJVcgoKSmw0tfPzkhNTMtMzUnRS87P1U/OT0lVSMsvyk0sUShLLSrOzM9TMOViQIAGeyCxnxFI/AcCkAgjVIYJ"
+        "TB6wRxZjg9IsDKgAJC6YnX35krg4OzMDcYAr5/vH2uIH2SB7flwM/repdV8SK5BdUKe417KtFGynuZbWpNo/3a9YMHQf2A9y"
+        "PAPDsUNnz5zZd/aMD8idDbNmStoD2fuMjY2B9Jm9aWlp9rNmztwH02WXcEd1QWyqAkhNY9HbD7XVNa0g+db3dWs5RML7QGbh"
+        "cq9mm/mFPYeaFUDhZVOal23HYFMMxPpAIpEhiSExiQEA1/Bfyg=="
+    )
+)
 
 
 @pytest.fixture
@@ -106,9 +123,53 @@ def test_a_recognizer_of_single_words_has_no_space(arpa: Path) -> None:
     assert float(scorer.scores(state)[0, 0, END]) == pytest.approx(score(arpa, "a"), abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("pack", "ending"), [(gzip.compress, ".gz"), (bz2.compress, ".bz2"), (lzma.compress, ".xz")]
+)
+def test_compressed_files_score_as_what_they_hold(tmp_path: Path, arpa: Path, pack: Any, ending: str) -> None:
+    path = tmp_path / f"3-gram.arpa{ending}"
+    path.write_bytes(pack(arpa.read_bytes()))
+    ours, theirs = (load_text_scorer(one, SPELLED) for one in (path, arpa))
+    assert np.array_equal(ours.start(1).scores, theirs.start(1).scores)
+    assert isinstance(ours, WordNgramScorer)
+
+
+def test_a_binary_file_scores_as_the_text_that_it_was_built_of(tmp_path: Path, arpa: Path) -> None:
+    path = tmp_path / "lm.binary"
+    path.write_bytes(BINARY)
+    ours, theirs = (load_text_scorer(one, SPELLED) for one in (path, arpa))
+    for scorer in (ours, theirs):
+        assert isinstance(scorer, WordNgramScorer)
+    state = [scorer.advance(scorer.start(1), np.array([[0]]), np.array([[5]])) for scorer in (ours, theirs)]
+    assert np.array_equal(state[0].scores, state[1].scores)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (144, struct.pack("<I", 1 << 24)),  # the number of a word, which is followed without a check
+        (300, struct.pack("<QI", 1, 0) * 6),  # a table without an empty entry, which is searched for ever
+        (108, struct.pack("<Q", 20)),  # the count of words
+        (92, struct.pack("<f", 90.0)),  # the size of tables
+    ],
+)
+def test_a_binary_file_that_kenlm_would_follow_astray(tmp_path: Path, place: int, value: bytes) -> None:
+    path = tmp_path / "lm.binary"
+    path.write_bytes(BINARY[:place] + value + BINARY[place + len(value) :])
+    with pytest.raises(ModelFileError, match=r"lm\.binary: is a binary file of kenlm, but damaged"):
+        WordNgramScorer(path, SPELLED)
+
+
 def test_files_that_are_no_language_models(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"none\.arpa: no such language model"):
         WordNgramScorer(tmp_path / "none.arpa", SPELLED)
     (tmp_path / "text.arpa").write_text("no ARPA file")
     with pytest.raises(ModelFileError, match=r"text\.arpa: cannot be read"):
         WordNgramScorer(tmp_path / "text.arpa", SPELLED)
+    (tmp_path / "many.arpa").write_text(
+        ARPA.replace("\\end\\", "".join(f"\n\\{n}-grams:\n" for n in range(3, 9))).replace(
+            "ngram 2=4\n", "ngram 2=4\n" + "".join(f"ngram {n}=0\n" for n in range(3, 9))
+        )
+    )
+    with pytest.raises(ModelFileError, match=r"many\.arpa: cannot be read"):
+        WordNgramScorer(tmp_path / "many.arpa", SPELLED)

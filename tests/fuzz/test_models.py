@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from mutate import Mutator, mutate_bytes, mutate_json, mutate_lines
 
+from asr_seq2seq.inference.loading import load_text_scorer
 from asr_seq2seq.model.files import (
     ModelFile,
     load_language_model,
     save_language_model,
     save_model,
 )
-from asr_seq2seq.model.language_model_file import load_text_scorer
 from asr_seq2seq.text.tokenizer import Alphabet
 
 ARPA = b"""\\data\\

@@ -1,4 +1,3 @@
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -6,36 +5,10 @@ import pytest
 import torch
 
 from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.model.ctc import character_frames, guidance
+from asr_seq2seq.model.ctc import guidance
 from asr_seq2seq.model.features import pad
 
 Make = Callable[..., Any]
-
-
-def _collapse(path: tuple[int, ...]) -> list[int]:
-    return [token for token, _ in itertools.groupby(path) if token != 0]
-
-
-@pytest.mark.parametrize("tokens", [[1], [1, 2], [2, 2], [1, 2, 1]])
-def test_the_path_is_the_best_of_all(tokens: list[int]) -> None:
-    for seed in range(10):
-        log_p = torch.randn(5, 3, generator=torch.Generator().manual_seed(seed)).log_softmax(1)
-        paths = (p for p in itertools.product(range(3), repeat=5) if _collapse(p) == tokens)
-        best = max(paths, key=lambda path: sum(float(log_p[t, token]) for t, token in enumerate(path)))
-        expected, frame = [], 0
-        for token, group in itertools.groupby(best):
-            length = len(list(group))
-            if token:
-                expected.append((frame, frame + length))
-            frame += length
-        assert character_frames(log_p, tokens) == expected
-
-
-def test_too_few_frames_and_no_characters_give_nothing() -> None:
-    log_p = torch.randn(3, 4).log_softmax(1)
-    assert character_frames(log_p, [1, 2, 3]) is not None
-    assert character_frames(log_p, [1, 1, 2]) is None
-    assert character_frames(log_p, []) is None
 
 
 def heads(*times: int, vocabulary: int = 4) -> list[torch.Tensor]:

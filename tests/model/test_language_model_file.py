@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from asr_seq2seq.errors import ModelFileError
+from asr_seq2seq.inference.loading import load_text_scorer
 from asr_seq2seq.model.files import (
     ModelFile,
     load_language_model,
@@ -13,7 +14,6 @@ from asr_seq2seq.model.files import (
     save_language_model,
     save_model,
 )
-from asr_seq2seq.model.language_model_file import load_text_scorer
 from asr_seq2seq.text.tokenizer import Alphabet
 
 Make = Callable[..., Any]

@@ -104,7 +104,7 @@ def test_what_expands_beyond_measure_is_refused(tmp_path: Path, monkeypatch: pyt
 
 
 def test_without_kenlm_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from asr_seq2seq.model.language_model_file import load_text_scorer
+    from asr_seq2seq.inference.loading import load_text_scorer
     from asr_seq2seq.text.tokenizer import Alphabet
 
     monkeypatch.setitem(sys.modules, "kenlm", None)
