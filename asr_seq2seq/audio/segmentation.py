@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.extras import needed
 
 SILENCE_DECIBEL = -90.0  # of full scale, the level of 20 ms without their mean; 16 bits end at -98
 _FRAME_SECONDS = 0.02
@@ -126,9 +127,9 @@ def cut_by_voice(window: Samples, sample_rate: int, margin: int, last: bool) -> 
 
 def find_voice(samples: Samples, sample_rate: int) -> npt.NDArray[np.int64]:
     """Samples (N,) -> intervals (start, stop) with a voice, (I, 2), by Silero VAD."""
+    silero, model = _silero()
     import torch
 
-    silero, model = _silero()
     sound, scale = samples, 1.0
     if sample_rate != _SILERO_RATE:
         from asr_seq2seq.audio.resampling import resample
@@ -148,15 +149,11 @@ def find_voice(samples: Samples, sample_rate: int) -> npt.NDArray[np.int64]:
 
 @cache
 def _silero() -> tuple[Any, Any]:
-    import torch
+    with needed("finding speech with silero", "silero"):
+        import torch
 
-    threads = torch.get_num_threads()
-    try:
+        threads = torch.get_num_threads()
         import silero_vad
-    except ModuleNotFoundError:
-        raise ConfigError(
-            "finding speech with silero needs a package: pip install 'asr_seq2seq[silero]', or use energy"
-        ) from None
     torch.set_num_threads(threads)  # its import leaves one thread to all the process
     return silero_vad, silero_vad.load_silero_vad()
 

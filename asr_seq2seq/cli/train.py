@@ -12,6 +12,7 @@ import typer
 from asr_seq2seq.cli.options import AsJson, Device, RunFolder, Settings
 from asr_seq2seq.cli.output import print_json, print_line, stop_interrupted
 from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.extras import needed
 from asr_seq2seq.messages import message
 from asr_seq2seq.outputs import keep_inputs, keep_recipe
 from asr_seq2seq.signals import while_importing
@@ -31,7 +32,7 @@ def train(
     from asr_seq2seq.recipes import load_config, to_yaml
 
     recipe = load_config(config, settings or [])
-    with while_importing():
+    with needed("training", "train"), while_importing():
         from asr_seq2seq.training.device import keep_freed_memory
         from asr_seq2seq.training.fit import train as train_model
 

@@ -9,6 +9,7 @@ import typer
 
 from asr_seq2seq.cli.options import AsJson, Device, RunFolder, Settings
 from asr_seq2seq.cli.output import print_json, print_line, stop_interrupted
+from asr_seq2seq.extras import needed
 from asr_seq2seq.outputs import keep_recipe
 from asr_seq2seq.signals import while_importing
 
@@ -24,7 +25,7 @@ def train_lm(
     from asr_seq2seq.recipes import load_language_model_config, to_yaml
 
     recipe = load_language_model_config(config, settings or [])
-    with while_importing():
+    with needed("training", "train"), while_importing():
         from asr_seq2seq.training.device import keep_freed_memory
         from asr_seq2seq.training.lm import train_language_model
 

@@ -20,6 +20,7 @@ from asr_seq2seq.corpora.places import find_file
 from asr_seq2seq.corpora.sources import DatasetCell
 from asr_seq2seq.corpora.utterance import Utterance, make_utterance
 from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.extras import needed
 from asr_seq2seq.files import parse_json
 
 _ROWS = 16  # read together, with the sound in them
@@ -56,13 +57,8 @@ def is_dataset(folder: Path) -> bool:
 @lru_cache(maxsize=64)
 def open_dataset(folder: Path) -> Any:
     """The rows of a dataset, opened once a process; what they hold stays on the disk until it is read."""
-    try:
+    with needed(f"{folder}: is a Hugging Face datasets folder, which", "huggingface"):
         import pyarrow  # type: ignore[import-untyped]
-    except ModuleNotFoundError:
-        raise CorpusError(
-            f"{folder}: is a Hugging Face datasets folder, and the package `pyarrow` is not installed; "
-            "pip install 'asr_seq2seq[huggingface]'"
-        ) from None
     tables = []
     try:
         for file in _described(folder / "state.json", _State).files:

@@ -21,6 +21,7 @@ from asr_seq2seq.corpora.places import find_file
 from asr_seq2seq.corpora.table import read_table
 from asr_seq2seq.corpora.utterance import Utterance, make_utterance
 from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.extras import needed
 from asr_seq2seq.files import output_error
 from asr_seq2seq.outputs import keep_inputs
 from asr_seq2seq.progress import Progress, count_progress
@@ -65,12 +66,8 @@ def prepare(corpus: str, source: Path, out: Path) -> list[Part]:
 
 
 def _run_recipe(name: str, source: Path) -> Parts:
-    try:
+    with needed(f"the recipe {name} of lhotse", "train"):
         from asr_seq2seq.corpora.lhotse_recipe import run_recipe
-    except ModuleNotFoundError as error:
-        if error.name != "lhotse":
-            raise
-        raise CorpusError("lhotse is not installed; pip install 'asr_seq2seq[train]'") from None
     return dict(run_recipe(name, source))
 
 

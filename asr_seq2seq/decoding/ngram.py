@@ -13,6 +13,7 @@ import numpy as np
 from asr_seq2seq.decoding.ngram_file import checked
 from asr_seq2seq.decoding.scorers import Float64
 from asr_seq2seq.errors import ModelFileError
+from asr_seq2seq.extras import needed
 from asr_seq2seq.runtime.protocol import Integers
 from asr_seq2seq.text.tokenizer import END, FIRST_CHARACTER, Alphabet
 
@@ -33,13 +34,9 @@ class WordNgramScorer:
     """
 
     def __init__(self, path: Path, alphabet: Alphabet) -> None:
-        """`alphabet` is the decoder's. ModelFileError if `path` or kenlm is missing, or it is damaged."""
-        try:
+        """`alphabet` is the decoder's. ModelFileError where `path` is missing or damaged."""
+        with needed(f"{path}: a word n-gram model", "kenlm"):
             import kenlm
-        except ImportError:
-            raise ModelFileError(
-                f"{path}: word n-gram models need kenlm; install it with pip install 'asr_seq2seq[kenlm]'"
-            ) from None
         self.alphabet = alphabet
         self.cost = 0.0  # an n-gram file does not tell
         self.space = alphabet.space

@@ -6,6 +6,7 @@ sums, its standard error the linearised one (Cochran 1977, section 6.3), and the
 ``docs/results.md`` says how often each covers the truth.
 """
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -150,6 +151,14 @@ def _deviation(sums: Numbers, count: int) -> Numbers:
 
 
 def _exact_bound(errors: float, total: float, tail: float) -> float:
-    from scipy.special import chdtri  # chi2.ppf(1 - tail) without scipy.stats, which takes long to import
-
-    return float(chdtri(2 * (errors + 1), tail) / 2 / total) if errors < _FEW else 0.0
+    """The largest rate of a Poisson count with a probability above `tail` of so few errors, by bisection."""
+    if errors >= _FEW:
+        return 0.0
+    low, high = 0.0, errors + 2 - 4 * math.log(tail)
+    for _ in range(60):
+        mean = (low + high) / 2
+        probability = sum(
+            mean**count * math.exp(-mean) / math.factorial(count) for count in range(int(errors) + 1)
+        )
+        low, high = (mean, high) if probability > tail else (low, mean)
+    return low / total

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.extras import needed
 from asr_seq2seq.text.normalizer import Normalizer
 
 _OWN = ("none", "english-v1")
@@ -56,14 +57,10 @@ def scoring_normalizer(name: str) -> TextNormalizer:
 
 
 def _whisper(name: str) -> TextNormalizer:
-    try:
-        from importlib.metadata import version
+    from importlib.metadata import version
 
+    with needed(f"the normalizer {name}", "whisper"):
         from whisper_normalizer.basic import BasicTextNormalizer
         from whisper_normalizer.english import EnglishTextNormalizer
-    except ModuleNotFoundError:
-        raise ConfigError(
-            f"the normalizer {name} needs a package: install the extra with pip install '.[whisper]'"
-        ) from None
     kind = EnglishTextNormalizer if name == "whisper-english" else BasicTextNormalizer
     return _Whisper(f"{name} (whisper-normalizer {version('whisper-normalizer')})", kind())

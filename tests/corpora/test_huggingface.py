@@ -9,6 +9,7 @@ import pytest
 from asr_seq2seq.corpora import load_corpus
 from asr_seq2seq.corpora.huggingface import open_dataset
 from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.extras import MissingExtraError
 
 datasets = pytest.importorskip("datasets", reason="the extra `huggingface` is not installed")
 Save = Callable[..., Path]
@@ -75,5 +76,5 @@ def test_without_the_package_the_extra_is_named(save: Save, monkeypatch: pytest.
     folder = save()
     open_dataset.cache_clear()
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(CorpusError, match=r"pip install 'asr_seq2seq\[huggingface\]'"):
+    with pytest.raises(MissingExtraError, match=r"needs pyarrow: pip install 'asr_seq2seq\[huggingface\]'"):
         load_corpus(folder)
