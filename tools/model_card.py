@@ -22,8 +22,8 @@ from typing import Annotated, Any
 
 import corpus_folder
 import typer
-from pydantic import Field
-from tool_recipe import Room, read_recipe
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from asr_seq2seq import bundled
 from asr_seq2seq.errors import AsrError
@@ -33,6 +33,12 @@ from asr_seq2seq.evaluation.intervals import Interval
 from asr_seq2seq.files import atomic_write
 from asr_seq2seq.model.files import ModelFile, load_model
 from asr_seq2seq.outputs import keep_inputs
+
+
+class Room(BaseModel):
+    """A section of a card's recipe; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Source(Room):
@@ -92,7 +98,7 @@ def main(
     Example: python tools/model_card.py docs/cards/digits.yaml --out digits.md
     """
     keep_inputs([out], [recipe])
-    card = read_recipe(recipe, Card, "model_card")
+    card = read_card(recipe)
     card = card.model_copy(update={"model": str(bundled.find(card.model))})
     recognizer = load_model(card.model)
     folder = runs / recipe.stem
@@ -104,6 +110,18 @@ def main(
             results.append((test, search, *evaluation(card, test, search, folder)))
     with atomic_write(out) as file:
         file.write("\n".join(render(card, recognizer, results)) + "\n")
+
+
+def read_card(path: Path) -> Card:
+    """The recipe of a card; ConfigError in one sentence where it is none."""
+    try:
+        return Card.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"{path}: {place}: {first['msg']}; see the head of tools/model_card.py") from None
 
 
 def evaluation(card: Card, test: Test, search: Search, folder: Path) -> tuple[Any, list[HypothesisLine]]:

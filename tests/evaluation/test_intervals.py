@@ -1,35 +1,90 @@
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from scipy.stats import t
 
-from asr_seq2seq.evaluation.intervals import difference_interval, ratio_interval, sampling
+from asr_seq2seq.evaluation.intervals import Numbers, difference_interval, ratio_interval, sampling
 
 
-@pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    path = Path(__file__).parents[2] / "tools" / "measure_intervals.py"
-    spec = importlib.util.spec_from_file_location("measure_intervals", path)
-    assert spec and spec.loader
-    sys.modules["measure_intervals"] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@dataclass(frozen=True)
+class Setting:
+    """A kind of corpus: how many speakers, how much of each, and how unlike they are.
+
+    `speaker_spread` is the standard deviation of the speakers' rates as a part of `wer`; `clumping` (0 to 1)
+    says how much the errors of an utterance come together. Without speakers each utterance is drawn alone.
+    """
+
+    name: str
+    speakers: int
+    utterances: int
+    wer: float
+    speaker_spread: float
+    clumping: float
+    words: float
+
+    def corpus(self, chance: np.random.Generator) -> tuple[Numbers, Numbers]:
+        """Errors and words of each speaker."""
+        shape = (self.speakers, self.utterances)
+        speakers = np.full((self.speakers, 1), self.wer)
+        if self.speaker_spread:
+            sharp = (1 - self.wer) / (self.wer * self.speaker_spread**2) - 1
+            speakers = chance.beta(self.wer * sharp, (1 - self.wer) * sharp, speakers.shape)
+        rates = np.broadcast_to(speakers, shape)
+        if self.clumping:
+            sharp = 1 / self.clumping - 1
+            rates = chance.beta(np.maximum(rates * sharp, 1e-9), np.maximum((1 - rates) * sharp, 1e-9))
+        words = 1 + chance.poisson(self.words - 1, shape)
+        return chance.binomial(words, rates).sum(1).astype(float), words.sum(1).astype(float)
+
+
+SETTINGS = [
+    Setting("100 utterances of 6 words", 100, 1, 0.12, 0, 0.1, 6),
+    Setting("130 utterances, errors clumped", 130, 1, 0.12, 0, 0.4, 6),
+    Setting("100 utterances, few errors", 100, 1, 0.01, 0, 0.05, 6),
+    Setting("1,000 utterances, few errors", 1000, 1, 0.005, 0, 0.05, 5.5),
+    Setting("1,000 utterances of 20 words", 1000, 1, 0.05, 0, 0.1, 20),
+    Setting("6 speakers x 50", 6, 50, 0.10, 0.5, 0.05, 6),
+    Setting("8 speakers x 12", 8, 12, 0.10, 0.5, 0.05, 6),
+    Setting("10 speakers x 13, as AN4's test", 10, 13, 0.12, 0.5, 0.1, 6),
+    Setting("12 speakers x 10", 12, 10, 0.10, 0.5, 0.05, 6),
+    Setting("20 speakers x 10", 20, 10, 0.10, 0.5, 0.05, 6),
+    Setting("20 speakers x 20, very unlike", 20, 20, 0.05, 0.8, 0.05, 8),
+    Setting("40 speakers x 10, very unlike", 40, 10, 0.10, 0.7, 0.05, 8),
+]
+
+
+def coverage(setting: Setting, corpora: int, resamples: int, seed: int = 1) -> tuple[float, float]:
+    """The part of the simulated corpora whose interval holds the truth, and the median width."""
+    chance = np.random.default_rng(seed)
+    covered, widths = 0, []
+    for number in range(corpora):
+        errors, words = setting.corpus(chance)
+        interval = ratio_interval(errors, words, resamples=resamples, seed=number)
+        assert interval is not None
+        covered += interval.low <= setting.wer <= interval.high
+        widths.append(interval.high - interval.low)
+    return covered / corpora, float(np.median(widths))
 
 
 @pytest.mark.parametrize("name", ["100 utterances of 6 words", "8 speakers x 12", "20 speakers x 10"])
-def test_the_interval_holds_the_truth_as_often_as_it_says(tool: ModuleType, name: str) -> None:
-    setting = next(setting for setting in tool.SETTINGS if setting.name == name)
-    covered, _ = tool.coverage(setting, corpora=400, resamples=300)
-    assert 0.92 <= covered <= 0.98  # two standard errors around 95 %; the tool runs a thousand corpora
+def test_the_interval_holds_the_truth_as_often_as_it_says(name: str) -> None:
+    setting = next(setting for setting in SETTINGS if setting.name == name)
+    covered, _ = coverage(setting, corpora=400, resamples=300)
+    assert 0.92 <= covered <= 0.98  # two standard errors around 95 %
 
 
-def test_the_simulated_corpora_have_the_rate_that_they_say(tool: ModuleType) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_coverage_over_a_thousand_corpora(setting: Setting) -> None:
+    covered, width = coverage(setting, corpora=1000, resamples=500)
+    print(f"| {setting.name} | {setting.wer:.1%} | {covered:.1%} | {100 * width:.2f} points |")
+    assert 0.93 <= covered <= 0.97
+
+
+def test_the_simulated_corpora_have_the_rate_that_they_say() -> None:
     chance = np.random.default_rng(0)
-    for setting in tool.SETTINGS:
+    for setting in SETTINGS:
         drawn = [setting.corpus(chance) for _ in range(300)]
         rate = sum(errors.sum() for errors, _ in drawn) / sum(words.sum() for _, words in drawn)
         assert rate == pytest.approx(setting.wer, rel=0.1)

@@ -1,4 +1,4 @@
-"""The tools that select utterances and draw figures."""
+"""The small tools: selecting utterances, acoustics, text, noise."""
 
 import json
 import struct
@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from asr_seq2seq.audio import load
-from asr_seq2seq.evaluation.hypotheses import HypothesisLine, write
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
@@ -63,27 +62,6 @@ def test_nothing_selected_is_an_error_and_no_file(manifest: Path, tmp_path: Path
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert not out.exists()
-
-
-def test_wer_by_length_as_a_table_and_a_picture(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="the extra `plots` is not installed")
-    write(
-        tmp_path / "h.jsonl",
-        [
-            HypothesisLine("1", "one", "one"),
-            HypothesisLine("2", "one two", "one"),
-            HypothesisLine("3", "two two", "two two"),
-        ],
-    )
-    picture = tmp_path / "wer.png"
-    done = _run("plot_by_length", f"system={tmp_path / 'h.jsonl'}", "--picture", picture)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[2:] == ["| 1 | 0.00% |", "| 2 | 25.00% |"]
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    joined = _run("plot_by_length", f"system={tmp_path / 'h.jsonl'}", "--longest", "3,5")
-    assert joined.stdout.splitlines()[2:] == ["| 3 | 20.00% |"]
-    assert _run("plot_by_length", f"system={tmp_path / 'h.jsonl'}", "--longest", "3;5").returncode == 2
-    assert _run("plot_by_length", tmp_path / "h.jsonl").returncode == 2
 
 
 def test_rooms_and_noises_of_a_seed(tmp_path: Path, manifest: Path, write_wav: Callable[..., Path]) -> None:
@@ -154,8 +132,3 @@ def test_noise_is_laid_under_at_its_ratio(tmp_path: Path, write_wav: Callable[..
     clean = load(tmp_path / "clean" / "a.wav", 16000)
     noise = load(tmp_path / "out" / kept["audio_filepath"], 16000) - clean
     assert 10 * np.log10(np.mean(clean**2) / np.mean(noise**2)) == pytest.approx(10, abs=0.05)
-
-
-def test_a_model_of_the_package_is_not_calibrated_in_place(tmp_path: Path, manifest: Path) -> None:
-    done = _run("calibrate", "digits", manifest)
-    assert done.returncode == 2 and "digits: no such file" in done.stderr

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import corpus_folder
 import peers_espnet
 import peers_speechbrain
 import torch
@@ -26,6 +25,7 @@ from benchmarking import (
     Work,
     chosen,
     measure,
+    run,
     table,
     tell_busy,
     write_report,
@@ -203,7 +203,7 @@ def main(
 ) -> None:
     """Measure the project and its peers at the same tensors and sizes; print medians and their ratio.
 
-    Example: python tools/benchmark_peers.py --threads 2 --only search,train --json peers.json
+    Example: python benchmarks/benchmark_peers.py --threads 2 --only search,train --json peers.json
     """
     sections = chosen(only, SECTIONS)
     used = sorted({package for section in sections for package in USED[section]})
@@ -230,4 +230,4 @@ def main(
 
 
 if __name__ == "__main__":
-    corpus_folder.run(main)
+    run(main)

@@ -1,6 +1,6 @@
 """Measure a model on a long recording: memory against a short one, words, and their times.
 
-    python tools/measure_long_sound.py MODEL corpora/digit_strings/test/manifest.jsonl --minutes 60
+    python benchmarks/long_sound.py MODEL corpora/digit_strings/test/manifest.jsonl --minutes 60
 
 The recordings of a corpus are joined with pauses into one file, and their places are remembered. That
 file and one of a single minute are transcribed by the command, each in a process of its own whose
@@ -18,11 +18,11 @@ from itertools import cycle
 from pathlib import Path
 from typing import Annotated, Any
 
-import corpus_folder
 import jiwer
 import numpy as np
 import soundfile
 import typer
+from benchmarking import run
 
 from asr_seq2seq import audio
 from asr_seq2seq.errors import AsrError
@@ -74,7 +74,9 @@ def main(
 
 def join(source: Path, out: Path, seconds: float, pause: tuple[float, float], seed: int) -> list[Place]:
     """Write recordings in random order, again and again, until `seconds` are full; where the words are."""
-    records = corpus_folder.read_manifest(source)
+    records = [json.loads(line) for line in source.read_text(encoding="utf-8").split("\n") if line.strip()]
+    for record in records:
+        record["audio_filepath"] = source.parent / record["audio_filepath"]
     rng = np.random.default_rng(seed)
     rate = soundfile.info(records[0]["audio_filepath"]).samplerate
     places: list[Place] = []
@@ -143,4 +145,4 @@ def compare(places: list[Place], transcript: dict[str, Any], tolerance: float) -
 
 
 if __name__ == "__main__":
-    corpus_folder.run(main)
+    run(main)

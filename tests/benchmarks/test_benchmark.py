@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import benchmark
 import benchmarking

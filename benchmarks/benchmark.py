@@ -29,7 +29,6 @@ from statistics import linear_regression, median
 from typing import Annotated, Any, Literal, get_args
 from unittest.mock import patch
 
-import corpus_folder
 import torch
 import typer
 from benchmarking import (
@@ -39,6 +38,8 @@ from benchmarking import (
     becomes_quiet,
     chosen,
     measure,
+    progress,
+    run,
     tell_busy,
     write_report,
 )
@@ -146,7 +147,7 @@ def by_part(
     run(Stopwatch(job))  # the first call is slower: memory is taken, kernels are chosen
     rounds: list[dict[str, float]] = []
     quiet = 0
-    for _ in corpus_folder.progress(range(job.rounds), job.rounds, f"{work}, {kind}"):
+    for _ in progress(range(job.rounds), job.rounds, f"{work}, {kind}"):
         quiet += becomes_quiet()
         stopwatch = Stopwatch(job)
         with ExitStack() as stack:
@@ -284,7 +285,7 @@ def measured_startup(job: Job) -> Iterator[Row]:
         commands = prepare_commands(Path(folder))
         costs: dict[str, list[float]] = {name: [] for name in commands}
         rounds, quiet = job.rounds + 1, 0  # the first one only brings files into memory
-        for number in corpus_folder.progress(range(rounds), rounds, "start-up"):
+        for number in progress(range(rounds), rounds, "start-up"):
             quiet += becomes_quiet()
             for name, command in commands.items():
                 cost = run_anew(command)
@@ -304,7 +305,7 @@ def measured_memory(job: Job) -> Iterator[Row]:
         lengths = job.growth.minutes
         before = math.inf
         sounds = long_sounds(Path(folder), lengths)
-        for minutes, path in corpus_folder.progress(sounds, len(lengths), "memory"):
+        for minutes, path in progress(sounds, len(lengths), "memory"):
             cost = run_command("transcribe", str(path), "--device", "cpu")
             times = cost.megabytes / before if math.isfinite(before) else 1.0
             kept = ("yes" if times <= SAME_MEMORY else "**no**") if minutes == lengths[-1] else ""
@@ -381,7 +382,7 @@ def main(
 ) -> None:
     """Measure the project alone and print a Markdown table for each section.
 
-    Example: python tools/benchmark.py --threads 2 --only startup,memory --json alone.json
+    Example: python benchmarks/benchmark.py --threads 2 --only startup,memory --json alone.json
     """
     sections = chosen(only, SECTIONS)
     job = Job(Sizes(), Growth(), pick_device(device), rounds, processor_time)
@@ -408,4 +409,4 @@ def line(cells: tuple[str, ...]) -> str:
 
 
 if __name__ == "__main__":
-    corpus_folder.run(main)
+    run(main)

@@ -10,17 +10,17 @@ from types import ModuleType
 import pytest
 import soundfile
 
-TOOLS = Path(__file__).resolve().parents[2] / "tools"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    sys.path.insert(0, str(TOOLS))
-    spec = importlib.util.spec_from_file_location("measure_long_sound", TOOLS / "measure_long_sound.py")
+    sys.path.insert(0, str(BENCHMARKS))
+    spec = importlib.util.spec_from_file_location("long_sound", BENCHMARKS / "long_sound.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    sys.path.remove(str(TOOLS))
+    sys.path.remove(str(BENCHMARKS))
     return module
 
 

@@ -1,6 +1,6 @@
 """How long a report of many utterances takes to write, and to be of use in a browser.
 
-    python tools/measure_report.py --utterances 5000
+    python benchmarks/report.py --utterances 5000
 
 Needs Playwright (`pip install '.[test]'`) and Chromium. The page is of use when a row can be clicked.
 """

@@ -1,6 +1,6 @@
 """How long a large manifest takes to its first batch, and how much memory its utterances need.
 
-    python tools/measure_large_manifest.py --lines 1000000
+    python benchmarks/large_manifest.py --lines 1000000
 
 The lines are made up: names, texts and lengths differ, and all point to a few files of noise.
 """
