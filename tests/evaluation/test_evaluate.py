@@ -4,6 +4,8 @@ import json
 import math
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +19,7 @@ import torch
 from asr_seq2seq.corpora import load_corpora
 from asr_seq2seq.errors import ConfigError, CorpusError
 from asr_seq2seq.evaluation.evaluate import calibrate, evaluate, judged_words, open_journal
-from asr_seq2seq.evaluation.exhibits import write_report
+from asr_seq2seq.evaluation.exhibits import check_report_packages, write_report
 from asr_seq2seq.evaluation.hypotheses import HypothesisLine, read, write
 from asr_seq2seq.evaluation.journal import Entry
 from asr_seq2seq.inference.loading import load
@@ -161,3 +163,48 @@ def test_the_report_of_both_backends_is_the_same(tiny_model: ModelFile, corpus: 
     one, other = exhibits
     assert one.keys() == other.keys() >= {"sound", "features", "attention"}
     assert one["features"] == other["features"]
+
+
+WITHOUT_TORCH = """
+import sys
+class Forbid:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "torchaudio", "lhotse", "librosa"}:
+            raise AssertionError(f"imports {name}")
+sys.meta_path.insert(0, Forbid())
+from asr_seq2seq import cli
+cli.main()
+"""
+
+
+def test_a_corpus_is_evaluated_without_torch(tmp_path: Path) -> None:
+    samples = Path(__file__).resolve().parents[2] / "data" / "samples"
+    command = [sys.executable, "-c", WITHOUT_TORCH, "evaluate", "digits", str(samples), "--json"]
+    command += [
+        "--hypotheses",
+        str(tmp_path / "h.jsonl"),
+        "--n-best",
+        "2",
+        "--report",
+        str(tmp_path / "r.html"),
+    ]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["wer"] == 0
+    assert max(len(line.n_best) for line in read(tmp_path / "h.jsonl")) == 2
+    assert "Log-mel energies" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_what_an_extra_brings_is_named(
+    tiny_model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(ConfigError, match=r"pip install 'asr_seq2seq\[report\]', or give --listen 0"):
+        check_report_packages()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ConfigError, match=r"backend torch needs PyTorch: pip install 'asr_seq2seq\[train\]'"):
+        load("digits", RuntimeOptions(backend="torch"))
+    with pytest.raises(ConfigError, match="backend tensorflow: is unknown; use onnx or torch"):
+        RuntimeOptions(backend="tensorflow")
+    with pytest.raises(ConfigError, match="int8 needs the backend onnx"):
+        RuntimeOptions("int8", backend="torch")
