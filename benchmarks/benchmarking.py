@@ -169,8 +169,11 @@ def write_report(path: Path, report: dict[str, Any], packages: Iterable[str]) ->
 
 def progress(items: Iterable[T], total: int, title: str) -> Iterator[T]:
     """The items, with a progress bar on standard error where that is a terminal."""
-    with count_progress() as bar:
-        yield from bar.track(items, total=total, description=title)
+    with count_progress() as bars:
+        bar = bars.add_task(title, total=total)
+        for item in items:
+            yield item
+            bars.advance(bar)
 
 
 def run(main: Callable[..., None]) -> None:

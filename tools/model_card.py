@@ -26,7 +26,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from asr_seq2seq import bundled
-from asr_seq2seq.errors import AsrError
+from asr_seq2seq.errors import AsrError, ConfigError
 from asr_seq2seq.evaluation.assessment import Assessment, assess
 from asr_seq2seq.evaluation.hypotheses import HypothesisLine, read
 from asr_seq2seq.evaluation.intervals import Interval
