@@ -80,7 +80,7 @@ def main(
 
 
 def place_of(record: dict[str, Any]) -> Place:
-    """Where a word's sound is: a file, or the piece of it that the record tells."""
+    """Where a word's sound is: a file, or the part of it that the record gives."""
     if "offset" not in record:
         return record["audio_filepath"], 0.0, None
     return record["audio_filepath"], record["offset"], record.get("duration")

@@ -1,4 +1,4 @@
-"""Lay noise under a corpus at a fixed ratio, for evaluation: the same corpus, harder to hear."""
+"""Lay noise under a corpus at a fixed ratio, for evaluation: the same corpus, harder to recognize."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def main(
         for number, record in enumerate(corpus_folder.progress(records, len(records), "adding noise")):
             rng = np.random.default_rng([seed, number])
             path = record.pop("audio_filepath")
-            piece = {"offset": record.pop("offset", 0.0), "duration": record.pop("duration", None)}
-            sound = torch.from_numpy(audio.load(path, sample_rate, **piece))
+            part = {"offset": record.pop("offset", 0.0), "duration": record.pop("duration", None)}
+            sound = torch.from_numpy(audio.load(path, sample_rate, **part))
             name = sounds[rng.integers(len(sounds))]
             noise = torch.from_numpy(audio.load(name, sample_rate))
             noisy = add_noise(sound, noise, snr, -int(rng.integers(len(noise))))
-            told = record | {"noise": str(name), "snr": snr}
+            fields = record | {"noise": str(name), "snr": snr}
             level = max(1.0, float(torch.max(noisy.abs())))  # louder than full scale would be cut off
-            corpus.add(f"{number:06d}_{Path(path).stem}", (noisy / level).numpy(), sample_rate, **told)
+            corpus.add(f"{number:06d}_{Path(path).stem}", (noisy / level).numpy(), sample_rate, **fields)
     typer.echo(f"{out}: {corpus.utterances} utterances, {corpus.seconds / 3600:.2f} h", err=True)
 
 

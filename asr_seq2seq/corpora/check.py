@@ -32,7 +32,7 @@ _EXAMPLES = 5
 
 @dataclass(frozen=True)
 class SoundFacts:
-    """What the samples of an utterance tell; `problem` says why it cannot be read."""
+    """What is found in the samples of an utterance; `problem` says why it cannot be read."""
 
     rate: int = 0
     seconds: float = 0.0
@@ -45,7 +45,7 @@ class SoundFacts:
 def inspect_corpora(paths: Sequence[Path], *, quick: bool = False) -> dict[str, Any]:
     """Facts about one corpus, or about several and what they share, that fit into JSON.
 
-    `quick` does not read the sound, and finds only what the manifest tells.
+    `quick` does not read the sound, and finds only what the manifest says.
     """
     corpora = [load_corpora([path]) for path in paths]
     read: list[list[SoundFacts | None]] = [
@@ -63,7 +63,7 @@ def inspect_corpora(paths: Sequence[Path], *, quick: bool = False) -> dict[str, 
     facts = [_describe(utterances, results) for utterances, results in zip(corpora, read, strict=True)]
     if len(paths) == 1:
         return facts[0]
-    people = [_people(utterances) for utterances in corpora]
+    speakers_of = [_speakers(utterances) for utterances in corpora]
     sounds = [
         {
             _sound_key(utterance, result): utterance.id
@@ -73,12 +73,12 @@ def inspect_corpora(paths: Sequence[Path], *, quick: bool = False) -> dict[str, 
     ]
     shared = []
     for one, other in combinations(range(len(paths)), 2):
-        speakers = sorted(people[one] & people[other])
+        in_both = sorted(speakers_of[one] & speakers_of[other])
         twice = [name for key, name in sounds[one].items() if key in sounds[other]]
         shared.append(
             {
                 "between": [str(paths[one]), str(paths[other])],
-                "speakers": _counted(speakers),
+                "speakers": _counted(in_both),
                 "sounds": _counted(twice),
             }
         )
@@ -97,7 +97,7 @@ def _describe(utterances: Sequence[Utterance], read: Sequence[SoundFacts | None]
         "kind": "corpus",
         "utterances": len(texts),
         "hours": round(sum(durations) / 3600, 3),
-        "speakers": len(_people(utterances)),
+        "speakers": len(_speakers(utterances)),
         "seconds": _percentiles(durations),
         "characters_per_text": _percentiles([len(text) for text in texts]),
         "words": sum(len(text.split()) for text in texts),
@@ -186,7 +186,7 @@ def _sound_key(utterance: Utterance, result: SoundFacts | None) -> Hashable:
     return place_of(utterance), utterance.channel, utterance.start, utterance.duration
 
 
-def _people(utterances: Sequence[Utterance]) -> set[str]:
+def _speakers(utterances: Sequence[Utterance]) -> set[str]:
     return {one.speaker for one in utterances if one.speaker is not None}
 
 

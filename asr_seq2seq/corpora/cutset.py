@@ -225,7 +225,7 @@ def _utterance(
     """What a cut says, its sound where its recording says, or in `member` as another recording says."""
     recording = recording or cut.recording
     assert recording is not None
-    [said] = cut.supervisions
+    [supervision] = cut.supervisions
     sounds = [member or _file(source, recording.id, where, folder) for source in recording.sources]
     if member is not None and len(sounds) != 1:
         raise CorpusError(f"{where}: has {len(sounds)} sources and not one; make it anew")
@@ -233,20 +233,20 @@ def _utterance(
     place = next((place for place, known in enumerate(channels) if cut.channel in known), None)
     if place is None:
         raise CorpusError(
-            f"{where}: the recording of the cut {shown(cut.id)} has no channel {cut.channel}; mend the cut"
+            f"{where}: the recording of the cut {shown(cut.id)} has no channel {cut.channel}; correct the cut"
         )
-    custom = _plain(said.custom) | _plain(cut.custom)
+    custom = _plain(supervision.custom) | _plain(cut.custom)
     own_features = custom.pop(_FEATURES, None)
     return Utterance(
         id=cut.id,
-        text=said.text or "",
+        text=supervision.text or "",
         sound=sounds[place],
         duration=cut.duration,
         start=cut.start,
         channel=_position(cut.channel, channels[place]),
-        speaker=said.speaker,
-        language=said.language,
-        gender=said.gender,
+        speaker=supervision.speaker,
+        language=supervision.language,
+        gender=supervision.gender,
         features=_features(cut, where, folder)
         if own_features is None
         else Features(find_file(where, str(own_features), folder, ".", advice=_PLACES)),

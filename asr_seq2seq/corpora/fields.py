@@ -67,7 +67,7 @@ _Form = TypeVar("_Form", bound=BaseModel)
 
 
 def checked(form: type[_Form], value: Any, where: str, advice: str) -> _Form:
-    """The value as the typed object that it should be; CorpusError tells its first fault."""
+    """The value as the typed object that it should be; CorpusError names its first fault."""
     try:
         return form.model_validate(value)
     except ValidationError as error:

@@ -1,6 +1,6 @@
 """A folder that `save_to_disk` of the Hugging Face package `datasets` wrote, read as the data it is.
 
-The package itself is not asked: a folder could make it import other packages or open files elsewhere. Rows
+The package itself is not used: a folder could make it import other packages or open files elsewhere. Rows
 lie in Arrow files, which `pyarrow` reads; sound that is embedded is taken from there when its turn comes, and
 where only a path is stored, from that file.
 """

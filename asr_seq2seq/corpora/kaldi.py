@@ -67,5 +67,5 @@ def _segment(where: str, line: str) -> tuple[str, float, float | None, int | Non
         return fields[0], start, None, channel
     end = to_seconds(fields[2], "end", where)
     if end <= start:
-        raise CorpusError(f"{where}: ends at {end:g} s and begins at {start:g} s; mend the times")
+        raise CorpusError(f"{where}: ends at {end:g} s and begins at {start:g} s; correct the times")
     return fields[0], start, end - start, channel

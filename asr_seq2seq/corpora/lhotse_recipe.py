@@ -71,7 +71,7 @@ class _Sound(AudioBackend):  # type: ignore[misc]
         self.problems: dict[str, str] = {}
 
     def supports_info(self) -> bool:
-        """Tell lhotse that `info` may be asked."""
+        """Whether `info` is implemented."""
         return True
 
     def info(self, path_or_fd: Any, **_: Any) -> LibsndfileCompatibleAudioInfo:
@@ -123,8 +123,8 @@ def _parts(found: Any, name: str = "") -> Iterator[tuple[str, list[MonoCut]]]:
         return
     recordings, supervisions = found.get("recordings"), found.get("supervisions")
     if isinstance(recordings, RecordingSet) and isinstance(supervisions, SupervisionSet):
-        spoken = supervisions.filter(lambda supervision: bool(supervision.text)).to_eager()
-        cuts = CutSet.from_manifests(recordings=recordings, supervisions=spoken)
+        with_text = supervisions.filter(lambda supervision: bool(supervision.text)).to_eager()
+        cuts = CutSet.from_manifests(recordings=recordings, supervisions=with_text)
         yield name or "all", _alone(cuts)
         return
     for key, value in found.items():

@@ -1,4 +1,4 @@
-"""The text files of a corpus, line by line, and how their faults are told."""
+"""The text files of a corpus, line by line, and its numbers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def open_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
 
 
 def read_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """The lines that are not blank, each after the words by which a message names its place."""
+    """The lines that are not blank, each after its place (FILE, line N) as messages name it."""
     with open_text(path) as file:
         number = 0
         while line := file.readline(LONGEST_LINE):

@@ -36,7 +36,7 @@ def load_corpus(path: str | Path) -> list[Utterance]:
 
 
 def load_corpora(paths: Iterable[str | Path]) -> list[Utterance]:
-    """Several corpora as one; utterances of the same name are told apart by a number."""
+    """Several corpora as one; utterances of the same name get a number."""
     utterances = [one for path in paths for one in load_corpus(path)]
     taken = {one.id for one in utterances}
     seen: dict[str, int] = {}

@@ -123,16 +123,16 @@ def _an4_part(root: Path, part: str) -> Iterator[Utterance]:
             f"{len(texts)}; unpack the archive again"
         )
     for (_, name), (where, line) in zip(files, texts, strict=True):
-        spoken = re.fullmatch(r"(?:<s>)?(.*?)(?:</s>)?\s*\((.+)\)", line.strip())
+        match = re.fullmatch(r"(?:<s>)?(.*?)(?:</s>)?\s*\((.+)\)", line.strip())
         path = root / "wav" / name.strip()
-        if spoken is None or spoken[2] != path.name:
+        if match is None or match[2] != path.name:
             raise CorpusError(f"{where}: must end in ({path.name}), as in the list of files; unpack it again")
         if not path.with_suffix(".sph").exists() and path.with_suffix(".raw").exists():
             raise CorpusError(
                 f"{path}.raw: is sound without a header; fetch the archive an4_sphere instead of an4_raw"
             )
         sound = find_file(where, f"{name.strip()}.sph", root / "wav", advice="unpack the archive again")
-        yield make_utterance(path.name, sound, " ".join(spoken[1].split()), where, speaker=path.parent.name)
+        yield make_utterance(path.name, sound, " ".join(match[1].split()), where, speaker=path.parent.name)
 
 
 def _librispeech(source: Path) -> Parts:

@@ -70,7 +70,7 @@ def _take(keys: Sequence[Hashable], seconds: Mapping[Hashable, float], wanted: f
 
 
 def _group(utterance: Utterance, by: By) -> Hashable:
-    """What tells the utterances that must stay together from others."""
+    """The key of the group that must stay on one side."""
     if by == "sentence":
         return _SAME_SENTENCE(utterance.text) or utterance.text
     if utterance.speaker is not None:

@@ -41,7 +41,7 @@ def read_table(path: Path) -> Iterator[Utterance]:
     """The utterances of a table, in its order; CorpusError names the line that is wrong.
 
     Sound that is not in the folder of the table may be in its folder `clips`, as Common Voice has it, and
-    `clip_durations.tsv` may tell its duration.
+    `clip_durations.tsv` may give its duration.
     """
     tabs = path.suffix == ".tsv"
     clips = path.parent / "clips"
@@ -66,11 +66,11 @@ def read_table(path: Path) -> Iterator[Utterance]:
                 column = next(name for name, key in columns.items() if key == "audio_filepath")
                 yield from_record(given, where, folders, f"correct the column `{column}`")
         except csv.Error as error:
-            raise CorpusError(f"{path}, line {rows.line_num + 1}: {error}; mend its quotes") from None
+            raise CorpusError(f"{path}, line {rows.line_num + 1}: {error}; correct its quotes") from None
 
 
 def _clip_durations(path: Path) -> dict[str, float]:
-    """Seconds by the name of a clip, as newer releases of Common Voice tell them."""
+    """Seconds by the name of a clip, as newer releases of Common Voice give them."""
     lengths = read_keys(path) if path.is_file() else {}
     # Releases list files that are empty or broken with 0 ms.
     return {

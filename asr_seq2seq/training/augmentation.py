@@ -105,8 +105,8 @@ def by_telephone(sound: Tensor, sample_rate: int) -> Tensor:
     hertz = torch.fft.rfftfreq(size, 1 / sample_rate)
     low, high = _TELEPHONE
     gain = 1 / (1 + (low / hertz.clamp_min(1.0)) ** 6).sqrt() / (1 + (hertz / high) ** 16).sqrt()
-    heard: Tensor = torch.fft.irfft(torch.fft.rfft(sound, size) * gain, size)[: len(sound)]
-    return heard
+    filtered: Tensor = torch.fft.irfft(torch.fft.rfft(sound, size) * gain, size)[: len(sound)]
+    return filtered
 
 
 def _fast_length(length: int) -> int:
@@ -130,14 +130,14 @@ def join_utterances(utterances: Sequence[Utterance], config: JoiningConfig, seed
             result.append((one,))
         else:
             by_speaker[one.speaker].append(one)
-    for spoken in by_speaker.values():
-        chance.shuffle(spoken)
-        while spoken:
-            group = [spoken.pop()]
+    for left in by_speaker.values():
+        chance.shuffle(left)
+        while left:
+            group = [left.pop()]
             if chance.random() < config.probability:
                 room = chance.uniform(0, config.max_seconds) - group[0].duration
-                while spoken and (room := room - spoken[-1].duration) >= 0:
-                    group.append(spoken.pop())
+                while left and (room := room - left[-1].duration) >= 0:
+                    group.append(left.pop())
             result.append(tuple(group))
     return result
 

@@ -271,5 +271,5 @@ def _md5(name: str) -> str:
 
 
 def _name(utterance: Utterance) -> str:
-    """The utterance's name without the number that tells copies of it apart."""
+    """The utterance's name without the number of a copy."""
     return re.sub(r"#\d+$", "", utterance.id)

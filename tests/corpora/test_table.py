@@ -68,7 +68,7 @@ def test_a_quoted_line_end_and_a_byte_order_mark(folder: Path) -> None:
         ("path,text", "a.wav", "line 3: has not as many fields as the header"),
         ("path,text", "none.wav,one", "line 3: there is no file .*none.wav; correct the column `path`"),
         ("path,text", ",one", "line 3: there is no file"),
-        ("path,text", 'a.wav,"one', "line 3: .*mend its quotes"),
+        ("path,text", 'a.wav,"one', "line 3: .*correct its quotes"),
         ("path,text,duration", "a.wav,one,long", "line 3: the duration must be a number of seconds"),
         ("path,text,duration", "a.wav,one,nan", "line 3: the duration must be a number of seconds"),
         ("path,text,text", "a.wav,one,one", "line 1: two columns are called text"),
