@@ -4,6 +4,8 @@ import csv
 import gzip
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -271,6 +273,29 @@ def test_every_form_gives_the_same_batches(form: str, words: list[Word], tmp_pat
         assert one.texts == other.texts
         for name in ("inputs", "lengths", "tokens", "token_lengths"):
             torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=1e-6)
+
+
+def test_no_form_needs_pytorch_or_lhotse(words: list[Word], tmp_path: Path) -> None:
+    pytest.importorskip("datasets", reason="the extra `huggingface` is not installed")
+    paths = [manifest(words, tmp_path)]
+    for number, write in enumerate(FORMS.values()):
+        (folder := tmp_path / str(number)).mkdir()
+        paths.append(write(words, folder))
+    program = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        assert name.partition(".")[0] not in {"torch", "torchaudio", "lhotse", "scipy", "datasets"}, name
+sys.meta_path.insert(0, Refuse())
+from asr_seq2seq.corpora import load_corpora
+from asr_seq2seq.corpora.check import inspect_corpora
+for path in sys.argv[1:]:
+    assert len(load_corpora([path])) == 5
+    facts = inspect_corpora([path])
+    assert facts["utterances"] == 5 and "cannot be read" not in facts["suspicious"], (path, facts)
+"""
+    done = subprocess.run([sys.executable, "-c", program, *map(str, paths)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
