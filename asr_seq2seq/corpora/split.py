@@ -41,8 +41,8 @@ def split(
         kind = "speakers" if by == "speaker" else "sentences"
         other = "sentence" if by == "speaker" else "speaker"
         raise CorpusError(
-            f"{len(groups)} {kind} cannot be split into {len(wanted) + 1} parts; hold out fewer, or split by "
-            f"{other}"
+            f"the number of {kind} is {len(groups)}, too few for {len(wanted) + 1} parts; hold out fewer, or "
+            f"split by {other}"
         )
     seconds = {key: sum(one.duration for one in group) for key, group in groups.items()}
     left = sorted(groups, key=str)

@@ -75,7 +75,9 @@ def test_without_speakers_copies_of_a_sound_stay_together() -> None:
 
 
 def test_what_cannot_be_split_is_named() -> None:
-    with pytest.raises(CorpusError, match=r"2 speakers cannot be split into 3 parts; .* split by sentence"):
+    with pytest.raises(
+        CorpusError, match=r"number of speakers is 2, too few for 3 parts; .* split by sentence"
+    ):
         split(corpus(2), HELD)
     assert [len(part) for part in split(corpus(3), HELD).values()] == [10, 10, 10]
     assert list(split(corpus(2), {"dev": 0.0, "test": 0.5})) == ["train", "test"]
