@@ -22,7 +22,7 @@ from asr_seq2seq.corpora.table import read_table
 from asr_seq2seq.corpora.utterance import Utterance, make_utterance
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.extras import needed
-from asr_seq2seq.files import output_error
+from asr_seq2seq.files import make_folder
 from asr_seq2seq.outputs import keep_inputs
 from asr_seq2seq.progress import Progress, count_progress
 
@@ -34,9 +34,9 @@ _AN4_DEV = 100
 def prepare(corpus: str, source: Path, out: Path) -> list[Part]:
     """Write a manifest `out/PART.jsonl` for each part that `source` holds of a corpus.
 
-    `lhotse:NAME` is any recipe of lhotse. CorpusError where the corpus is not known or the folder is not
-    laid out as it should be; nothing is written then.
-    Utterances whose sound cannot be read are left out, and each `Part` names them.
+    `lhotse:NAME` is any recipe of lhotse. Utterances whose sound cannot be read are left out, and each `Part`
+    names them. CorpusError where the corpus is not known or the folder is not laid out as it should be;
+    nothing is written then.
     """
     recipe = corpus.removeprefix("lhotse:")
     if recipe == corpus and corpus not in CORPORA:
@@ -56,10 +56,7 @@ def prepare(corpus: str, source: Path, out: Path) -> list[Part]:
         if len(problems) == len(utterances):
             why = f"can be read, the first is {shown(problems[0], 150)}" if problems else "is there"
             raise CorpusError(f"{source}: no utterance of the part {part} {why}; unpack it again")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(out, error) from None
+    make_folder(out)
     paths = {part: out / f"{part}.jsonl" for part in parts}
     keep_inputs(paths.values(), (str(one.sound) for one in chain(*parts.values())))
     return [write_part(paths[part], utterances) for part, utterances in parts.items()]
