@@ -60,9 +60,9 @@ from torch.nn import functional
 from asr_seq2seq.config import LogMelConfig
 from asr_seq2seq.decoding.scorers import CtcPrefixScorer
 from asr_seq2seq.model.decoder import State
+from asr_seq2seq.model.device import pick_device
 from asr_seq2seq.model.seq2seq import Seq2Seq
 from asr_seq2seq.text.tokenizer import FIRST_CHARACTER
-from asr_seq2seq.training.device import pick_device
 from asr_seq2seq.training.optim import autocast, build_optimizer
 from asr_seq2seq.training_config import OptimizationConfig
 

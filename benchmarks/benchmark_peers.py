@@ -33,13 +33,13 @@ from benchmarking import (
 from our_side import ATTENTIONS, never_ends, our_config, our_log_mel, our_network, our_texts, some_sound
 from torch import Tensor, nn
 
+from asr_seq2seq.model.device import pick_device
 from asr_seq2seq.model.files import ModelFile
 from asr_seq2seq.model.seq2seq import Seq2Seq
 from asr_seq2seq.runtime.onnx_model import OnnxModel
 from asr_seq2seq.runtime.session import RuntimeOptions
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import FIRST_CHARACTER, Alphabet
-from asr_seq2seq.training.device import pick_device
 
 RECIPE_ROUNDS = 3  # of steps that take up to half a minute
 EXTRA = "is not installed and is left out: pip install 'asr_seq2seq[{}]' brings it"

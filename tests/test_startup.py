@@ -16,7 +16,7 @@ COMPILERS = {"torch._dynamo", "torch._inductor", "torch.onnx", "sympy"}
 SCIENCE = {"scipy", "librosa", "pandas", "sklearn", "matplotlib", "numba"}
 CORPORA = {"lhotse", "datasets", "tensorboard"}
 LIGHT = {"torch", "torchaudio", "onnxruntime", "soundfile", "rich", "yaml"} | CORPORA | COMPILERS
-NO_MODEL = LIGHT | (SCIENCE - {"scipy"}) | {"scipy.stats", "scipy.optimize"}
+NO_MODEL = LIGHT | SCIENCE
 RECOGNIZES = COMPILERS | SCIENCE | CORPORA | {"av", "jiwer", "yaml", "onnx"}
 
 # Runs the commands in a list, and prints the names of all modules that this took.
@@ -68,6 +68,76 @@ def test_transcription_needs_neither_torch_nor_corpora(
     graphs_known = imported(["transcribe", str(SAMPLE)])
     assert "onnxruntime" in graphs_known
     assert not (RECOGNIZES | {"torch", "torchaudio"}) & graphs_known
+
+
+FORBID = """
+import sys
+class Forbid:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "torchaudio", "lhotse", "librosa", "scipy", "tensorboard"}:
+            raise AssertionError(f"imports {name}")
+sys.meta_path.insert(0, Forbid())
+"""
+
+
+def test_every_verb_of_the_core_runs_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one process with a hook that forbids it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    corpus, run = tmp_path / "corpus.jsonl", tmp_path / "run"
+    sounds = sorted(SAMPLE.parent.glob("*.flac"))[:4]
+    lines = [
+        {
+            "id": sound.stem,
+            "audio_filepath": str(sound),
+            "text": sound.with_suffix(".txt").read_text().strip(),
+        }
+        for sound in sounds
+    ]
+    corpus.write_text("\n".join(json.dumps(line | {"speaker": line["id"]}) for line in lines))
+    (run / "checkpoints").mkdir(parents=True)
+    for name in ("model", "checkpoints/epoch_0001", "checkpoints/epoch_0002"):
+        (run / f"{name}.safetensors").write_bytes(BUNDLED.read_bytes())
+    (run / "metrics.jsonl").write_text('{"epoch": 1, "dev_wer": 0.5, "dev_cer": 0.25, "dev_loss": 1.5}\n')
+    hypotheses = tmp_path / "hypotheses.jsonl"
+    commands = [
+        [
+            "transcribe",
+            *map(str, sounds),
+            "-o",
+            str(tmp_path / "out"),
+            "-f",
+            "all",
+            "--language-model",
+            "english_lm",
+        ],
+        ["transcribe", str(SAMPLE), "--compute-type", "int8", "--beam-size", "1", "--json"],
+        ["evaluate", "digits", str(corpus), "--hypotheses", str(hypotheses)],
+        ["evaluate", "digits", str(SAMPLE.parent)],
+        ["score", str(corpus), str(hypotheses)],
+        ["compare", str(corpus), str(hypotheses), str(hypotheses)],
+        ["inspect", "digits"],
+        ["inspect", str(run)],
+        ["inspect", str(corpus)],
+        ["average", str(run)],
+        ["average", "english_lm", "-o", str(tmp_path / "half.safetensors"), "--half"],
+        ["export", "digits", str(tmp_path / "digits.zip"), "--int8"],
+        ["split", str(corpus), str(tmp_path / "split")],
+    ]
+    command = [sys.executable, "-c", FORBID + RUN, json.dumps(commands)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_what_needs_the_extra_train_says_so(tmp_path: Path) -> None:
+    hide = "import sys\nfor name in ('torch', 'torchaudio', 'lhotse'):\n    sys.modules[name] = None\n"
+    code = hide + "from asr_seq2seq import cli\ncli.main()"
+    for arguments, what in (
+        (["train", str(ROOT / "configs" / "fsdd.yaml"), "--run", str(tmp_path / "run")], "training"),
+        (["transcribe", str(SAMPLE), "--backend", "torch"], "the backend torch"),
+    ):
+        result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+        assert result.returncode == 2
+        assert result.stderr == f"error: {what} needs PyTorch: pip install 'asr_seq2seq[train]'\n"
 
 
 def test_inspection_of_a_model_needs_no_corpora() -> None:

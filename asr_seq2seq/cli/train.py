@@ -33,7 +33,7 @@ def train(
 
     recipe = load_config(config, settings or [])
     with needed("training", "train"), while_importing():
-        from asr_seq2seq.training.device import keep_freed_memory
+        from asr_seq2seq.model.device import keep_freed_memory
         from asr_seq2seq.training.fit import train as train_model
 
     leads = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun one has the folder and reports

@@ -26,7 +26,7 @@ def train_lm(
 
     recipe = load_language_model_config(config, settings or [])
     with needed("training", "train"), while_importing():
-        from asr_seq2seq.training.device import keep_freed_memory
+        from asr_seq2seq.model.device import keep_freed_memory
         from asr_seq2seq.training.lm import train_language_model
 
     run = run or Path("runs") / config.stem

@@ -6,18 +6,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from asr_seq2seq import bundled
-from asr_seq2seq.config import LanguageModelSettings, RecognizerSettings
+from asr_seq2seq.config import RecognizerSettings
 from asr_seq2seq.decoding.ngram import WordNgramScorer
 from asr_seq2seq.decoding.ngram_file import is_word_ngram
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import LanguageModelScorer, TextScorer
 from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.extras import needed
 from asr_seq2seq.model_file.acoustic import longest_seconds, read_model
 from asr_seq2seq.model_file.language import read_language_model
-from asr_seq2seq.model_file.storage import ModelArrays
 from asr_seq2seq.runtime.onnx_language_model import OnnxLanguageModel
 from asr_seq2seq.runtime.onnx_model import OnnxModel
 from asr_seq2seq.runtime.protocol import AcousticModel, LanguageModel
@@ -65,25 +66,19 @@ def load(path: str | Path | None = None, options: RuntimeOptions | None = None) 
     It is computed in onnxruntime, or in PyTorch where the options' backend says so. Raises ModelFileError in
     one sentence for a file that is missing, damaged or from another program.
     """
-    if options is not None and options.backend == "torch":
-        return _load_in_torch(path, options)
     arrays = read_model(path)
-    return LoadedModel(
-        OnnxModel(arrays, options), arrays.config, arrays.alphabet, arrays.normalizer, arrays.provenance
-    )
+    acoustic: AcousticModel
+    if options is not None and options.backend == "torch":
+        acoustic = _torch_backend().acoustic_model(arrays, options)
+    else:
+        acoustic = OnnxModel(arrays, options)
+    return LoadedModel(acoustic, arrays.config, arrays.alphabet, arrays.normalizer, arrays.provenance)
 
 
-def _load_in_torch(path: str | Path | None, options: RuntimeOptions) -> LoadedModel:
-    try:
-        import torch
-
-        from asr_seq2seq.model.files import load_model
-        from asr_seq2seq.training.device import pick_device
-    except ModuleNotFoundError:
-        raise ConfigError("the backend torch needs PyTorch: pip install 'asr_seq2seq[train]'") from None
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    return load_model(path, pick_device(options.device)).loaded()
+def _torch_backend() -> ModuleType:
+    with needed("the backend torch", "train"):
+        from asr_seq2seq.model import torch_backend
+    return torch_backend
 
 
 def load_text_scorer(
@@ -100,18 +95,9 @@ def load_text_scorer(
     own = read_language_model(found)
     perplexity = float(own.provenance.get("dev_perplexity", 1.0))
     cost = math.log(max(1.0, perplexity))
-    return LanguageModelScorer(_language_model(own, options), own.alphabet, alphabet, cost)
-
-
-def _language_model(
-    arrays: ModelArrays[LanguageModelSettings], options: RuntimeOptions | None
-) -> LanguageModel:
-    if options is None or options.backend != "torch":
-        return OnnxLanguageModel(arrays, options)
-    from asr_seq2seq.model import language_model
-    from asr_seq2seq.model.files import build_network
-    from asr_seq2seq.model.torch_backend import TorchLanguageModel
-    from asr_seq2seq.training.device import pick_device
-
-    device = pick_device(options.device)
-    return TorchLanguageModel(build_network(arrays, language_model.LanguageModel, device))
+    model: LanguageModel
+    if options is not None and options.backend == "torch":
+        model = _torch_backend().language_model(own, options)
+    else:
+        model = OnnxLanguageModel(own, options)
+    return LanguageModelScorer(model, own.alphabet, alphabet, cost)

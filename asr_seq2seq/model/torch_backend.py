@@ -10,9 +10,14 @@ from torch import Tensor
 
 from asr_seq2seq.model import seq2seq
 from asr_seq2seq.model.decoder import State
+from asr_seq2seq.model.device import pick_device
+from asr_seq2seq.model.files import build_network
 from asr_seq2seq.model.forking import note_computation
 from asr_seq2seq.model.language_model import LanguageModel, LanguageModelState
+from asr_seq2seq.model_file.acoustic import AcousticArrays
+from asr_seq2seq.model_file.language import LanguageModelArrays
 from asr_seq2seq.runtime.protocol import Floats, Integers
+from asr_seq2seq.runtime.session import RuntimeOptions
 
 
 @dataclass(frozen=True)
@@ -132,3 +137,19 @@ class TorchLanguageModel:
         device = self.model.output.weight.device
         log_p, after = self.model.step(torch.from_numpy(np.ascontiguousarray(tokens)).to(device), state.state)
         return log_p.cpu().numpy(), TorchTextState(after)
+
+
+def acoustic_model(arrays: AcousticArrays, options: RuntimeOptions) -> TorchAcousticModel:
+    """The recognizer of a model file on the device of `options`; ConfigError for one that is not here."""
+    return TorchAcousticModel(build_network(arrays, seq2seq.Seq2Seq, _device(options)))
+
+
+def language_model(arrays: LanguageModelArrays, options: RuntimeOptions) -> TorchLanguageModel:
+    """The language model of a model file, likewise."""
+    return TorchLanguageModel(build_network(arrays, LanguageModel, _device(options)))
+
+
+def _device(options: RuntimeOptions) -> torch.device:
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    return pick_device(options.device)

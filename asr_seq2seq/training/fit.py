@@ -26,6 +26,7 @@ from asr_seq2seq.evaluation.wer import score
 from asr_seq2seq.files import lock, make_folder, without_infinity
 from asr_seq2seq.inference.pipeline import Pipeline
 from asr_seq2seq.messages import message
+from asr_seq2seq.model.device import pick_device
 from asr_seq2seq.model.files import ModelFile, load_model, save_model
 from asr_seq2seq.model.seq2seq import Loss, Seq2Seq
 from asr_seq2seq.model_file.averaging import average_recognizers
@@ -34,7 +35,6 @@ from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
 from asr_seq2seq.training.batching import Batch, Batches, hold_out, readable, seed_from, within_limits
 from asr_seq2seq.training.board import Board
-from asr_seq2seq.training.device import pick_device
 from asr_seq2seq.training.distributed import Team, join_team
 from asr_seq2seq.training.fine_tuning import model_to_start_from, take_weights
 from asr_seq2seq.training.optim import Schedule, autocast, build_optimizer

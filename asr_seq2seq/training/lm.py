@@ -19,13 +19,13 @@ from asr_seq2seq.epochs import append_metrics
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
 from asr_seq2seq.files import lock, make_folder
 from asr_seq2seq.messages import message
+from asr_seq2seq.model.device import pick_device
 from asr_seq2seq.model.files import LanguageModelFile, save_language_model
 from asr_seq2seq.model.language_model import LanguageModel
 from asr_seq2seq.progress import count_progress
 from asr_seq2seq.signals import number_of
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
-from asr_seq2seq.training.device import pick_device
 from asr_seq2seq.training.optim import Schedule, autocast, build_optimizer
 from asr_seq2seq.training.run_folder import MODEL, make_run_folder
 from asr_seq2seq.training_config import LanguageModelConfig

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.training.device import pick_device
+from asr_seq2seq.model.device import pick_device
 
 PROGRAM = """
 import resource, sys, torch
-from asr_seq2seq.training.device import keep_freed_memory
+from asr_seq2seq.model.device import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 def pages():
