@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from asr_seq2seq.errors import AsrError
+from asr_seq2seq.errors import ConfigError
 
 # Extra -> how its package is called, and the modules that come with it.
 _EXTRAS = {
@@ -18,7 +18,7 @@ _EXTRAS = {
 }
 
 
-class MissingExtraError(AsrError):
+class MissingExtraError(ConfigError):
     """A package that an extra brings is not installed."""
 
 

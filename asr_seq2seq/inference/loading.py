@@ -77,6 +77,8 @@ def load(path: str | Path | None = None, options: RuntimeOptions | None = None) 
 
 def _torch_backend() -> ModuleType:
     with needed("the backend torch", "train"):
+        import torch  # noqa: F401
+
         from asr_seq2seq.model import torch_backend
     return torch_backend
 
