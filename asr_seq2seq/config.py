@@ -53,7 +53,7 @@ class _FeaturesSettings(Settings):
         0.0,
         ge=0,
         lt=1,
-        description="in training, frequencies are warped by up to this as if by a longer or shorter throat; "
+        description="vocal tract length perturbation in training: the largest warp of frequencies; "
         "0.05 is about a tenth of its length",
     )
     spec_augment: SpecAugmentConfig = Field(default_factory=SpecAugmentConfig)
@@ -193,7 +193,7 @@ class ModelConfig(Settings):
     decoder: DecoderConfig = Field(default_factory=DecoderConfig)
     ctc_weight: float = Field(0.3, ge=0, le=1, description="weight of the CTC loss; 0 leaves the head out")
     guidance_weight: float = Field(
-        0.0, ge=0, le=1000, description="weight of keeping attention where the CTC head hears each character"
+        0.0, ge=0, le=1000, description="weight of guided attention: attention is kept near the CTC alignment"
     )
 
     @model_validator(mode="after")
@@ -219,7 +219,7 @@ class DecodingConfig(Settings):
         0.3, ge=0, le=1e6, description="weight of a language model's score where one is given"
     )
     coverage_weight: float = Field(
-        0.0, ge=0, le=1e6, description="added for each encoded frame that attention has looked at"
+        0.0, ge=0, le=1e6, description="added for each encoded frame that attention has covered"
     )
     length_reward: float | None = Field(
         None,
@@ -259,11 +259,6 @@ class RecognizerSettings(Settings):
     features: FeaturesConfig = Field(default_factory=LogMelConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
     decoding: DecodingConfig = Field(default_factory=DecodingConfig)
-
-    @property
-    def search(self) -> DecodingConfig:
-        """The old name of `decoding`."""
-        return self.decoding
 
 
 class CharacterLstmConfig(Settings):

@@ -32,7 +32,7 @@ _LONGEST_SECONDS = 1e6  # of sound
 class DataConfig(Settings):
     """Where the utterances are and how they are put into batches."""
 
-    train: Paths = Field(default=[], description="corpora to learn from")
+    train: Paths = Field(default=[], description="corpora to train on")
     dev: Paths = Field(default=[], description="corpora to choose the best model on")
     dev_fraction: float = Field(
         0.0,
@@ -58,9 +58,7 @@ class DataConfig(Settings):
     workers: int = Field(
         1, ge=0, le=1000, description="processes that read sound; 0 reads in the training process"
     )
-    normalizer: str = Field(
-        "english-v1", description="how texts are written before they are learnt or scored"
-    )
+    normalizer: str = Field("english-v1", description="how texts are normalized for training and scoring")
 
     @model_validator(mode="after")
     def _one_source_of_dev(self) -> Self:
@@ -107,8 +105,8 @@ class TrainingConfig(OptimizationConfig):
         0.0,
         ge=0,
         le=1000,
-        description="each utterance is heard twice, differently masked and warped; weight of what the two "
-        "hearings disagree by, which grows from 0 at the beginning of the run to this at its end",
+        description="consistency regularization: weight of the difference between two passes of an utterance "
+        "that is masked and warped differently; it grows from 0 at the beginning of the run to this",
     )
     average_decay: float = Field(
         0.0,
@@ -134,7 +132,7 @@ _Decibels = Annotated[float, Field(ge=-200, le=200)]
 
 
 class NoiseConfig(Settings):
-    """Noise laid under utterances."""
+    """Noise added to utterances."""
 
     folder: FileName | None = Field(None, description="of sound files; looked through with all folders in it")
     probability: float = Field(0.5, ge=0, le=1)
@@ -149,26 +147,26 @@ class ReverberationConfig(Settings):
 
 
 class JoiningConfig(Settings):
-    """Utterances of one speaker said one after another, which teaches length."""
+    """Utterances of one speaker joined to longer ones."""
 
     probability: float = Field(0.0, ge=0, le=1, description="part of utterances that others are joined to")
     max_seconds: float = Field(10.0, gt=0, le=_LONGEST_SECONDS, description="of the joined utterance")
 
 
 class AugmentationConfig(Settings):
-    """How utterances are changed before they are learnt from, anew in each epoch."""
+    """How utterances are augmented, anew in each epoch."""
 
     speed_factors: list[Annotated[float, Field(ge=0.1, le=10)]] = Field(
         default=[1.0],
         min_length=1,
         max_length=1000,
-        description="each utterance is said so much faster; one is drawn",
+        description="speed perturbation: one of these factors is drawn for each utterance",
     )
     gain_decibels: float = Field(0.0, ge=0, le=200, description="louder or softer by up to this")
     noise: NoiseConfig = Field(default_factory=NoiseConfig)
     reverberation: ReverberationConfig = Field(default_factory=ReverberationConfig)
     telephone_probability: float = Field(
-        0.0, ge=0, le=1, description="part of utterances heard through a telephone, 300 to 3400 Hz"
+        0.0, ge=0, le=1, description="part of utterances filtered to the telephone band, 300 to 3400 Hz"
     )
     joining: JoiningConfig = Field(default_factory=JoiningConfig)
 
@@ -214,7 +212,7 @@ class TextDataConfig(Settings):
         4000, ge=1, le=1_000_000_000, description="characters in a batch, padding included"
     )
     max_characters: int = Field(1000, ge=1, le=1_000_000, description="longer sentences are left out")
-    normalizer: str = Field("english-v1", description="how sentences are written before they are learnt")
+    normalizer: str = Field("english-v1", description="how sentences are normalized for training")
 
     @model_validator(mode="after")
     def _one_source_of_dev(self) -> Self:

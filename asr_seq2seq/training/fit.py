@@ -148,10 +148,10 @@ def _train(
 
     # ---- network ----
     model = Seq2Seq(config, len(alphabet)).to(device)
-    if config.search.tokens_per_frame is None:
+    if config.decoding.tokens_per_frame is None:
         lengths = [math.ceil(cut.duration / model.seconds_per_frame) for cut in train_cuts]
         densest = max(len(text) / frames for text, frames in zip(texts, lengths, strict=True))
-        search_settings = config.search.changed(tokens_per_frame=round(_LIMIT_MARGIN * densest, 4))
+        search_settings = config.decoding.changed(tokens_per_frame=round(_LIMIT_MARGIN * densest, 4))
         config = config.model_copy(update={"decoding": search_settings})
     if start is not None:
         take_weights(model, start, str(settings.start_from))

@@ -60,7 +60,7 @@ def test_what_cannot_be_read_is_left_out_and_named(
     assert "left out: 1 utterances that cannot be read, the first: utterance bad@13: " in told
     recognizer = load_model(result.model)
     assert recognizer.provenance["utterances"] == 12
-    found = recognizer.config.search.tokens_per_frame
+    found = recognizer.config.decoding.tokens_per_frame
     assert found is not None and found < 10
 
 
@@ -73,10 +73,10 @@ def test_a_run_leaves_its_folder(make_config: MakeConfig, corpus: Path, tmp_path
     best = min(metrics, key=lambda line: (line["dev_wer"], line["dev_cer"], line["dev_loss"]))
     assert (result.epoch, round(result.dev_wer, 6)) == (best["epoch"], best["dev_wer"])
     recognizer = load_model(result.model)
-    found = recognizer.config.search
+    found = recognizer.config.decoding
     assert found.tokens_per_frame is not None and 0 < found.tokens_per_frame < 10
     assert recognizer.config == config.recognizer().model_copy(update={"decoding": found})
-    assert found == config.search.changed(
+    assert found == config.decoding.changed(
         tokens_per_frame=found.tokens_per_frame, confidence_temperature=found.confidence_temperature
     )
     assert recognizer.alphabet.characters == "egnotw"
