@@ -1,4 +1,4 @@
-"""No function of the package is over 60 lines and no file over 400, but for those that are excused by name."""
+"""No function of the package is over 60 lines and no file over 400 but for those excused by name."""
 
 import ast
 from pathlib import Path
