@@ -1,4 +1,4 @@
-"""What was said, when, and how sure we are: the result of recognition, in whisper's JSON schema.
+"""Transcripts: texts, times and confidences of segments and words, in whisper's JSON schema.
 
 Facts of that schema which a reader of ours should know (openai/whisper, ``transcribe.py`` and its writers):
 

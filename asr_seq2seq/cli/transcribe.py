@@ -187,21 +187,12 @@ def transcribe(
     The text of one file is printed alone; of several, each on a line after its name and a tab.
     """
     check_lm_weight(language_model, lm_weight)
-    results = _Results(
-        output, _formats(formats, output, skip_existing, attention), attention, as_json, channel
-    )
+    wanted = _formats(formats, output, skip_existing, attention)
+    results = _Results(output, wanted, attention, as_json, channel)
     if output is None or as_json:
         need_standard_output()
     inputs = results.find_inputs(files, recursive=recursive, skip_existing=skip_existing)
     results.keep_files(inputs, [model, language_model], overwrite=overwrite)
-    decoding = {
-        "beam_size": beam_size,
-        "ctc_weight": ctc_weight,
-        "lm_weight": lm_weight,
-        "coverage_weight": coverage_weight,
-        "length_reward": length_reward,
-        "temperature": temperature,
-    }
     with while_importing():
         from asr_seq2seq.inference.recognizer import Recognizer
 
@@ -211,7 +202,14 @@ def transcribe(
         backend=backend,
         compute_type=compute_type,
         threads=threads,
-        decoding=decoding,
+        decoding={
+            "beam_size": beam_size,
+            "ctc_weight": ctc_weight,
+            "lm_weight": lm_weight,
+            "coverage_weight": coverage_weight,
+            "length_reward": length_reward,
+            "temperature": temperature,
+        },
         language_model=language_model,
         batch_size=batch_size,
         vad=vad,

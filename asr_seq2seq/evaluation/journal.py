@@ -1,4 +1,4 @@
-"""Hypotheses on disk as they come, so that an interrupted evaluation goes on where it was."""
+"""Hypotheses on disk as they come, so that an interrupted evaluation resumes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Journal:
     """Batches in the order of their recognition, appended to ``FILE.partial`` beside the final ``FILE``.
 
     ``entries`` are those that an earlier evaluation left there. What it was an evaluation of stands in the
-    first line: a journal of anything else is not gone on with but begun anew, and ``replaced`` is then true.
+    first line: a journal of anything else is started anew, and ``replaced`` is then true.
     A line that a crash broke off is dropped, with all that follows it. ``OutputError`` if the file cannot be
     written.
     """
