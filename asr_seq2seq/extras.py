@@ -14,6 +14,11 @@ _EXTRAS = {
     "kenlm": ("kenlm", ("kenlm",)),
     "huggingface": ("pyarrow", ("pyarrow",)),
     "report": ("Pillow", ("PIL",)),
+    "serve": (
+        "Starlette and uvicorn",
+        ("starlette", "uvicorn", "python_multipart", "prometheus_client", "websockets", "h11"),
+    ),
+    "mic": ("sounddevice", ("sounddevice",)),
     "whisper": ("whisper-normalizer", ("whisper_normalizer",)),
 }
 

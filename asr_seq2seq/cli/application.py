@@ -15,6 +15,7 @@ from asr_seq2seq.cli.inspect import inspect
 from asr_seq2seq.cli.output import print_line
 from asr_seq2seq.cli.prepare import prepare
 from asr_seq2seq.cli.score import score
+from asr_seq2seq.cli.serve import serve
 from asr_seq2seq.cli.split import split
 from asr_seq2seq.cli.train import train
 from asr_seq2seq.cli.train_lm import train_lm
@@ -38,6 +39,7 @@ for verb, example in (
     (prepare, "prepare librispeech downloads/LibriSpeech data/librispeech"),
     (split, "split recordings data/mine --test 0.1 --dev 0.1"),
     (inspect, "inspect train.jsonl dev.jsonl"),
+    (serve, "serve --model english --port 8000"),
     (export, "export runs/fsdd/model.safetensors digits.onnx.zip --int8"),
 ):
     app.command(epilog=f"Example:  asr-seq2seq {example}")(verb)

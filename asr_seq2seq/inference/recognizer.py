@@ -27,7 +27,7 @@ _BATCHES_AHEAD = 4  # of many sounds so many batches are gathered, and divided b
 
 
 @dataclass
-class _Job:
+class Job:
     """One source on its way: how many of its segments are still to be decoded, and what came out."""
 
     channel: int | None = None
@@ -37,14 +37,20 @@ class _Job:
     error: AsrError | None = None
 
     def counted(self, blocks: Iterable[Samples], rate: int, on_progress: Progress) -> Iterator[Samples]:
+        """The same blocks, whose seconds are added up on the way."""
         for block in blocks:
             self.seconds += len(block) / rate
             on_progress(len(block) / rate)
             yield block
 
     def result(self) -> Transcript | AsrError:
+        """The transcript, or what is wrong with the source."""
         if self.error is not None:
             return self.error
+        return self.transcript()
+
+    def transcript(self) -> Transcript:
+        """The segments so far as a transcript."""
         text = " ".join(segment.text for segment in self.segments if segment.text)
         return Transcript(text, tuple(self.segments), None, self.seconds, self.dropped(), self.channel)
 
@@ -55,7 +61,7 @@ class _Job:
         return tuple((end, start) for end, start in zip(ends, starts, strict=True) if start - end > 1e-6)
 
 
-_Part = tuple[_Job, float, Samples]  # a segment, with the second at which it begins
+_Part = tuple[Job, float, Samples]  # a segment, with the second at which it begins
 
 
 class Recognizer:
@@ -130,6 +136,11 @@ class Recognizer:
         return cls(model, options, lm, batch_size=batch_size, vad=vad, attention=attention)
 
     @property
+    def sample_rate(self) -> int:
+        """Samples per second that the model takes."""
+        return self._rate
+
+    @property
     def longest_seconds(self) -> float:
         """The longest segment; longer sound is cut at pauses."""
         return self.pipeline.longest_seconds
@@ -187,11 +198,11 @@ class Recognizer:
         `channels` has one of each source, or None for all of them as one. `on_progress` is told the
         seconds of sound that were just taken in.
         """
-        jobs: deque[_Job] = deque()
+        jobs: deque[Job] = deque()
         parts: list[_Part] = []
         enough = self.pipeline.batch_size * (_BATCHES_AHEAD if len(sources) > 1 else 1)
         for source, channel in zip(sources, channels or [None] * len(sources), strict=True):
-            job = _Job(channel)
+            job = Job(channel)
             jobs.append(job)
             try:
                 blocks = job.counted(self._blocks(source, rate, channel), self._rate, on_progress)
@@ -215,7 +226,7 @@ class Recognizer:
         it no longer than `longest_seconds`, which is known so long, and a block, after its beginning.
         Raises AudioError for samples that cannot be used.
         """
-        job = _Job()
+        job = Job()
         sound = audio.from_blocks(blocks, self._rate if rate is None else rate, self._rate)
         for start, samples in self.pipeline.segments(sound, self.cut):
             self._decode([(job, start / self._rate, samples)])
@@ -226,7 +237,7 @@ class Recognizer:
         found = self.pipeline.recognize([samples for _, _, samples in parts])
         for (job, start, samples), recognition in zip(parts, found, strict=True):
             end = start + len(samples) / self._rate
-            job.segments.append(_segment(len(job.segments), start, end, recognition))
+            job.segments.append(as_segment(len(job.segments), start, end, recognition))
             job.waiting -= 1
 
     def _blocks(self, source: Source, rate: int | None, channel: int | None) -> Iterator[Samples]:
@@ -236,7 +247,7 @@ class Recognizer:
         return audio.blocks(source, self._rate, channel=channel)  # type: ignore[arg-type]
 
 
-def _segment(number: int, start: float, end: float, recognition: Recognition) -> Segment:
+def as_segment(number: int, start: float, end: float, recognition: Recognition) -> Segment:
     """What was recognized between two times of a source, as its transcript holds it."""
     best = recognition.best
     return Segment(
