@@ -209,7 +209,7 @@ def training_step(
         part = stopwatch.part if stopwatch else lambda name: ExitStack()
         optimizer.zero_grad(set_to_none=True)
         with autocast(settings, inputs.device):
-            loss: Any = model(inputs, lengths, tokens, token_lengths, 0.0).total
+            loss: Any = model.loss(inputs, lengths, tokens, token_lengths, 0.0).total
         with part("backward"):
             loss.backward()
         with part("optimizer"):

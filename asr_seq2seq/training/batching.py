@@ -136,7 +136,7 @@ def seed_from(*parts: object) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-class Plan:
+class BatchSampler:
     """Which utterances form which batch of an epoch: a function of the corpus, the seed and the epoch.
 
     `skip` batches at the beginning are passed over without being read. Of several processes, each
@@ -181,7 +181,7 @@ class Plan:
 
 
 class Batches:
-    """Iterate for one epoch of batches; `plan.epoch` set before decides the order."""
+    """Iterate for one epoch of batches; `sampler.epoch` set before decides the order."""
 
     def __init__(
         self,
@@ -199,7 +199,7 @@ class Batches:
         changes = None if augmentation is None else Augmentation(augmentation, features)
         joining = JoiningConfig() if augmentation is None else augmentation.joining
         self.seconds = sum(one.duration for one in utterances)
-        self.plan = Plan(utterances, config, joining, shuffle, seed)
+        self.sampler = BatchSampler(utterances, config, joining, shuffle, seed)
         self.reader = BatchReader(features, alphabet, normalizer, changes, seed)
         self.workers = Workers(self.reader.__getitem__, config.workers) if config.workers else None
         # A worker keeps what its parent's memory held when it was begun. Those of training begin early
@@ -208,18 +208,18 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         batches = (
-            map(self.reader.__getitem__, self.plan)
+            map(self.reader.__getitem__, self.sampler)
             if self.workers is None
-            else self.workers.map(self.plan, keep=self.keep_workers)
+            else self.workers.map(self.sampler, keep=self.keep_workers)
         )
         return map(Batch.pin_memory, batches) if torch.cuda.is_available() else batches
 
     def longest(self) -> Batch:
         """As many of the longest utterances as a batch holds, read here and now."""
         seconds, chosen = 0.0, list[Joined]()
-        for one in sorted(self.plan.utterances, key=lambda one: -one.duration):
+        for one in sorted(self.sampler.utterances, key=lambda one: -one.duration):
             seconds += one.duration
-            if chosen and seconds > self.plan.batch_seconds:
+            if chosen and seconds > self.sampler.batch_seconds:
                 break
             chosen.append((one,))
         return self.reader[Draw(0, 0, chosen)]

@@ -24,7 +24,7 @@ _Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
-class Team:
+class DistributedContext:
     """This process among those that train together; alone it is number 0 of 1."""
 
     rank: int = 0
@@ -93,11 +93,11 @@ def _talking() -> Iterator[None]:
         raise AsrError(f"another process of this training has ended ({reason}); see its message") from error
 
 
-def join_team(device: str) -> tuple[Team, str]:
+def join_processes(device: str) -> tuple[DistributedContext, str]:
     """This process's team by the variables that torchrun sets, and the device that it is to use."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        return Team(), device
+        return DistributedContext(), device
     cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if cuda and local >= torch.cuda.device_count():
@@ -108,4 +108,4 @@ def join_team(device: str) -> tuple[Team, str]:
     if cuda:
         torch.cuda.set_device(local)
     dist.init_process_group("nccl" if cuda else "gloo")
-    return Team(dist.get_rank(), size), f"cuda:{local}" if cuda else "cpu"
+    return DistributedContext(dist.get_rank(), size), f"cuda:{local}" if cuda else "cpu"

@@ -54,7 +54,7 @@ def test_ten_real_utterances_are_overfitted(
     model = Seq2Seq(config, len(alphabet))
     optimizer = torch.optim.Adam(model.parameters(), 5e-3)
     for _ in range(150):
-        loss = model(batch.inputs, batch.lengths, batch.tokens, batch.token_lengths, 0.0).total
+        loss = model.loss(batch.inputs, batch.lengths, batch.tokens, batch.token_lengths, 0.0).total
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -8,7 +8,8 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from asr_seq2seq.model.features import pad
-from asr_seq2seq.model.seq2seq import Loss, Seq2Seq, disagreement
+from asr_seq2seq.model.losses import Loss, disagreement
+from asr_seq2seq.model.seq2seq import Seq2Seq
 from asr_seq2seq.text.tokenizer import END, FIRST_CHARACTER, START
 
 ATTENTIONS = ["none", "dot", "location"]
@@ -28,7 +29,7 @@ def loss_of(
 ) -> Loss:
     tokens = pad_sequence([torch.tensor(text, dtype=torch.long) for text in texts], batch_first=True)
     token_lengths = torch.tensor([len(text) for text in texts])
-    return model(*pad(sounds), tokens, token_lengths, smoothing, sampling, consistency)
+    return model.loss(*pad(sounds), tokens, token_lengths, smoothing, sampling, consistency)
 
 
 def by_torch(
@@ -75,9 +76,9 @@ def test_padding_does_not_change_the_loss(attention: str, make_model: Make, make
     sound, lengths = pad(make_sounds(*LENGTHS))
     tokens = pad_sequence([torch.tensor(t, dtype=torch.long) for t in TEXTS], batch_first=True)
     token_lengths = torch.tensor([len(text) for text in TEXTS])
-    plain = model(sound, lengths, tokens, token_lengths, 0.1)
+    plain = model.loss(sound, lengths, tokens, token_lengths, 0.1)
     longer = functional.pad(sound, (0, 1500)), lengths, functional.pad(tokens, (0, 3)), token_lengths
-    padded = model(*longer, 0.1)
+    padded = model.loss(*longer, 0.1)
     for name in ("total", "decoder", "ctc"):
         torch.testing.assert_close(getattr(padded, name), getattr(plain, name), atol=1e-5, rtol=1e-5)
 
@@ -112,7 +113,7 @@ def test_disagreement_costs_the_divergence_of_two_hearings(
         heard.append((log_p, mask))
         return disagreement(log_p, mask)
 
-    monkeypatch.setattr("asr_seq2seq.model.seq2seq.disagreement", listen)
+    monkeypatch.setattr("asr_seq2seq.model.losses.disagreement", listen)
     loss = loss_of(model, sounds, TEXTS, consistency=2.0)
     assert len(heard) == (2 if ctc_weight else 1)
     expected = torch.zeros(())
@@ -234,10 +235,10 @@ def test_sampling_changes_the_decoders_loss_alone(make_model: Make, make_sounds:
     model = make_model({"model.decoder.attention": "location"}, scale=5.0)
     tokens, token_lengths = pad([torch.tensor(text, dtype=torch.long) for text in TEXTS])
     batch = (*pad(make_sounds(*LENGTHS)), tokens.long(), token_lengths, 0.0)
-    plain, sampled = model(*batch), model(*batch, 1.0)
+    plain, sampled = model.loss(*batch), model.loss(*batch, 1.0)
     torch.testing.assert_close(sampled.ctc, plain.ctc)
     assert sampled.decoder != plain.decoder
-    assert model(*batch, 0.0).decoder == plain.decoder
+    assert model.loss(*batch, 0.0).decoder == plain.decoder
 
 
 def test_two_hearings_read_the_same_characters(make_model: Make, make_sounds: Make) -> None:

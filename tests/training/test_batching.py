@@ -99,7 +99,7 @@ def test_every_utterance_comes_once_an_epoch(utterances: list[Utterance], shuffl
     batches = batches_of(utterances, shuffle=shuffle)
     assert batches.seconds == pytest.approx(sum(SECONDS))
     for epoch in range(3):
-        batches.plan.epoch = epoch
+        batches.sampler.epoch = epoch
         assert sorted(all_names(batches)) == sorted(one.id for one in utterances)
 
 
@@ -148,7 +148,7 @@ def test_utterances_of_one_length(utterances: list[Utterance]) -> None:
 def test_the_order_follows_from_seed_and_epoch(utterances: list[Utterance]) -> None:
     def order(seed: int, epoch: int) -> list[list[str]]:
         batches = batches_of(utterances, shuffle=True, seed=seed)
-        batches.plan.epoch = epoch
+        batches.sampler.epoch = epoch
         return names(batches)
 
     assert order(seed=1, epoch=0) == order(seed=1, epoch=0)
@@ -161,7 +161,7 @@ def test_an_epoch_can_be_repeated(utterances: list[Utterance]) -> None:
     batches = batches_of(utterances, shuffle=True)
     orders = []
     for epoch in (0, 1, 0):
-        batches.plan.epoch = epoch
+        batches.sampler.epoch = epoch
         orders.append(names(batches))
     assert orders[0] == orders[2] != orders[1]
 
@@ -169,7 +169,7 @@ def test_an_epoch_can_be_repeated(utterances: list[Utterance]) -> None:
 def test_a_worker_reads_the_same(utterances: list[Utterance]) -> None:
     here, there = batches_of(utterances, shuffle=True), batches_of(utterances, {"workers": 1}, shuffle=True)
     for epoch in (0, 1):
-        here.plan.epoch = there.plan.epoch = epoch
+        here.sampler.epoch = there.sampler.epoch = epoch
         for one, other in zip(here, there, strict=True):
             assert one.ids == other.ids and one.texts == other.texts
             assert torch.equal(one.inputs, other.inputs) and torch.equal(one.tokens, other.tokens)
@@ -296,7 +296,7 @@ def test_augmentation_follows_from_seed_epoch_and_name_alone(
         batches = batches_of(
             utterances, {"workers": workers} | data, augmentation=augment, seed=3, shuffle=True
         )
-        batches.plan.epoch = epoch
+        batches.sampler.epoch = epoch
         return {
             name: float(sound[:length].square().sum())
             for batch in batches
@@ -311,8 +311,8 @@ def test_augmentation_follows_from_seed_epoch_and_name_alone(
 
 def test_a_plan_can_begin_in_the_middle_of_an_epoch(utterances: list[Utterance]) -> None:
     whole, rest = batches_of(utterances, shuffle=True), batches_of(utterances, shuffle=True)
-    whole.plan.epoch = rest.plan.epoch = 2
-    rest.plan.skip = 3
+    whole.sampler.epoch = rest.sampler.epoch = 2
+    rest.sampler.skip = 3
     assert names(rest) == names(whole)[3:]
 
 

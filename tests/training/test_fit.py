@@ -15,7 +15,7 @@ from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
 from asr_seq2seq.inspection import inspect
 from asr_seq2seq.model.files import load_model
 from asr_seq2seq.recipes import load_config
-from asr_seq2seq.training import fit
+from asr_seq2seq.training import fit, learner
 from asr_seq2seq.training_config import Config
 
 MakeConfig = Callable[..., Config]
@@ -156,7 +156,7 @@ def test_nothing_readable_is_an_error_and_no_model(
 def test_a_loss_that_is_never_finite_stops_the_run(
     make_config: MakeConfig, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit, "_MOST_SKIPPED", 2)
+    monkeypatch.setattr(learner, "_MOST_SKIPPED", 2)
     monkeypatch.setattr(
         "asr_seq2seq.model.decoder.FixedVectorDecoder.forced",
         lambda self, tokens, encoded, lengths, context: (

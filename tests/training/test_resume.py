@@ -22,7 +22,7 @@ from asr_seq2seq.errors import AsrError, ConfigError, OutputError
 from asr_seq2seq.model.files import load_model
 from asr_seq2seq.recipes import to_yaml
 from asr_seq2seq.training import fit, state
-from asr_seq2seq.training.distributed import Team
+from asr_seq2seq.training.distributed import DistributedContext
 from asr_seq2seq.training_config import Config
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -146,13 +146,13 @@ def test_a_signal_while_the_dev_set_is_heard_stops_after_it(
 
     config = load_config(recipe, ["training.epochs=2", "data.workers=0"])
     whole = fit.train(config, tmp_path / "whole", "cpu")
-    true = fit._dev_figures
+    true = fit.dev_figures
 
     def interrupted(*arguments: Any) -> dict[str, float]:
         os.kill(os.getpid(), signal.SIGTERM)
         return true(*arguments)
 
-    monkeypatch.setattr(fit, "_dev_figures", interrupted)
+    monkeypatch.setattr(fit, "dev_figures", interrupted)
     for epoch in (1, 2):
         assert fit.train(config, tmp_path / "run", "cpu").stopped == signal.SIGTERM
         assert len(metrics(tmp_path / "run")) == epoch
@@ -311,14 +311,14 @@ def test_a_second_training_in_the_same_folder_is_refused(recipe: Path, tmp_path:
 
 def test_a_team_of_one_changes_nothing() -> None:
     layer = torch.nn.Linear(2, 2)
-    Team().sum_gradients(layer.parameters(), 2.0)
+    DistributedContext().sum_gradients(layer.parameters(), 2.0)
     assert layer.weight.grad is not None and not layer.weight.grad.any()
     layer(torch.ones(1, 2)).sum().backward()
     expected = layer.weight.grad.clone() / 4
-    Team().sum_gradients(layer.parameters(), 4.0)
+    DistributedContext().sum_gradients(layer.parameters(), 4.0)
     torch.testing.assert_close(layer.weight.grad, expected)
-    assert Team().gather([1, 2]) == [1, 2]
-    assert Team().from_leader("a") == "a"
+    assert DistributedContext().gather([1, 2]) == [1, 2]
+    assert DistributedContext().from_leader("a") == "a"
 
 
 def test_the_last_epochs_are_kept_and_averaged(
@@ -354,12 +354,12 @@ def test_the_mean_of_the_last_epochs_is_the_model_where_it_is_better(
     from asr_seq2seq.recipes import load_config
 
     config = load_config(recipe, ["training.keep_epochs=2", "data.workers=0"])
-    true = fit._dev_figures
+    true = fit.dev_figures
     for found, said in ((0.0, "best"), (9.0, "")):
         figures = {"mean": {"dev_wer": found}, "epoch": {"dev_wer": 5.0}}
         monkeypatch.setattr(
             fit,
-            "_dev_figures",
+            "dev_figures",
             lambda model, *rest, figures=figures: (
                 true(model, *rest) | figures["mean" if "averaged" in model.provenance else "epoch"]
             ),

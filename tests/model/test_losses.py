@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.model.ctc import guidance
 from asr_seq2seq.model.features import pad
+from asr_seq2seq.model.losses import guidance
 
 Make = Callable[..., Any]
 
@@ -59,9 +59,9 @@ def test_guidance_teaches_attention_and_not_the_head(
     changes = {"model.decoder.attention": attention, "model.guidance_weight": 0.5}
     model = make_model(changes, scale=2.0)
     batch = (*pad(make_sounds(4000, 2500)), torch.tensor([[4, 5], [6, 0]]), torch.tensor([2, 1]), 0.0)
-    without = model(*batch).total
+    without = model.loss(*batch).total
     model.train()
-    guided = model(*batch)
+    guided = model.loss(*batch)
     assert guided.total > without  # validation goes without guidance
     torch.testing.assert_close(guided.total - guided.total.detach() + without, without)
     (0.3 * guided.ctc + 0.7 * guided.decoder - guided.total).backward()

@@ -1,0 +1,77 @@
+"""How good a model is on the dev set: teacher-forced loss, WER and CER of greedy decoding, calibration."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.evaluation.evaluate import calibrate, decode
+from asr_seq2seq.evaluation.hypotheses import HypothesisLine
+from asr_seq2seq.evaluation.wer import score
+from asr_seq2seq.files import without_infinity
+from asr_seq2seq.inference.pipeline import Pipeline
+from asr_seq2seq.model.files import ModelFile, load_model, save_model
+from asr_seq2seq.training.batching import Batch, Batches
+from asr_seq2seq.training.distributed import DistributedContext
+
+_BATCH_SIZE = 64  # dev utterances that are decoded together
+
+
+def _pipeline(recognizer: ModelFile, **options: float) -> Pipeline:
+    """Decoding with the network on its device."""
+    recognizer.model.eval()
+    model = recognizer.loaded()
+    return Pipeline(model, model.options(options), batch_size=_BATCH_SIZE)
+
+
+def _decode(pipeline: Pipeline, batch: Batch) -> list[HypothesisLine]:
+    """The hypotheses of a batch; CorpusError where an utterance cannot be read."""
+    if batch.problems:
+        raise CorpusError(f"{batch.problems[0]}; mend the corpus or take the utterance out")
+    inputs = [row[:count].numpy() for row, count in zip(batch.inputs, batch.lengths.tolist(), strict=True)]
+    return decode(pipeline, batch.ids, batch.texts, inputs)
+
+
+@torch.no_grad()
+def dev_figures(
+    recognizer: ModelFile, batches: Batches, context: DistributedContext | None = None
+) -> dict[str, float]:
+    """Teacher-forced loss, and WER and CER of greedy decoding, on the dev utterances of all processes."""
+    context, device = context or DistributedContext(), recognizer.device
+    losses = torch.zeros(2, device=device)  # and characters
+    references, hypotheses = [], []
+    pipeline = _pipeline(recognizer, beam_size=1)
+    for batch in batches:
+        lines = _decode(pipeline, batch)
+        moved = batch.to(device)
+        loss = recognizer.model.loss(moved.inputs, moved.lengths, moved.tokens, moved.token_lengths, 0.0)
+        characters = int(batch.token_lengths.sum()) + len(batch.ids)
+        losses += torch.stack((loss.total * characters, torch.tensor(float(characters), device=device)))
+        references += [line.reference for line in lines]
+        hypotheses += [line.hypothesis for line in lines]
+    total, count = context.sum(losses).tolist()
+    found = score(context.gather(references), context.gather(hypotheses), recognizer.normalizer)
+    return {"dev_loss": total / count, "dev_wer": found.wer, "dev_cer": found.cer}
+
+
+def facts(figures: dict[str, float]) -> dict[str, Any]:
+    """What the model file tells of one epoch, or of the mean of several."""
+    rounded: dict[str, Any] = without_infinity({name: round(value, 5) for name, value in figures.items()})
+    return rounded | {"date": time.strftime("%Y-%m-%d")}
+
+
+def calibrate_model(path: Path, batches: Batches, device: torch.device) -> str:
+    """Fit the confidence of words and store it in the model file; what to say of it."""
+    recognizer = load_model(path, device)
+    pipeline = _pipeline(recognizer.with_decoding(confidence_temperature=1.0))
+    lines = [line for batch in batches for line in _decode(pipeline, batch)]
+    temperature, before, after = calibrate(lines, recognizer.normalizer)
+    save_model(path, recognizer.with_decoding(confidence_temperature=temperature))
+    return (
+        f"confidence of words on dev: {before:.2%} off on average, {after:.2%} with temperature "
+        f"{temperature:.2f}"
+    )
