@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ from asr_seq2seq.messages import message
 from asr_seq2seq.model.device import pick_device
 from asr_seq2seq.model.files import LanguageModelFile, save_language_model
 from asr_seq2seq.model.language_model import LanguageModel
-from asr_seq2seq.progress import count_progress
+from asr_seq2seq.progress import Progress, count_progress
 from asr_seq2seq.signals import number_of
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
@@ -55,13 +56,24 @@ def train_language_model(
         return _train(config, run, device, held)
 
 
-def _train(
-    config: LanguageModelConfig, run: Path, device: torch.device, held: ExitStack
-) -> LanguageModelResult:
-    torch.manual_seed(config.seed)
-    settings = config.training
+@dataclass(frozen=True)
+class _Sentences:
+    """What a language model is trained on and chosen on."""
 
-    # ---- sentences ----
+    train: list[str]
+    dev: list[str]
+    left_out: int  # longer than data.max_characters
+    normalizer: Normalizer
+    alphabet: Alphabet
+
+    @property
+    def characters(self) -> int:
+        """The characters to train on, end symbols included."""
+        return sum(len(sentence) + 1 for sentence in self.train)
+
+
+def _read(config: LanguageModelConfig) -> _Sentences:
+    """The normalized sentences of a recipe; ConfigError or CorpusError where they are none or too few."""
     if not config.data.train:
         raise ConfigError("data.train names no text; give some, e.g. --set data.train=sentences.txt")
     if not config.data.dev and not config.data.dev_fraction:
@@ -69,102 +81,128 @@ def _train(
     normalizer = Normalizer.named(config.data.normalizer)
     limit = config.data.max_characters
     found = read_sentences(config.data.train, normalizer)
-    sentences = [sentence for sentence in found if len(sentence) <= limit]
-    left_out = len(found) - len(sentences)
+    train = [sentence for sentence in found if len(sentence) <= limit]
+    left_out = len(found) - len(train)
     if config.data.dev:
-        dev_sentences = read_sentences(config.data.dev, normalizer)
+        dev = read_sentences(config.data.dev, normalizer)
     else:
-        sentences, dev_sentences = hold_out(sentences, config.data.dev_fraction)
-    if not sentences or not dev_sentences:
+        train, dev = hold_out(train, config.data.dev_fraction)
+    if not train or not dev:
         raise CorpusError(
-            f"{len(sentences):,} sentences to learn from and {len(dev_sentences):,} to choose on are too "
-            f"few ({left_out:,} have more than data.max_characters={limit}); give more text"
+            f"{len(train):,} sentences to train on and {len(dev):,} to choose on are too few "
+            f"({left_out:,} have more than data.max_characters={limit}); give more text"
         )
-    alphabet = Alphabet.from_texts(sentences)
+    return _Sentences(train, dev, left_out, normalizer, Alphabet.from_texts(train))
+
+
+def _train(
+    config: LanguageModelConfig, run: Path, device: torch.device, held: ExitStack
+) -> LanguageModelResult:
+    torch.manual_seed(config.seed)
+    sentences = _read(config)
     budget = config.data.batch_characters
-    characters = sum(len(sentence) + 1 for sentence in sentences)
-    dev_batches = list(batches(dev_sentences, alphabet, budget))
-
-    # ---- network ----
-    model = LanguageModel(config, len(alphabet)).to(device)
-    optimizer = build_optimizer(settings, model.parameters())
-    schedule = Schedule(settings, optimizer)
-
-    # ---- run folder ----
+    dev_batches = list(batches(sentences.dev, sentences.alphabet, budget))
+    model = LanguageModel(config, len(sentences.alphabet)).to(device)
+    optimizer = build_optimizer(config.training, model.parameters())
+    schedule = Schedule(config.training, optimizer)
     make_folder(run)
     held.enter_context(lock(run, "trained"))
     make_run_folder(run, config)
+    left_out = f", {sentences.left_out:,} too long left out" if sentences.left_out else ""
     message(
-        f"{len(sentences):,} sentences ({characters:,} characters) to learn from"
-        f"{f', {left_out:,} too long left out' if left_out else ''}; "
-        f"{len(dev_sentences):,} to choose on; {len(alphabet)} symbols; "
+        f"training on {len(sentences.train):,} sentences ({sentences.characters:,} characters{left_out}), "
+        f"dev {len(sentences.dev):,}; {len(sentences.alphabet)} symbols; "
         f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} million parameters on {device}"
     )
-
-    # ---- epochs ----
-    best = math.inf
-    result = LanguageModelResult(run / MODEL, 0, math.inf)
-    started, shuffle = time.perf_counter(), random.Random(config.seed)
+    result, started = LanguageModelResult(run / MODEL, 0, math.inf), time.perf_counter()
+    shuffle = random.Random(config.seed)
     try:
-        with count_progress() as progress:
-            bar = progress.add_task("epoch 1", total=settings.epochs * len(sentences))
-            for epoch in range(1, settings.epochs + 1):
-                model.train()
-                total, done, epoch_started = torch.zeros((), device=device), 0, time.perf_counter()
-                for tokens, lengths in batches(sentences, alphabet, budget, shuffle):
-                    schedule.before_step((epoch - 1 + done / len(sentences)) / settings.epochs)
-                    with autocast(settings, device):
-                        loss = model.loss(tokens.to(device), lengths.to(device))
-                    optimizer.zero_grad(set_to_none=True)
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
-                    optimizer.step()
-                    total += loss.detach() * int(lengths.sum() + len(lengths))
-                    done += len(lengths)
-                    progress.update(bar, advance=len(lengths), description=f"epoch {epoch}")
-
-                seconds = time.perf_counter() - epoch_started
+        with count_progress() as bars:
+            bar = bars.add_task("epoch 1", total=config.training.epochs * len(sentences.train))
+            for epoch in range(1, config.training.epochs + 1):
+                epoch_started = time.perf_counter()
+                shuffled = batches(sentences.train, sentences.alphabet, budget, shuffle)
+                loss = _train_epoch(config, model, schedule, shuffled, epoch, len(sentences.train), bars, bar)
+                speed = sentences.characters / (time.perf_counter() - epoch_started)
                 dev_loss = mean_loss(model, dev_batches, device)
                 if not math.isfinite(dev_loss):
                     raise AsrError(f"{run}: the loss is not a number any more; lower training.learning_rate")
                 schedule.after_epoch(dev_loss)
                 figures = {
                     "epoch": epoch,
-                    "loss": float(total) / characters,
+                    "loss": loss / sentences.characters,
                     "dev_loss": dev_loss,
                     "dev_perplexity": math.exp(dev_loss),
                     "learning_rate": schedule.rate,
-                    "characters_per_second": characters / seconds,
+                    "characters_per_second": speed,
                     "elapsed_seconds": time.perf_counter() - started,
                 }
-                append_metrics(run, figures)
-                better = dev_loss < best
-                if better:
-                    provenance = {
-                        "trained_on": config.data.train,
-                        "sentences": len(sentences),
-                        "characters": characters,
-                        "epoch": epoch,
-                        "dev_perplexity": round(math.exp(dev_loss), 5),
-                        "date": time.strftime("%Y-%m-%d"),
-                        "torch": torch.__version__,
-                        "recipe": config.provenance(),
-                    }
-                    save_language_model(
-                        run / MODEL,
-                        LanguageModelFile(model, config.settings(), alphabet, normalizer, provenance),
-                    )
-                    best = dev_loss
-                    result = LanguageModelResult(run / MODEL, epoch, math.exp(dev_loss))
-                message(
-                    f"epoch {epoch:3d}  loss {figures['loss']:.4f}  dev loss {dev_loss:.4f}  "
-                    f"perplexity per character {figures['dev_perplexity']:.3f}  "
-                    f"{figures['characters_per_second']:,.0f} characters/s  "
-                    f"{figures['elapsed_seconds']:.0f} s{'  best' if better else ''}"
-                )
+                result = _end_epoch(config, run, model, sentences, figures, result)
     except KeyboardInterrupt as stop:
         result = replace(result, stopped=number_of(stop))
     return result
+
+
+def _train_epoch(
+    config: LanguageModelConfig,
+    model: LanguageModel,
+    schedule: Schedule,
+    shuffled: Iterable[Batch],
+    epoch: int,
+    count: int,
+    bars: Progress,
+    bar: Any,
+) -> float:
+    """Take a step for each batch of an epoch of `count` sentences; the loss summed over characters."""
+    model.train()
+    device = next(model.parameters()).device
+    total, done = torch.zeros((), device=device), 0
+    for tokens, lengths in shuffled:
+        schedule.before_step((epoch - 1 + done / count) / config.training.epochs)
+        with autocast(config.training, device):
+            loss = model.loss(tokens.to(device), lengths.to(device))
+        schedule.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), config.training.gradient_clip)
+        schedule.optimizer.step()
+        total += loss.detach() * int(lengths.sum() + len(lengths))
+        done += len(lengths)
+        bars.update(bar, advance=len(lengths), description=f"epoch {epoch}")
+    return float(total)
+
+
+def _end_epoch(
+    config: LanguageModelConfig,
+    run: Path,
+    model: LanguageModel,
+    sentences: _Sentences,
+    figures: dict[str, float],
+    best: LanguageModelResult,
+) -> LanguageModelResult:
+    """Keep the figures of an epoch, and its model where it is the best so far."""
+    epoch, perplexity = int(figures["epoch"]), figures["dev_perplexity"]
+    append_metrics(run, figures)
+    better = perplexity < best.dev_perplexity
+    if better:
+        provenance = {
+            "trained_on": config.data.train,
+            "sentences": len(sentences.train),
+            "characters": sentences.characters,
+            "epoch": epoch,
+            "dev_perplexity": round(perplexity, 5),
+            "date": time.strftime("%Y-%m-%d"),
+            "torch": torch.__version__,
+            "recipe": config.provenance(),
+        }
+        settings, alphabet, normalizer = config.settings(), sentences.alphabet, sentences.normalizer
+        save_language_model(run / MODEL, LanguageModelFile(model, settings, alphabet, normalizer, provenance))
+        best = LanguageModelResult(run / MODEL, epoch, perplexity)
+    message(
+        f"epoch {epoch:3d}  loss {figures['loss']:.4f}  dev loss {figures['dev_loss']:.4f}  "
+        f"perplexity per character {perplexity:.3f}  {figures['characters_per_second']:,.0f} characters/s  "
+        f"{figures['elapsed_seconds']:.0f} s{'  best' if better else ''}"
+    )
+    return best
 
 
 def read_sentences(paths: Iterable[str], normalizer: Normalizer) -> list[str]:
