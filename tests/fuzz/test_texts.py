@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asr_seq2seq.scoring import hypotheses
 from mutate import mutate_bytes, mutate_json, mutate_json_lines, mutate_lines
 
+from asr_seq2seq.evaluation import hypotheses
 from asr_seq2seq.evaluation.texts import read_pairs
 
 MANIFEST = b'{"audio_filepath": "x/a.wav", "text": "the cat", "duration": 1.5, "speaker": "s", "age": 7}\n'

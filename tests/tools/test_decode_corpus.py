@@ -1,4 +1,4 @@
-"""The tools that look through a corpus and write it anew: decode_corpus and measure_fit."""
+"""The tool that writes a corpus as WAV: decode_corpus."""
 
 import json
 import sys
@@ -11,11 +11,8 @@ import soundfile
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
 import decode_corpus
-import measure_fit
 
-from asr_seq2seq.audio import duration as seconds
 from asr_seq2seq.errors import ConfigError, CorpusError
-from asr_seq2seq.model.files import load_model
 
 ENGLISH = Path(__file__).parents[2] / "asr_seq2seq" / "model_file" / "pretrained" / "english.safetensors"
 
@@ -57,17 +54,3 @@ def test_two_recordings_of_one_name_are_an_error(manifest: Path, tmp_path: Path)
     with pytest.raises(CorpusError, match="0: two recordings"):
         decode_corpus.main(manifest, tmp_path / "wav")
     assert not (tmp_path / "wav").exists()
-
-
-def test_the_text_that_is_said_fits_better_than_another() -> None:
-    samples = Path(__file__).parents[2] / "data" / "samples"
-    records = [
-        {"audio_filepath": str(path), "text": path.with_suffix(".txt").read_text(), "duration": seconds(path)}
-        for path in (samples / "digits_01.flac", samples / "digits_02.flac")
-    ]
-    swapped = [record | {"text": other["text"]} for record, other in zip(records, records[::-1], strict=True)]
-    found = measure_fit.measure(load_model(ENGLISH), records + swapped)
-    assert [line["decoder"] for line in found] == sorted((line["decoder"] for line in found), reverse=True)
-    said = {record["text"] + record["audio_filepath"] for record in records}
-    assert {line["text"] + line["audio_filepath"] for line in found[2:]} == said
-    assert all(line["ctc"] < found[0]["ctc"] for line in found[2:])
