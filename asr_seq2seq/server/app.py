@@ -13,7 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from asr_seq2seq.errors import AsrError
 from asr_seq2seq.inference.recognizer import Job, Recognizer
@@ -22,6 +23,7 @@ from asr_seq2seq.server.batching import BatchDecoder
 from asr_seq2seq.server.errors import ApiError, internal, too_busy, unusable
 from asr_seq2seq.server.guard import Guard
 from asr_seq2seq.server.metrics import Metrics
+from asr_seq2seq.server.realtime import RealtimeSession
 from asr_seq2seq.server.settings import ServerSettings
 from asr_seq2seq.server.uploads import TranscriptionForm, read_form
 from asr_seq2seq.transcript import Transcript
@@ -36,7 +38,7 @@ class Service:
     def __init__(self, recognizer: Recognizer, settings: ServerSettings) -> None:
         self.settings, self.metrics = settings, Metrics()
         self.decoder = BatchDecoder(recognizer, settings, self.metrics)
-        self.held = 0
+        self.held = self.live = 0
 
     def take_place(self) -> None:
         """Hold one more request; ApiError 429 where as many are held as may be."""
@@ -105,6 +107,19 @@ class Service:
         finally:
             self.free_place()
 
+    async def realtime(self, socket: WebSocket) -> None:
+        """`/v1/realtime`."""
+        if self.live >= self.settings.live:
+            await socket.close(1013, "too many live sessions are open: try again later")
+            return
+        self.live += 1
+        self.metrics.live.set(self.live)
+        try:
+            await RealtimeSession(socket, self.decoder, self.settings).run()
+        finally:
+            self.live -= 1
+            self.metrics.live.set(self.live)
+
     async def models(self, _: Request) -> Response:
         """`GET /v1/models`."""
         return JSONResponse({"object": "list", "data": [self._model()]})
@@ -167,6 +182,7 @@ def create_app(recognizer: Recognizer, settings: ServerSettings | None = None) -
         counted("/v1/models/{name}", service.model, "GET"),
         counted("/health", service.health, "GET"),
         counted("/metrics", service.counters, "GET"),
+        WebSocketRoute("/v1/realtime", service.realtime),
     ]
     return Starlette(
         routes=routes,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from typing import TypeVar
 
 from asr_seq2seq import audio
 from asr_seq2seq.audio.segmentation import Samples
@@ -16,6 +17,7 @@ from asr_seq2seq.server.metrics import Metrics
 from asr_seq2seq.server.settings import ServerSettings
 from asr_seq2seq.transcript import Segment, Transcript
 
+Result = TypeVar("Result")
 _READERS = 2
 _BATCHES_CONSIDERED = 4  # of the segments that wait, so many batches are looked at for similar lengths
 
@@ -57,6 +59,10 @@ class BatchDecoder:
         """End the threads."""
         self._decoder.shutdown()
         self._readers.shutdown()
+
+    async def in_thread(self, work: Callable[[], Result]) -> Result:
+        """Do what decodes by itself, in the one thread that does."""
+        return await asyncio.get_running_loop().run_in_executor(self._decoder, work)
 
     def submit(self, samples: Samples) -> asyncio.Future[Recognition]:
         """Put a segment in the queue; who cancels the future takes it out again."""
