@@ -25,6 +25,7 @@ from asr_seq2seq.server.guard import Guard
 from asr_seq2seq.server.metrics import Metrics
 from asr_seq2seq.server.realtime import RealtimeSession
 from asr_seq2seq.server.settings import ServerSettings
+from asr_seq2seq.server.static import page_routes
 from asr_seq2seq.server.uploads import TranscriptionForm, read_form
 from asr_seq2seq.transcript import Transcript
 
@@ -183,6 +184,7 @@ def create_app(recognizer: Recognizer, settings: ServerSettings | None = None) -
         counted("/health", service.health, "GET"),
         counted("/metrics", service.counters, "GET"),
         WebSocketRoute("/v1/realtime", service.realtime),
+        *page_routes(),
     ]
     return Starlette(
         routes=routes,
