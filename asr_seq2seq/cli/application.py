@@ -12,6 +12,7 @@ from asr_seq2seq.cli.compare import compare
 from asr_seq2seq.cli.evaluate import evaluate
 from asr_seq2seq.cli.export import export
 from asr_seq2seq.cli.inspect import inspect
+from asr_seq2seq.cli.listen import listen
 from asr_seq2seq.cli.output import print_line
 from asr_seq2seq.cli.prepare import prepare
 from asr_seq2seq.cli.score import score
@@ -40,6 +41,7 @@ for verb, example in (
     (split, "split recordings data/mine --test 0.1 --dev 0.1"),
     (inspect, "inspect train.jsonl dev.jsonl"),
     (serve, "serve --model english --port 8000"),
+    (listen, "listen --model english"),
     (export, "export runs/fsdd/model.safetensors digits.onnx.zip --int8"),
 ):
     app.command(epilog=f"Example:  asr-seq2seq {example}")(verb)
