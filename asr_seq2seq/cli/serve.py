@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket as sockets
 from pathlib import Path
 from typing import Annotated
@@ -76,7 +77,8 @@ def _bound(host: str, port: int) -> sockets.socket:
         family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
         return sockets.create_server((host, port), family=family, backlog=512)
     except OSError as error:
-        where, why = f"{brief(host)} port {port}", error.strerror or "unknown"
+        why = os.strerror(error.errno) if (error.errno or 0) > 0 else "no such address"
+        where = f"{brief(host)} port {port}"
         raise ConfigError(f"cannot listen at {where} ({why}): give another --host or --port") from None
 
 
