@@ -77,7 +77,7 @@ def _bound(host: str, port: int) -> sockets.socket:
         family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
         return sockets.create_server((host, port), family=family, backlog=512)
     except OSError as error:
-        why = os.strerror(error.errno) if (error.errno or 0) > 0 else "no such address"
+        why = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else "no such address"
         where = f"{brief(host)} port {port}"
         raise ConfigError(f"cannot listen at {where} ({why}): give another --host or --port") from None
 
