@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from asr_seq2seq import bundled
 from asr_seq2seq.config import RENAMED, renamed
 from asr_seq2seq.errors import ConfigError, brief
 from asr_seq2seq.training_config import Config, LanguageModelConfig, validate, validate_language_model
@@ -22,16 +23,19 @@ _MOST_DEPTH = 30
 
 
 def load_config(path: Path | str, overrides: Iterable[str] = ()) -> Config:
-    """Read a recipe and apply overrides such as ``training.epochs=10`` (values are YAML).
+    """Read a recipe, or a bundled one by its name, and apply overrides such as ``training.epochs=10``.
 
-    Raises ConfigError that names the file, the key and the nearest valid key.
+    The values of overrides are YAML. Where one names a dev corpus, ``data.dev_fraction`` of the recipe gives
+    way, and the other way round. ConfigError names the file, the key and the nearest valid key.
     """
-    return validate(_read_tree(Path(path), overrides), str(path))
+    path = bundled.find_recipe(path)
+    return validate(_read_tree(path, overrides), str(path))
 
 
 def load_language_model_config(path: Path | str, overrides: Iterable[str] = ()) -> LanguageModelConfig:
     """The same for a language model's recipe."""
-    return validate_language_model(_read_tree(Path(path), overrides), str(path))
+    path = bundled.find_recipe(path)
+    return validate_language_model(_read_tree(path, overrides), str(path))
 
 
 def to_yaml(config: Config | LanguageModelConfig) -> str:
@@ -151,7 +155,9 @@ def _read_tree(path: Path, overrides: Iterable[str]) -> dict[str, Any]:
             content = file.read(_MOST_BYTES * 4 + 1)
         text = content.decode("utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such configuration file; the recipes are in configs/") from None
+        raise ConfigError(
+            f"{path}: no such recipe; give a YAML file or one of {', '.join(bundled.recipes())}"
+        ) from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text; give a YAML file") from None
     except OSError as error:
@@ -167,7 +173,18 @@ def _read_tree(path: Path, overrides: Iterable[str]) -> dict[str, Any]:
     tree = renamed(tree, str(path))
     for override in overrides:
         _apply(tree, override)
+        _one_source_of_dev(tree, override)
     return tree
+
+
+def _one_source_of_dev(tree: dict[str, Any], override: str) -> None:
+    """Let the later of a dev corpus and a dev fraction stand."""
+    key = override.partition("=")[0].strip()
+    data = tree.get("data")
+    if isinstance(data, dict) and key == "data.dev" and data.get("dev"):
+        data.pop("dev_fraction", None)
+    elif isinstance(data, dict) and key == "data.dev_fraction" and data.get("dev_fraction"):
+        data.pop("dev", None)
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:

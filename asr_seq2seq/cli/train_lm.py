@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from asr_seq2seq.bundled import find_recipe
 from asr_seq2seq.cli.options import AsJson, Device, RunFolder, Settings
 from asr_seq2seq.cli.output import print_json, print_line, stop_interrupted
 from asr_seq2seq.extras import needed
@@ -15,7 +16,7 @@ from asr_seq2seq.signals import while_importing
 
 
 def train_lm(
-    config: Annotated[Path, typer.Argument(help="A recipe in YAML; see configs/lm_chars.yaml.")],
+    config: Annotated[Path, typer.Argument(help="A recipe: a YAML file, or lm_chars.")],
     settings: Settings = None,
     run: RunFolder = None,
     device: Device = "auto",
@@ -24,6 +25,7 @@ def train_lm(
     """Train a character language model on text; the best one by dev loss is RUN/model.safetensors."""
     from asr_seq2seq.recipes import load_language_model_config, to_yaml
 
+    config = find_recipe(config)
     recipe = load_language_model_config(config, settings or [])
     with needed("training", "train"), while_importing():
         from asr_seq2seq.model.device import keep_freed_memory

@@ -40,8 +40,8 @@ def write_part(path: Path, utterances: Sequence[Utterance]) -> Part:
     )
 
 
-def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
-    """Write utterances as a JSON-lines manifest, all or nothing.
+def write_manifest(path: Path, utterances: Iterable[Utterance], *, absolute: bool = False) -> None:
+    """Write utterances as a JSON-lines manifest, all or nothing; paths of near sounds are relative.
 
     CorpusError for one whose sound is not as it is in a file of its own.
     """
@@ -55,8 +55,8 @@ def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
                 )
             entry: dict[str, Any] = {
                 "id": one.id,
-                "audio_filepath" if one.sound is not None else "feature_filepath": _from(
-                    path.parent, Path(place)
+                "audio_filepath" if one.sound is not None else "feature_filepath": (
+                    os.path.abspath(place) if absolute else _from(path.parent, Path(place))  # noqa: PTH100
                 ),
                 "duration": round(one.duration, 6),
                 "text": one.text,

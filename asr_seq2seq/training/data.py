@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from asr_seq2seq.corpora import Utterance, digest, load_corpora
+from asr_seq2seq.corpora.parts import write_manifest
 from asr_seq2seq.errors import ConfigError, CorpusError
+from asr_seq2seq.messages import message
 from asr_seq2seq.model.files import ModelFile
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
 from asr_seq2seq.training.batching import Batches, hold_out, readable, within_limits
+from asr_seq2seq.training.choosing import shared
 from asr_seq2seq.training.distributed import DistributedContext
 from asr_seq2seq.training.fine_tuning import model_to_start_from
 from asr_seq2seq.training_config import Config
@@ -54,6 +58,14 @@ class TrainingData:
         for batches in (self.train, self.dev):
             batches.sampler.rank, batches.sampler.size = context.rank, context.size
 
+    def write_manifests(self, run: Path) -> None:
+        """Write both sets as ``train.jsonl`` and ``dev.jsonl`` of the run, with absolute paths."""
+        for name, batches in (("train", self.train), ("dev", self.dev)):
+            try:
+                write_manifest(run / f"{name}.jsonl", batches.sampler.utterances, absolute=True)
+            except CorpusError as error:  # of an archive, which has no files to name
+                message(f"not written: {error}")
+
     def provenance(self, config: Config) -> dict[str, Any]:
         """What the model file tells of its training, whatever the epoch."""
         joining = config.augmentation.joining
@@ -71,6 +83,8 @@ class TrainingData:
 def load_data(config: Config, say: Callable[[str], None]) -> TrainingData:
     """Read the corpora of a recipe; ConfigError or CorpusError where they cannot be trained on."""
     train, dev, left_out = _utterances(config, say)
+    if common_to_both := shared(train, dev):
+        say(f"warning: training and dev share {', '.join(common_to_both)}; expect more errors on new ones")
     normalizer = Normalizer.named(config.data.normalizer)
     texts = [normalizer(one.text) for one in train]
     spelled = [*texts, " "] if config.augmentation.joining.probability else texts

@@ -82,6 +82,8 @@ def _prepare(
         make_folder(folder)
         held.enter_context(lock(folder, "trained"))
     state = context.from_leader(open_run(folder, config, resume) if context.leads else None)
+    if context.leads:
+        data.write_manifests(folder)
 
     model = Seq2Seq(config, len(data.alphabet)).to(device)
     if config.decoding.tokens_per_frame is None:

@@ -376,3 +376,17 @@ def test_the_mean_of_the_last_epochs_is_the_model_where_it_is_better(
         lines = capsys.readouterr().err.splitlines()
         (line,) = (line for line in lines if line.startswith("mean of 2 epochs"))
         assert line.endswith("best") == bool(said)
+
+
+def test_what_was_trained_and_chosen_on_is_written(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from asr_seq2seq.corpora import load_corpus
+    from asr_seq2seq.recipes import load_config
+
+    changes = ["data.dev_fraction=0.25", "training.epochs=1", "data.workers=0"]
+    fit.train(load_config(recipe, changes), tmp_path / "run", "cpu")
+    train, dev = (load_corpus(tmp_path / "run" / f"{name}.jsonl") for name in ("train", "dev"))
+    assert (len(train), len(dev)) == (18, 6)
+    assert not {one.id for one in train} & {one.id for one in dev}
+    assert "warning: training and dev share 2 speakers, the sentences of" in capsys.readouterr().err
