@@ -18,7 +18,8 @@ def inspect(*paths: Path, quick: bool = False) -> dict[str, Any]:
 
     The kind is told by the name. `quick` does not read the sound of a corpus.
     """
-    for path in map(bundled.find, paths):
+    for given in paths:
+        path = given if given.is_dir() else bundled.find(given)
         model = path.suffix in _MODELS
         run = path.is_dir() and ((path / METRICS).exists() or (path / "state").is_dir())
         if not path.exists() and not model:

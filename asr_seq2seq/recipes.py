@@ -156,7 +156,7 @@ def _read_tree(path: Path, overrides: Iterable[str]) -> dict[str, Any]:
         text = content.decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
-            f"{path}: no such recipe; give a YAML file or one of {', '.join(bundled.recipes())}"
+            f"{path}: no such recipe; give a YAML file, or the name of one in configs/, e.g. fsdd"
         ) from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text; give a YAML file") from None

@@ -42,3 +42,9 @@ def test_a_name_that_is_not_known_is_answered_with_those_that_are() -> None:
         load_model("digitz")
     with pytest.raises(ModelFileError, match="holds a recognizer"):
         load_language_model("digits")
+
+
+def test_a_run_folder_is_its_best_model(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(bundled.default().read_bytes())
+    assert bundled.find(tmp_path) == tmp_path / "model.safetensors"
+    assert load_model(tmp_path).alphabet == load_model().alphabet

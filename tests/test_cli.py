@@ -322,7 +322,7 @@ def test_other_mistakes_exit_with_2(run: Run, model: Path, tmp_path: Path) -> No
         (("transcribe", good, "--model", model, "--skip-existing"), "--skip-existing needs a folder"),
         (("transcribe", "n" * 300, "--model", model), "nnn"),
         (("evaluate", model, tmp_path / "no.jsonl"), "no such corpus"),
-        (("train", tmp_path / "no.yaml"), "no such configuration"),
+        (("train", tmp_path / "no.yaml"), "no such recipe"),
         (("inspect", tmp_path / "nothing"), "no such file"),
         (("prepare", "fsd", tmp_path, tmp_path / "out"), "did you mean fsdd?"),
         (("transcribe", good, "--model", model, "--device", "warp"), "device warp"),

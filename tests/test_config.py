@@ -1,3 +1,4 @@
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -164,7 +165,7 @@ def test_the_context_must_fit_the_decoder(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nothing.yaml: no such configuration file"):
+    with pytest.raises(ConfigError, match=r"nothing.yaml: no such recipe"):
         load_config(tmp_path / "nothing.yaml")
 
 
@@ -310,3 +311,25 @@ def test_a_setting_has_one_old_name(tmp_path: Path) -> None:
     path.write_text("search: {beam_size: 3}\ndecoding: {beam_size: 4}\n")
     with pytest.raises(ConfigError, match="`search` is the old name of `decoding`; give one of them"):
         load_config(path)
+
+
+def test_a_bundled_recipe_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_config("fsdd").data.train == ["../shared/data/fsdd/train.jsonl"]
+
+
+def test_the_later_source_of_dev_stands(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("data: {dev: a.jsonl}")
+    data = load_config(recipe, ["data.dev_fraction=0.2"]).data
+    assert (data.dev, data.dev_fraction) == ([], 0.2)
+    data = load_config(recipe, ["data.dev_fraction=0.2", "data.dev=b.jsonl"]).data
+    assert (data.dev, data.dev_fraction) == (["b.jsonl"], 0.0)
+
+
+def test_every_package_is_installed() -> None:
+    settings = tomllib.loads((CONFIGS.parent / "pyproject.toml").read_text())["tool"]["setuptools"]
+    found = {"asr_seq2seq.configs", "asr_seq2seq"}
+    for path in (CONFIGS.parent / "asr_seq2seq").rglob("__init__.py"):
+        found.add(".".join(path.parent.relative_to(CONFIGS.parent).parts))
+    assert set(settings["packages"]) == found

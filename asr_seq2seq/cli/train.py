@@ -74,18 +74,24 @@ def train(
     if result.stopped:
         message("the state is saved: the same command resumes")
         stop_interrupted(result.model, result.epoch, result.stopped)
-    if leads:
-        if as_json:
-            figures = {"epoch": result.epoch, "dev_wer": round(result.dev_wer, 6)}
-            print_json({"model": str(result.model)} | figures)
-        else:
-            print_line(str(result.model))
+    if leads and as_json:
+        figures = {"epoch": result.epoch, "dev_wer": round(result.dev_wer, 6)}
+        print_json({"model": str(result.model)} | figures)
+    elif leads:
+        print_line(str(result.model))
     if os.environ.get("WORLD_SIZE", "1") != "1":
-        # All is saved and said. While Python ends, a thread of the collective library was seen, rarely, to
-        # abort the process, which torchrun takes for a failed training.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+        _end_at_once()
+
+
+def _end_at_once() -> None:
+    """End a process of several, whose work is saved and reported.
+
+    While Python ends, a thread of the collective library was seen, rarely, to abort the process, which
+    torchrun takes for a failed training.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _recipe_for(given: Path, corpora: list[str]) -> tuple[Path, list[str]]:
