@@ -126,7 +126,7 @@ def our_step(sizes: Sizes, attention: str, features: Tensor, tokens: Tensor) -> 
     model = our_network(sizes, attention, 0.0, features.device).train()
     lengths = torch.full((len(features),), features.shape[1], device=features.device)
     token_lengths = torch.full_like(lengths, tokens.shape[1])
-    return training_step(model, lambda: model(features, lengths, tokens, token_lengths, 0.0).total)
+    return training_step(model, lambda: model.loss(features, lengths, tokens, token_lengths, 0.0).total)
 
 
 def speechbrain_step(

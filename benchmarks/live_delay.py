@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def _delays(recognizer: Recognizer, file: Path) -> list[tuple[float, bool]]:
     """Of each segment the delay in seconds, and whether its deltas are its text."""
     rate = recognizer.sample_rate
     noise = 1e-4 * np.random.default_rng(0).standard_normal(3 * rate // 2)
-    parts = [noise[: rate // 2], audio.load(file, rate), noise[rate // 2 :]]
+    parts: list[Any] = [noise[: rate // 2], audio.load(file, rate), noise[rate // 2 :]]
     sound = np.concatenate(parts).astype(np.float32)
     live, block = LiveStream(recognizer, rate), rate // 50
     found, text = [], ""

@@ -34,7 +34,7 @@ class BatchDecoder:
         self._readers = ThreadPoolExecutor(_READERS, "read")
 
     async def run(self) -> None:
-        """Decode batches until cancelled."""
+        """Decode batches until the task ends."""
         loop = asyncio.get_running_loop()
         while True:
             await self._more.wait()

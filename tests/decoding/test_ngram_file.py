@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from asr_seq2seq.decoding.ngram_file import checked, is_word_ngram
-from asr_seq2seq.errors import ModelFileError
+from asr_seq2seq.errors import AsrError, ModelFileError
 
 ARPA = b"""\\data\\
 ngram 1=4
@@ -109,5 +109,5 @@ def test_without_kenlm_the_package_is_named(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setitem(sys.modules, "kenlm", None)
     (tmp_path / "lm.binary").write_bytes(BINARY)
-    with pytest.raises(ModelFileError, match=r"pip install 'asr_seq2seq\[kenlm\]'"):
+    with pytest.raises(AsrError, match=r"pip install 'asr_seq2seq\[kenlm\]'"):
         load_text_scorer(tmp_path / "lm.binary", Alphabet("abc"))
