@@ -86,7 +86,7 @@ def as_text(facts: dict[str, Any]) -> str:
 
 
 def _table(title: str, rows: list[tuple[str, int, list[str]]]) -> str:
-    """A line for each row with its count and the first few that it counts, which may go on."""
+    """A line for each row with its count and the first few that it counts, which may continue."""
     lines = [f"{title}:" if rows else f"{title}: nothing"]
     width = max((len(name) for name, _, _ in rows), default=0)
     for name, count, first in rows:

@@ -35,7 +35,7 @@ for verb, example in (
     (average, "average runs/fsdd --last 5"),
     (train_lm, "train-lm configs/lm_chars.yaml --set data.train=sentences.txt"),
     (evaluate, "evaluate runs/fsdd/model.safetensors test.jsonl --beam-size 8"),
-    (score, "score test.jsonl heard.trn --report r.html"),
+    (score, "score test.jsonl hypotheses.trn --report r.html"),
     (compare, "compare test.jsonl old.jsonl new.jsonl"),
     (prepare, "prepare librispeech downloads/LibriSpeech data/librispeech"),
     (split, "split recordings data/mine --test 0.1 --dev 0.1"),

@@ -13,8 +13,8 @@ from asr_seq2seq.cli.output import need_standard_output, print_json, print_text
 
 def compare(
     reference: Reference,
-    first: Annotated[Path, typer.Argument(metavar="A", help="What one system heard.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="What the other one heard.")],
+    first: Annotated[Path, typer.Argument(metavar="A", help="Hypotheses of one system.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Hypotheses of the other.")],
     normalizer: NormalizerName = "english-v1",
     form: Form = None,
     as_json: AsJson = False,

@@ -14,7 +14,7 @@ from asr_seq2seq.outputs import keep_inputs
 
 def score(
     reference: Reference,
-    hypothesis: Annotated[Path, typer.Argument(help="What was heard, in any of these forms.")],
+    hypothesis: Annotated[Path, typer.Argument(help="Hypotheses, in any of these forms.")],
     by: By = None,
     normalizer: NormalizerName = "english-v1",
     form: Form = None,

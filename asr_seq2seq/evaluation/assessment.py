@@ -92,8 +92,8 @@ class Assessment:
         ]
         if score.empty_references:
             lines.append(
-                f"{score.empty_references:,} references are empty after normalization; words heard there are "
-                "insertions"
+                f"{score.empty_references:,} references are empty after normalization; words "
+                "recognized there are insertions"
             )
         for key in shown:
             rows = [

@@ -12,10 +12,10 @@ from asr_seq2seq.evaluation.wer import Judged
 
 @dataclass(frozen=True)
 class Confusion:
-    """Something said, what was heard in its place ("" is nothing, on either side), and how often."""
+    """Part of a reference, what the hypothesis has in its place ("" is nothing), and how often."""
 
-    said: str
-    heard: str
+    reference: str
+    hypothesis: str
     count: int
 
 
@@ -37,16 +37,16 @@ def character_confusions(judged: Iterable[Judged], most: int) -> list[Confusion]
     alignments = jiwer.process_characters(references, hypotheses).alignments
     for reference, hypothesis, chunks in zip(references, hypotheses, alignments, strict=True):
         for chunk in chunks:
-            said = reference[chunk.ref_start_idx : chunk.ref_end_idx]
-            heard = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
+            expected = reference[chunk.ref_start_idx : chunk.ref_end_idx]
+            recognized = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
             if chunk.type == "substitute":
-                found.update(zip(said, heard, strict=True))
+                found.update(zip(expected, recognized, strict=True))
             elif chunk.type != "equal":
-                found.update((character, "") for character in said)
-                found.update(("", character) for character in heard)
+                found.update((character, "") for character in expected)
+                found.update(("", character) for character in recognized)
     return _most_common(found, most)
 
 
 def _most_common(found: Counter[tuple[str, str]], most: int) -> list[Confusion]:
     ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
-    return [Confusion(said, heard, count) for (said, heard), count in ordered[:most]]
+    return [Confusion(expected, recognized, count) for (expected, recognized), count in ordered[:most]]

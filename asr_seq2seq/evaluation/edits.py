@@ -39,12 +39,12 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Edit]:
     if list(reference) == list(hypothesis):
         return [Edit(EQUAL, word, word) for word in reference]
     numbers: dict[str, int] = {}
-    heard = np.array([numbers.setdefault(word, len(numbers)) for word in hypothesis], dtype=np.int64)
-    steps = _GAP * np.arange(len(heard) + 1, dtype=np.int64)
+    hypothesis_ids = np.array([numbers.setdefault(word, len(numbers)) for word in hypothesis], dtype=np.int64)
+    steps = _GAP * np.arange(len(hypothesis_ids) + 1, dtype=np.int64)
     cost = steps.copy()
-    came = np.full((len(reference) + 1, len(heard) + 1), _LEFT, dtype=np.uint8)
+    came = np.full((len(reference) + 1, len(hypothesis_ids) + 1), _LEFT, dtype=np.uint8)
     for row, word in enumerate(reference, start=1):
-        paired = cost[:-1] + _SUBSTITUTION * (heard != numbers.get(word, -1))
+        paired = cost[:-1] + _SUBSTITUTION * (hypothesis_ids != numbers.get(word, -1))
         best = cost + _GAP
         np.minimum(best[1:], paired, out=best[1:])
         # What a run of insertions costs from any cell to the left, for all cells at once.
@@ -54,7 +54,7 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Edit]:
             cost[1:] == paired, _DIAGONAL, np.where(cost[1:] == cost[:-1] + _GAP, _LEFT, _UP)
         )
     edits: list[Edit] = []
-    i, j = len(reference), len(heard)
+    i, j = len(reference), len(hypothesis_ids)
     while i or j:
         way = came[i, j]
         i, j = i - (way != _LEFT), j - (way != _UP)

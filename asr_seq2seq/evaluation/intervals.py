@@ -16,7 +16,7 @@ import numpy.typing as npt
 LEVEL = 0.95
 RESAMPLES = 2000
 SEED = 1
-FEWEST_SPEAKERS = 4  # with fewer there is nothing to learn about speakers that were not heard
+FEWEST_SPEAKERS = 4  # with fewer there is nothing to learn about speakers that are not in it
 _FEW = 10  # errors; with more of them the bootstrap needs no help
 _CELLS = 2_000_000  # drawn numbers held at a time
 

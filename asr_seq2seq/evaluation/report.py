@@ -32,7 +32,7 @@ _KINDS = {EQUAL: "E", SUBSTITUTE: "S", DELETE: "D", INSERT: "I"}
 
 @dataclass(frozen=True)
 class Exhibit:
-    """What can be heard and seen of an utterance: MP3, and PNG pictures; None where there is none.
+    """Sound and pictures of an utterance: MP3, and PNG pictures; None where there is none.
 
     ``attention`` has a row for each of ``characters`` and one for the end. ``heading`` says what
     ``features`` shows.
@@ -194,8 +194,8 @@ def _note(assessment: Assessment) -> str:
     note = f"Intervals: bootstrap-t over {units.count:,} {units.unit}{why}."
     if assessment.score.empty_references:
         note += (
-            f" {assessment.score.empty_references:,} references are empty after normalization; words heard "
-            "there count as insertions."
+            f" {assessment.score.empty_references:,} references are empty after normalization; words "
+            "recognized there count as insertions."
         )
     return note
 
@@ -276,11 +276,11 @@ def _confusions(name: str, found: Sequence[Confusion]) -> str:
     if not found:
         return f'<div><h3>{name}</h3><p class="note">No errors.</p></div>'
     rows = "".join(
-        f'<tr><td class="number">{confusion.count:,}</td><td>{_side(confusion.said)}</td>'
-        f"<td>{_side(confusion.heard)}</td></tr>"
+        f'<tr><td class="number">{confusion.count:,}</td><td>{_side(confusion.reference)}</td>'
+        f"<td>{_side(confusion.hypothesis)}</td></tr>"
         for confusion in found
     )
-    half = '<tr><th scope="col">times</th><th scope="col">said</th><th scope="col">heard</th></tr>'
+    half = '<tr><th scope="col">times</th><th scope="col">reference</th><th scope="col">hypothesis</th></tr>'
     return f'<div><h3>{name}</h3><table class="plain">{half}{rows}</table></div>'
 
 

@@ -68,16 +68,16 @@ def read_pairs(reference: Path, *hypotheses: Path, form: str | None = None) -> l
     ]
     if kinds[0] == "stm" and all(kind == "ctm" for kind in kinds[1:]):
         segments, of_stm = read_stm(reference, contents[0] or "")
-        said = Texts(of_stm)
-        heard = [
+        expected = Texts(of_stm)
+        recognized = [
             Texts(words_in(segments, of_stm, path, read_ctm(path, content or "")))
             for path, content in zip(hypotheses, contents[1:], strict=True)
         ]
     else:
-        said, *heard = _read_all(paths, contents, kinds, form)
+        expected, *recognized = _read_all(paths, contents, kinds, form)
     pairs = []
-    for path, texts in zip(hypotheses, heard, strict=True):
-        ours, theirs = _same_units(reference, said, path, texts)
+    for path, texts in zip(hypotheses, recognized, strict=True):
+        ours, theirs = _same_units(reference, expected, path, texts)
         theirs = by_sound(ours, theirs)
         _check_same(reference, ours, path, theirs)
         pairs.append([_line(name, ours[name], theirs[name]) for name in ours])
@@ -183,40 +183,45 @@ def _read_folder(folder: Path, *, of_references: bool) -> Texts:
 
 
 def _same_units(
-    reference: Path, said: Texts, path: Path, heard: Texts
+    reference: Path, expected: Texts, path: Path, recognized: Texts
 ) -> tuple[Mapping[str, Text], Mapping[str, Text]]:
     """Utterances of both: of recordings that are cut differently the whole text."""
-    recordings = [texts.spans is not None for texts in (said, heard)]
-    if not any(recordings) or said.spans == heard.spans:
-        return said.by_name, heard.by_name
-    for file, texts in ((reference, said), (path, heard)):
+    recordings = [texts.spans is not None for texts in (expected, recognized)]
+    if not any(recordings) or expected.spans == recognized.spans:
+        return expected.by_name, recognized.by_name
+    for file, texts in ((reference, expected), (path, recognized)):
         if texts.spans is None and not texts.lines and len(texts.by_name) > 1:
             other = path if file is reference else reference
             raise CorpusError(
                 f"{file}: has {len(texts.by_name):,} utterances, but {other} is one recording in segments; "
                 "give the text of that recording"
             )
-    return said.joined().by_name, heard.joined().by_name
+    return expected.joined().by_name, recognized.joined().by_name
 
 
-def _line(name: str, said: Text, heard: Text) -> HypothesisLine:
+def _line(name: str, expected: Text, recognized: Text) -> HypothesisLine:
     return HypothesisLine(
         name,
-        said.text,
-        heard.text,
-        duration=said.duration or heard.duration,
-        speaker=said.speaker or heard.speaker,
-        confidences=heard.confidences,
-        keys={**heard.keys, **said.keys},
+        expected.text,
+        recognized.text,
+        duration=expected.duration or recognized.duration,
+        speaker=expected.speaker or recognized.speaker,
+        confidences=recognized.confidences,
+        keys={**recognized.keys, **expected.keys},
     )
 
 
-def _check_same(reference: Path, said: Mapping[str, Text], path: Path, heard: Mapping[str, Text]) -> None:
-    for one, other, few, many in ((reference, path, said, heard), (path, reference, heard, said)):
+def _check_same(
+    reference: Path, expected: Mapping[str, Text], path: Path, recognized: Mapping[str, Text]
+) -> None:
+    for one, other, few, many in (
+        (reference, path, expected, recognized),
+        (path, reference, recognized, expected),
+    ):
         missing = [name for name in many if name not in few]
         if missing:
             count = f" and {len(missing) - 1:,} others" if len(missing) > 1 else ""
             raise CorpusError(
                 f'{one}: the utterance "{brief(missing[0])}"{count} of {other} is not there; both files must '
-                "hold the same utterances, where nothing was heard with an empty text"
+                "hold the same utterances, where nothing was recognized with an empty text"
             )

@@ -55,10 +55,10 @@ class Score:
     @property
     def wil(self) -> float:
         """Word information lost: 1 - hits² / (reference words · hypothesis words) (the same paper)."""
-        heard = self.hits + self.substitutions + self.insertions
-        if not self.words or not heard:
-            return 1.0 if self.words or heard else 0.0
-        return 1 - self.hits**2 / (self.words * heard)
+        recognized = self.hits + self.substitutions + self.insertions
+        if not self.words or not recognized:
+            return 1.0 if self.words or recognized else 0.0
+        return 1 - self.hits**2 / (self.words * recognized)
 
     @property
     def cer(self) -> float:

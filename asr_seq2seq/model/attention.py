@@ -106,7 +106,7 @@ class LocationAttention(nn.Module):
         """Queries (B, K, D), previous weights (B, K, T') -> weights (B, K, T').
 
         The energies are as large as all keys of all hypotheses. On a processor they are worked on a few
-        utterances at a time, in one piece of memory, so that they stay in its cache.
+        utterances at a time, in one block of memory, so that they stay in its cache.
         """
         batch, count, time = previous.shape
         seen, asked = self._convolve(previous, memory), self.query(queries)  # (B, K, T', C), (B, K, A)

@@ -1,6 +1,6 @@
 """The character-level decoder s_t = g(y_{t-1}, s_{t-1}, c), in three kinds behind one interface.
 
-- `FixedVectorDecoder` (attention none): all it ever hears is the context c, given as the initial
+- `FixedVectorDecoder` (attention none): its only input from the sound is the context c, given as the initial
   state of every layer and again at every step (Sutskever et al. 2014; Cho et al. 2014, section 2.2).
 - `DotDecoder`: a lower recurrent layer, attention for all steps at once, recurrent layers above.
   Teacher forcing needs no Python loop over time.
@@ -109,7 +109,7 @@ class Decoder(nn.Module, ABC):
         return torch.cat((embedded, context[:, None].expand(-1, tokens.shape[1], -1)), dim=2)
 
     def step_weights(self) -> StepWeights:
-        """Lay out the weights of the recurrent stacks, the first of which hears the symbols."""
+        """Lay out the weights of the recurrent stacks, the first of which reads the symbols."""
         steppers = tuple(Stepper(stack) for stack in self.children() if isinstance(stack, nn.RNNBase))
         of_symbols = steppers[0].of_columns(0, self.embedding.embedding_dim)
         return StepWeights(self.embedding.weight @ of_symbols, steppers)

@@ -1,4 +1,4 @@
-"""What the encoder hears: log-mel frames of sound, or features that another program computed.
+"""The input of the encoder: log-mel frames of sound, or features that another program computed.
 
 The module lives inside the model, the same in training and at inference; its settings and
 statistics are stored in the model file, so the two can never differ. Lengths are exact: whether an
@@ -201,9 +201,9 @@ class LogMel(Features):
         """(B, N) -> (B, T, F), natural logarithm of mel energies, not normalized."""
         width = len(self.window)
         before = self.fft_size // 2 - (self.fft_size - width) // 2
-        pieces = functional.pad(sound, (before, width - before)).unfold(1, width, self.hop)  # (B, T, width)
+        windows = functional.pad(sound, (before, width - before)).unfold(1, width, self.hop)  # (B, T, width)
         energies = []
-        for block in torch.split(pieces, max(1, _BLOCK // len(sound)), dim=1):
+        for block in torch.split(windows, max(1, _BLOCK // len(sound)), dim=1):
             spectrum = torch.fft.rfft(block * self.window, self.fft_size)
             # Less than half the time of abs().square(), which takes a root first.
             power = spectrum.real.square() + spectrum.imag.square()

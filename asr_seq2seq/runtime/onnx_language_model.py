@@ -16,7 +16,7 @@ from asr_seq2seq.runtime.weights import language_model_weights
 
 @dataclass(frozen=True)
 class OnnxTextState:
-    """Each layer's h and c of the rows before, by name, and which rows go on, (R,)."""
+    """Each layer's h and c of the rows before, by name, and which rows are continued, (R,)."""
 
     carried: dict[str, Floats]
     rows: Integers

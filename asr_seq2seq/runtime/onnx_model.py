@@ -1,7 +1,7 @@
 """A recognizer in onnxruntime: `AcousticModel` over two graphs, of the encoder and of a decoder's step.
 
-The state stays as the step's graph returned it. `select` only notes which rows go on, and the next step's
-graph gathers them, so that no copy of the state is made outside it.
+The state stays as the step's graph returned it. `select` only notes which rows are continued, and the next
+step's graph gathers them, so that no copy of the state is made outside it.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class OnnxEncoded:
 
 @dataclass(frozen=True)
 class OnnxState:
-    """The decoder's state: what is kept of each utterance, what each row carries, and which rows go on.
+    """The decoder's state: what is kept of each utterance, what each row carries, and the selected rows.
 
-    `memory` has B utterances, `carried` a row for each hypothesis before; `rows` (R,) are those that go on.
+    `memory` has B utterances, `carried` a row for each hypothesis before; `rows` (R,) are the selected.
     """
 
     memory: Arrays

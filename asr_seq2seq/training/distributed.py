@@ -3,7 +3,7 @@
 What they have to agree on is small, so it is done here by hand and not by a wrapper of the network:
 sums of a few numbers before each step, and of the gradients, as one flat tensor, after it. A process
 that has run out of batches takes part with zeros, and every character weighs the same whichever
-process heard it.
+process read it.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _talking() -> Iterator[None]:
 
 
 def join_processes(device: str) -> tuple[DistributedContext, str]:
-    """This process's team by the variables that torchrun sets, and the device that it is to use."""
+    """The context of this process by the variables that torchrun sets, and the device that it is to use."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return DistributedContext(), device

@@ -13,7 +13,7 @@ from asr_seq2seq.training_config import Config
 
 
 def model_to_start_from(path: str, config: Config, texts: Iterable[str]) -> ModelFile:
-    """The model at `path`, which a run with these settings and normalized texts can go on from.
+    """The model at `path`, which a run with these settings and normalized texts can start from.
 
     Raises ConfigError in one sentence where its sound, its characters or its form of file are others;
     ModelFileError where it cannot be read.
@@ -22,8 +22,8 @@ def model_to_start_from(path: str, config: Config, texts: Iterable[str]) -> Mode
     plain = {"warp": 0.0, "spec_augment": SpecAugmentConfig()}
     if start.config.features.model_copy(update=plain) != config.features.model_copy(update=plain):
         raise ConfigError(
-            f"training.start_from: {path} hears other features than this recipe makes; copy its `features` "
-            f"(asr-seq2seq inspect {path})"
+            f"training.start_from: {path} was trained on other features than this recipe makes; copy its "
+            f"`features` (asr-seq2seq inspect {path})"
         )
     if start.normalizer.name != config.data.normalizer:
         raise ConfigError(

@@ -49,7 +49,7 @@ class Schedule:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def state_dict(self) -> dict[str, float]:
-        """What it has seen so far, for going on later."""
+        """Its state, for resuming later."""
         names = ("steps", "plateau_scale", "best", "epochs_without_better")
         return {name: getattr(self, name) for name in names} | {"rate": self.rate}
 

@@ -48,9 +48,9 @@ _MAY_LIE_ELSEWHERE = ("augmentation.noise.folder", "augmentation.reverberation.f
 
 
 def open_run(run: Path, config: Config, resume: Resume) -> dict[str, Any] | None:
-    """Make the folder of a run; or, unless `resume` is "never", the state that one there goes on from.
+    """Make the folder of a run; or, unless `resume` is "never", the saved state to resume from.
 
-    Raises ConfigError if a run is there that may not or cannot go on, or that had other settings.
+    Raises ConfigError if a run is there that may not or cannot be resumed, or that had other settings.
     """
     state = None if resume == "never" else load_state(run)
     begun = state is not None or (resume != "never" and _was_killed_early(run))
@@ -65,7 +65,7 @@ def open_run(run: Path, config: Config, resume: Resume) -> dict[str, Any] | None
             if key not in _MAY_DIFFER and not moved:
                 was, now = brief(repr(was), 40), brief(repr(now), 40)
                 raise ConfigError(
-                    f"{run}: the run there had {key}={was} and not {now}; go on with its own settings "
+                    f"{run}: the run there had {key}={was} and not {now}; resume with its own settings "
                     f"(in its {RECIPE}), or give another folder with --run"
                 )
     for name in (RECIPE, METRICS, MODEL, STATE):

@@ -1,4 +1,4 @@
-"""What a run needs to go on as if nothing had happened, in one file that is replaced as a whole.
+"""What a run needs to resume as if nothing had happened, in one file that is replaced as a whole.
 
 The file is in the form of safetensors: the tensors of the network, of the running average of its weights
 and of the optimizer, and as JSON text all that is not a tensor. Nothing of it is ever unpickled, and what

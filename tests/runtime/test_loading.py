@@ -87,7 +87,7 @@ def test_files_that_are_no_models(path: Path, tmp_path: Path, make_language_mode
     with pytest.raises(ModelFileError, match="no such model file"):
         read_model(tmp_path / "none.safetensors")
     with pytest.raises(ModelFileError, match="is a folder"):
-        read_model(tmp_path)
+        read_model(tmp_path.parent)
     save_language_model(tmp_path / "lm.safetensors", make_language_model("abc"))
     with pytest.raises(ModelFileError, match="holds a language model, not a recognizer"):
         read_model(tmp_path / "lm.safetensors")

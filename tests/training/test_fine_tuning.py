@@ -70,7 +70,7 @@ def test_a_run_begins_with_the_weights_and_the_alphabet_of_another(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"features.mels": 12}, "hears other features"),
+        ({"features.mels": 12}, "was trained on other features"),
         ({"data.normalizer": "none"}, "normalized by english-v1"),
         ({"model.context.size": 4, "model.decoder.units": 4}, "other layers or sizes"),
     ],
