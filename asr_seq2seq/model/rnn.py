@@ -59,24 +59,14 @@ def _lower_precision(sequence: Tensor) -> bool:
 def run_side_by_side(stacks: tuple[nn.RNNBase, ...], sequences: tuple[Tensor, ...]) -> list[Tensor]:
     """Run each stack over its own (T, B, inputs) from zeros; returns their outputs (T, B, units).
 
-    On a processor they share the threads out among them, forward and backward: the products of single
-    steps are too small to be worth sharing.
+    In training on a processor they share the threads out among them, forward and backward: the products of
+    single steps are too small to be worth sharing (`benchmarks/directions.py`).
     """
     threads = torch.get_num_threads() // len(stacks)
-    if sequences[0].device.type != "cpu" or not threads:
+    if sequences[0].device.type != "cpu" or not threads or not torch.is_grad_enabled():
         return [run(stack, sequence, None)[0] for stack, sequence in zip(stacks, sequences, strict=True)]
-    if torch.is_grad_enabled():
-        parameters = (parameter for stack in stacks for parameter in stack.parameters())
-        return list(_SideBySide.apply(stacks, threads, *sequences, *parameters))
-
-    lower = _lower_precision(sequences[0])
-
-    @torch.no_grad()
-    def infer(stack: nn.RNNBase, sequence: Tensor) -> Tensor:
-        with torch.autocast("cpu", enabled=lower):  # each thread has its own
-            return run(stack, sequence, None)[0]
-
-    return list(_threads(len(stacks), threads).map(infer, stacks, sequences))
+    parameters = (parameter for stack in stacks for parameter in stack.parameters())
+    return list(_SideBySide.apply(stacks, threads, *sequences, *parameters))
 
 
 class _SideBySide(torch.autograd.Function):
