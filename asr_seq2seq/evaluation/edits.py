@@ -1,4 +1,4 @@
-"""Which word became which: the alignment of NIST's ``sclite``, from which all counts of words come.
+"""Which word became which: reference and hypothesis aligned as by NIST's ``sclite``; `wer` counts from it.
 
 A substitution costs 4, an insertion or a deletion 3. So two insertions beside a deletion are preferred to
 three substitutions, which leaves more words right, and the split of the errors is that of ``sclite``.

@@ -1,4 +1,4 @@
-"""Word, character and sentence error rates of hypotheses against references.
+"""Count errors: WER, CER and sentence error rate of hypotheses against references.
 
 Words are counted along the alignment of NIST's ``sclite`` (:mod:`asr_seq2seq.evaluation.edits`), characters
 by jiwer, whose alignment is the least number of edits.
