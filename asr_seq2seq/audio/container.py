@@ -105,7 +105,9 @@ class ContainerSound:
 
         self.file.seek(0)
         # Given as `options`, PyAV before 18 crashes where streams are found late (FLV, MPEG).
-        options: dict[str, Any] = {"container_options": _OPTIONS, "metadata_errors": "replace"}
+        options: dict[str, Any] = {"container_options": _OPTIONS}
+        if int(av.__version__.split(".")[0]) < 19:  # later releases never fail on tags that are no UTF-8
+            options["metadata_errors"] = "replace"
         try:
             self._container = av.open(self.file, "r", io_open=_refuse, **options)
         except self._problems as error:

@@ -159,6 +159,13 @@ def test_mp3_of_varying_bitrate_without_a_length_is_read_to_its_end() -> None:
     assert audio.duration(data) == pytest.approx(20.0, abs=0.2)
 
 
+@pytest.mark.parametrize("container", ["mp4", "matroska"])
+def test_tags_that_are_no_text_do_not_matter(container: str) -> None:
+    data = media.encode(noise(1.0), RATE, container, "aac")
+    assert b"Lavf" in data  # the name of the writer, which is a tag
+    assert len(audio.load(data.replace(b"Lavf", b"\xff\xfe\xfdf"), RATE)) == pytest.approx(RATE, abs=2048)
+
+
 def test_a_video_without_sound() -> None:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="matroska") as file:

@@ -3,6 +3,7 @@
 import io
 import struct
 
+import av
 import media
 import numpy as np
 import pytest
@@ -121,5 +122,7 @@ def test_joined_files(kind: str, rate: int) -> None:
     ],
 )
 def test_joined_containers(container: str, codec: str, rate: int) -> None:
+    if codec not in av.codecs_available:
+        pytest.skip(f"this release of PyAV cannot write {codec}")
     first, second = (media.encode(noise(seconds, rate), rate, container, codec) for seconds in (1.0, 2.0))
     assert len(audio.load(first + second, RATE)) / RATE == pytest.approx(3.0, abs=0.25)
