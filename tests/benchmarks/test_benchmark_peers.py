@@ -1,6 +1,7 @@
 import json
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,16 @@ from our_side import ATTENTIONS, our_network
 from asr_seq2seq.errors import ConfigError
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_lazy_modules() -> Iterator[None]:
+    """SpeechBrain leaves modules that fail when looked at, which Hypothesis does with all there are."""
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "speechbrain"]:
+        del sys.modules[name]
+
+
 TINY = Sizes(
     mels=8,
     units=8,
