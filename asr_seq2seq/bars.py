@@ -31,26 +31,22 @@ class _Rate(ProgressColumn):
 
 def sound_bars() -> Progress:
     """A bar whose tasks count seconds of sound; the field `note` stands behind the bar."""
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[note]}", markup=False),
-        _Rate(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=console,
-        transient=True,
-        # Rich would show on the console what a redirected or piped standard output is to get.
-        redirect_stdout=on_a_terminal(sys.stdout),
+    return _bars(
+        TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.fields[note]}", markup=False), _Rate()
     )
 
 
 def count_bars() -> Progress:
     """A bar whose tasks count files or utterances; how many there are need not be known."""
+    return _bars(MofNCompleteColumn())
+
+
+def _bars(*figures: ProgressColumn) -> Progress:
+    """Bars with their title before them, and these figures and the time left behind them."""
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
+        *figures,
         TimeRemainingColumn(elapsed_when_finished=True),
         console=console,
         transient=True,

@@ -6,7 +6,10 @@ rich, which draws them, is imported where there is a terminal to draw on.
 from __future__ import annotations
 
 import sys
-from typing import Any, Protocol, Self, TextIO
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol, Self, TextIO, TypeVar
+
+_Item = TypeVar("_Item")
 
 
 class Progress(Protocol):
@@ -72,3 +75,12 @@ def count_progress() -> Progress:
     from asr_seq2seq.bars import count_bars
 
     return count_bars()
+
+
+def counted(items: Iterable[_Item], total: int, title: str) -> Iterator[_Item]:
+    """The items, with a bar that counts them."""
+    with count_progress() as bars:
+        bar = bars.add_task(title, total=total)
+        for item in items:
+            yield item
+            bars.advance(bar)

@@ -38,8 +38,6 @@ from benchmarking import (
     becomes_quiet,
     chosen,
     measure,
-    progress,
-    run,
     tell_busy,
     write_report,
 )
@@ -57,11 +55,13 @@ from our_side import (
 from torch import Tensor, nn
 from torch.nn import functional
 
+from asr_seq2seq.cli.run import run_function
 from asr_seq2seq.config import LogMelConfig
 from asr_seq2seq.decoding.scorers import CtcPrefixScorer
 from asr_seq2seq.model.decoder import State
 from asr_seq2seq.model.device import pick_device
 from asr_seq2seq.model.seq2seq import Seq2Seq
+from asr_seq2seq.progress import counted
 from asr_seq2seq.text.tokenizer import FIRST_CHARACTER
 from asr_seq2seq.training.optim import autocast, build_optimizer
 from asr_seq2seq.training_config import OptimizationConfig
@@ -147,7 +147,7 @@ def by_part(
     run(Stopwatch(job))  # the first call is slower: memory is taken, kernels are chosen
     rounds: list[dict[str, float]] = []
     quiet = 0
-    for _ in progress(range(job.rounds), job.rounds, f"{work}, {kind}"):
+    for _ in counted(range(job.rounds), job.rounds, f"{work}, {kind}"):
         quiet += becomes_quiet()
         stopwatch = Stopwatch(job)
         with ExitStack() as stack:
@@ -285,7 +285,7 @@ def measured_startup(job: Job) -> Iterator[Row]:
         commands = prepare_commands(Path(folder))
         costs: dict[str, list[float]] = {name: [] for name in commands}
         rounds, quiet = job.rounds + 1, 0  # the first one only brings files into memory
-        for number in progress(range(rounds), rounds, "start-up"):
+        for number in counted(range(rounds), rounds, "start-up"):
             quiet += becomes_quiet()
             for name, command in commands.items():
                 cost = run_anew(command)
@@ -305,7 +305,7 @@ def measured_memory(job: Job) -> Iterator[Row]:
         lengths = job.growth.minutes
         before = math.inf
         sounds = long_sounds(Path(folder), lengths)
-        for minutes, path in progress(sounds, len(lengths), "memory"):
+        for minutes, path in counted(sounds, len(lengths), "memory"):
             cost = run_command("transcribe", str(path), "--device", "cpu")
             times = cost.megabytes / before if math.isfinite(before) else 1.0
             kept = ("yes" if times <= SAME_MEMORY else "**no**") if minutes == lengths[-1] else ""
@@ -409,4 +409,4 @@ def line(cells: tuple[str, ...]) -> str:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_function(main)

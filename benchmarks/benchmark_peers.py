@@ -25,7 +25,6 @@ from benchmarking import (
     Work,
     chosen,
     measure,
-    run,
     table,
     tell_busy,
     write_report,
@@ -33,6 +32,7 @@ from benchmarking import (
 from our_side import ATTENTIONS, never_ends, our_config, our_log_mel, our_network, our_texts, some_sound
 from torch import Tensor, nn
 
+from asr_seq2seq.cli.run import run_function
 from asr_seq2seq.model.device import pick_device
 from asr_seq2seq.model.files import ModelFile
 from asr_seq2seq.model.seq2seq import Seq2Seq
@@ -230,4 +230,4 @@ def main(
 
 
 if __name__ == "__main__":
-    run(main)
+    run_function(main)

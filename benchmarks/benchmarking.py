@@ -17,18 +17,14 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-import typer
 
 from asr_seq2seq import __version__
-from asr_seq2seq.cli.run import run as run_command
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.files import atomic_write
-from asr_seq2seq.progress import count_progress
-
-T = TypeVar("T")
+from asr_seq2seq.progress import counted
 
 Run = Callable[[], object]
 LONG_ENOUGH = 0.2  # seconds: shorter work is repeated within a round
@@ -92,7 +88,7 @@ def measure(
         repeats.append(math.ceil(LONG_ENOUGH / once))
     seconds: list[list[float]] = [[] for _ in runs]
     quiet = 0
-    for number in progress(range(rounds), rounds, work.name):
+    for number in counted(range(rounds), rounds, work.name):
         quiet += becomes_quiet()
         for turn in range(number, number + len(runs)):
             index = turn % len(runs)
@@ -165,19 +161,3 @@ def write_report(path: Path, report: dict[str, Any], packages: Iterable[str]) ->
     versions = {"asr_seq2seq": __version__} | {package: version(package) for package in packages}
     with atomic_write(path) as file:
         json.dump(report | {"machine": platform.platform(), "versions": versions}, file, indent=1)
-
-
-def progress(items: Iterable[T], total: int, title: str) -> Iterator[T]:
-    """The items, with a progress bar on standard error where that is a terminal."""
-    with count_progress() as bars:
-        bar = bars.add_task(title, total=total)
-        for item in items:
-            yield item
-            bars.advance(bar)
-
-
-def run(main: Callable[..., None]) -> None:
-    """Run a function as a command line; a mistake of the user is one line and exit code 2."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(main)
-    sys.exit(run_command(app, sys.argv[1:], Path(sys.argv[0]).name))

@@ -22,9 +22,9 @@ import jiwer
 import numpy as np
 import soundfile
 import typer
-from benchmarking import run
 
 from asr_seq2seq import audio
+from asr_seq2seq.cli.run import run_function
 from asr_seq2seq.errors import AsrError
 
 NOISE = 1e-4  # root mean square in the pauses, of full scale: a quiet room
@@ -145,4 +145,4 @@ def compare(places: list[Place], transcript: dict[str, Any], tolerance: float) -
 
 
 if __name__ == "__main__":
-    run(main)
+    run_function(main)

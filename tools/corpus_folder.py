@@ -6,28 +6,21 @@ import io
 import json
 import os
 import shutil
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
-import typer
 
-from asr_seq2seq import signals
-from asr_seq2seq.cli.output import own_streams
-from asr_seq2seq.cli.run import run as run_command
 from asr_seq2seq.errors import ConfigError, CorpusError, OutputError
 from asr_seq2seq.files import atomic_write, output_error, to_json
 from asr_seq2seq.outputs import keep_inputs
-from asr_seq2seq.progress import count_progress
 
 Samples = npt.NDArray[np.float32]
-T = TypeVar("T")
 
 
 class CorpusFolder:
@@ -161,23 +154,3 @@ def balanced_lengths(count: int, shortest: int, longest: int) -> list[int]:
     if not 1 <= shortest <= longest:
         raise ConfigError(f"--min-digits {shortest} --max-digits {longest}: want 1 <= min <= max")
     return [shortest + index % (longest - shortest + 1) for index in range(count)]
-
-
-def progress(items: Iterable[T], total: int, title: str) -> Iterator[T]:
-    """The items, with a progress bar on standard error where that is a terminal."""
-    with count_progress() as bars:
-        bar = bars.add_task(title, total=total)
-        for item in items:
-            yield item
-            bars.advance(bar)
-
-
-def run(main: Callable[..., None]) -> None:
-    """Run a function as a command line; an error of the user's is one line and exit code 2."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(main)
-    own_streams()
-    signals.end_cleanly()
-    code = run_command(app, sys.argv[1:], Path(sys.argv[0]).name)
-    signals.finish()
-    sys.exit(code)

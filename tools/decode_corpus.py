@@ -17,7 +17,9 @@ import soundfile
 import typer
 
 from asr_seq2seq import audio
+from asr_seq2seq.cli.run import run_function
 from asr_seq2seq.errors import ConfigError, CorpusError
+from asr_seq2seq.progress import counted
 
 
 def names_in(path: Path | None) -> set[str]:
@@ -49,7 +51,7 @@ def decode(records: list[dict[str, Any]], out: Path, sample_rate: int) -> float:
     seconds, written = 0.0, set[str]()
     with corpus_folder.made_whole(out) as folder:
         lines = []
-        for record in corpus_folder.progress(records, len(records), str(out)):
+        for record in counted(records, len(records), str(out)):
             sound = audio.load(
                 record["audio_filepath"],
                 sample_rate,
@@ -100,4 +102,4 @@ def main(
 
 
 if __name__ == "__main__":
-    corpus_folder.run(main)
+    run_function(main)

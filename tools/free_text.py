@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import corpus_folder
 import numpy as np
 import typer
 
+from asr_seq2seq.cli.run import run_function
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.files import atomic_write
 from asr_seq2seq.text.normalizer import Normalizer
@@ -113,4 +113,4 @@ def _read(path: Path, package: str) -> bytes:
 
 
 if __name__ == "__main__":
-    corpus_folder.run(main)
+    run_function(main)

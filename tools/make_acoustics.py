@@ -16,7 +16,9 @@ import typer
 from corpus_folder import Samples, read_manifest
 
 from asr_seq2seq import audio
+from asr_seq2seq.cli.run import run_function
 from asr_seq2seq.errors import ConfigError, OutputError
+from asr_seq2seq.progress import counted
 
 SECONDS = 10.0  # of a noise
 
@@ -43,7 +45,7 @@ def main(
         for kind, count in (("rooms", rooms), ("noises", noises)):
             with corpus_folder.writing(out):
                 (folder / kind).mkdir()
-            for index in corpus_folder.progress(range(count), count, kind):
+            for index in counted(range(count), count, kind):
                 rng = np.random.default_rng([seed, kind == "noises", index])
                 made = room(sample_rate, rng) if kind == "rooms" else noise(sample_rate, talk, rng)
                 made *= 0.9 / np.abs(made).max()
@@ -99,4 +101,4 @@ def _colored(count: int, slope: float, rng: np.random.Generator) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    corpus_folder.run(main)
+    run_function(main)

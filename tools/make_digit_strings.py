@@ -19,7 +19,9 @@ import typer
 from corpus_folder import CorpusFolder, Samples
 
 from asr_seq2seq import audio
+from asr_seq2seq.cli.run import run_function
 from asr_seq2seq.errors import AudioError, ConfigError, CorpusError
+from asr_seq2seq.progress import counted
 
 Place = tuple[str, float, float | None]  # file, offset and duration in seconds
 
@@ -57,7 +59,7 @@ def main(
     strings = plan_strings(records, lengths, rng)
     sounds: dict[Place, Samples] = {}
     with CorpusFolder(out, overwrite=overwrite, inputs=[source]) as corpus:
-        for index, chosen in enumerate(corpus_folder.progress(strings, len(strings), "joining")):
+        for index, chosen in enumerate(counted(strings, len(strings), "joining")):
             for record in chosen:
                 if (place := place_of(record)) not in sounds:
                     path, offset, duration = place
@@ -232,4 +234,4 @@ def fade(length: int, ramp: int) -> Samples:
 
 
 if __name__ == "__main__":
-    corpus_folder.run(main)
+    run_function(main)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import corpus_folder
 import numpy as np
 import torch
 import typer
@@ -13,7 +12,9 @@ from corpus_folder import CorpusFolder, read_manifest
 
 from asr_seq2seq import audio
 from asr_seq2seq.audio.discovery import sounds_in
+from asr_seq2seq.cli.run import run_function
 from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.progress import counted
 from asr_seq2seq.training.augmentation import add_noise
 
 
@@ -36,7 +37,7 @@ def main(
         raise ConfigError(f"--noises {noises}: is a folder without sound files: name another")
     records = read_manifest(source)
     with CorpusFolder(out, overwrite=overwrite, inputs=[source, noises]) as corpus:
-        for number, record in enumerate(corpus_folder.progress(records, len(records), "adding noise")):
+        for number, record in enumerate(counted(records, len(records), "adding noise")):
             rng = np.random.default_rng([seed, number])
             path = record.pop("audio_filepath")
             part = {"offset": record.pop("offset", 0.0), "duration": record.pop("duration", None)}
@@ -51,4 +52,4 @@ def main(
 
 
 if __name__ == "__main__":
-    corpus_folder.run(main)
+    run_function(main)

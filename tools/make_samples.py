@@ -9,6 +9,7 @@ import corpus_folder
 import typer
 from make_synthetic import Utterance, find, speak
 
+from asr_seq2seq.cli.run import run_function
 from asr_seq2seq.files import atomic_write, output_error
 
 SAMPLE_RATE = 16000
@@ -49,4 +50,4 @@ def main(
 
 
 if __name__ == "__main__":
-    corpus_folder.run(main)
+    run_function(main)

@@ -22,7 +22,9 @@ import typer
 from corpus_folder import CorpusFolder, Samples
 
 from asr_seq2seq import audio
+from asr_seq2seq.cli.run import run_function
 from asr_seq2seq.errors import AsrError, AudioError, ConfigError, CorpusError
+from asr_seq2seq.progress import counted
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 # Voice variants that sound like a person, by espeak-ng's file names, in which capitals count (a name that it
@@ -115,7 +117,7 @@ def main(
     utterances = plan(lines, voices(program, language), seed, flite_share)
     with CorpusFolder(out, overwrite=overwrite, inputs=[text]) as corpus:
         spoken = speak_all(utterances, sample_rate, augment, workers)
-        for utterance, samples in corpus_folder.progress(spoken, len(utterances), "speaking"):
+        for utterance, samples in counted(spoken, len(utterances), "speaking"):
             corpus.add(
                 utterance.name,
                 samples,
@@ -305,4 +307,4 @@ def add_noise(samples: Samples, rng: np.random.Generator) -> Samples:
 
 
 if __name__ == "__main__":
-    corpus_folder.run(main)
+    run_function(main)

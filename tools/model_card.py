@@ -20,12 +20,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import corpus_folder
 import typer
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from asr_seq2seq import bundled
+from asr_seq2seq.cli.run import run_function
 from asr_seq2seq.errors import AsrError, ConfigError
 from asr_seq2seq.evaluation.assessment import Assessment, assess
 from asr_seq2seq.evaluation.hypotheses import HypothesisLine, read
@@ -250,4 +250,4 @@ def _row(test: str, search: str, found: Assessment, sure: str) -> str:
 
 
 if __name__ == "__main__":
-    corpus_folder.run(main)
+    run_function(main)

@@ -12,6 +12,7 @@ import corpus_folder
 import typer
 from make_digit_strings import choose_records, names
 
+from asr_seq2seq.cli.run import run_function
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.outputs import keep_inputs
 from asr_seq2seq.text.normalizer import Normalizer
@@ -59,4 +60,4 @@ def main(
 
 
 if __name__ == "__main__":
-    corpus_folder.run(main)
+    run_function(main)

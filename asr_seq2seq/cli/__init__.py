@@ -21,11 +21,6 @@ def main() -> None:
         sys.exit(130)
 
     from asr_seq2seq.cli.application import app
-    from asr_seq2seq.cli.output import own_streams
-    from asr_seq2seq.cli.run import run
+    from asr_seq2seq.cli.run import run_process
 
-    own_streams()
-    signals.end_cleanly()
-    code = run(app, sys.argv[1:])
-    signals.finish()
-    sys.exit(code)
+    run_process(app)

@@ -6,15 +6,15 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 
 import typer
 import typer.main
 
 from asr_seq2seq import signals
-from asr_seq2seq.cli.output import StandardOutputError
+from asr_seq2seq.cli.output import StandardOutputError, own_streams
 from asr_seq2seq.errors import AsrError
 from asr_seq2seq.messages import message
 
@@ -53,6 +53,22 @@ def run(app: typer.Typer, arguments: Sequence[str], name: str = "asr-seq2seq") -
     except Exception as error:
         _tell_unexpected(error, traced or os.environ.get(_VARIABLE, "0") not in ("", "0"))
         return BUG
+
+
+def run_process(app: typer.Typer, name: str = "asr-seq2seq") -> NoReturn:
+    """Run the command line of this process, which then owns its signals and its streams, and end it."""
+    own_streams()
+    signals.end_cleanly()
+    code = run(app, sys.argv[1:], name)
+    signals.finish()
+    sys.exit(code)
+
+
+def run_function(main: Callable[..., None]) -> NoReturn:
+    """Run a function as the command line of this process, by the name of its file."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command()(main)
+    run_process(app, Path(sys.argv[0]).name)
 
 
 def _invoke(app: typer.Typer, arguments: Sequence[str], name: str) -> int:
