@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -30,7 +29,6 @@ BUDGETS = {
     "score": 1.0,
     "compare": 1.0,
     "transcribe": 4.0,
-    "transcribe, ONNX": 1.5,
     "inspect model": 3.0,
     "inspect corpus": 4.0,
     "export": 4.0,
@@ -42,7 +40,6 @@ BUDGETS = {
     "train-lm": 6.0,
 }
 NEW = "NEW FOLDER"
-MISSING = "The ONNX form is left out: pip install onnx onnxruntime brings what it needs."
 
 # A process takes over the peak of the memory of the one that started it, and ours has torch in it. So a
 # small process in between starts the command, and prints seconds, processor seconds and peak.
@@ -103,7 +100,6 @@ def prepare_commands(folder: Path) -> dict[str, list[str]]:
     lm_recipe = settings({"data.train": text, "data.dev_fraction": 0.2, "training.epochs": 1})
     train_lm = ["train-lm", str(ROOT / "configs" / "lm_chars.yaml"), *small, *lm_recipe]
     run_command(*train, "--run", str(run))
-    onnx = folder / "digits.onnx.zip"
     commands = {
         "--version": ["--version"],
         "--help": ["--help"],
@@ -112,6 +108,7 @@ def prepare_commands(folder: Path) -> dict[str, list[str]]:
         "transcribe": ["transcribe", str(SAMPLE), *small],
         "inspect model": ["inspect", str(BUNDLED)],
         "inspect corpus": ["inspect", str(SAMPLES)],
+        "export": ["export", str(BUNDLED), str(folder / "digits.onnx.zip"), "--int8"],
         "prepare": ["prepare", "fsdd", str(corpus), NEW],
         "split": ["split", str(SAMPLES), NEW, "--by", "sentence"],
         "evaluate": ["evaluate", str(BUNDLED), str(SAMPLES), *small],
@@ -119,13 +116,7 @@ def prepare_commands(folder: Path) -> dict[str, list[str]]:
         "average": ["average", str(run)],
         "train-lm": [*train_lm, "--run", NEW],
     }
-    if all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
-        commands["export"] = ["export", str(BUNDLED), str(onnx), "--int8"]
-        run_command(*commands["export"])
-        commands["transcribe, ONNX"] = ["transcribe", str(SAMPLE), "--model", str(onnx)]
-    else:
-        print(MISSING, file=sys.stderr)
-    return {name: commands[name] for name in BUDGETS if name in commands}
+    return {name: commands[name] for name in BUDGETS}
 
 
 def settings(values: dict[str, object]) -> list[str]:

@@ -1,54 +1,53 @@
 """How long a whole process of `transcribe` takes, against one that imports NumPy and onnxruntime alone.
 
-    python benchmarks/startup.py --rounds 7
+With graphs in the cache, and with an empty one. Every row says how many times as long as the bare imports.
 
-The rounds alternate, so that other work on the machine meets all alike; medians and ratios are printed. The
-cache of graphs is one of its own, which is empty for the cold rounds.
+Example: python benchmarks/startup.py --rounds 7
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from pathlib import Path
+from functools import partial
+from typing import Annotated
 
-SAMPLE = Path(__file__).resolve().parents[1] / "data" / "samples" / "digits_01.flac"
+import torch
+import typer
+from benchmarking import Run, Work, measure, table, tell_busy
+from command_costs import SAMPLE
+
+from asr_seq2seq.cli.run import run_function
+
 BARE = [sys.executable, "-c", "import numpy, onnxruntime"]
 TRANSCRIBE = [sys.executable, "-m", "asr_seq2seq", "transcribe", str(SAMPLE)]
 
 
-def seconds(command: list[str], cache: str) -> float:
-    """The time that a process takes from its start to its end."""
-    start = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "XDG_CACHE_HOME": cache})
-    return time.perf_counter() - start
+def main(rounds: Annotated[int, typer.Option(min=1, help="Turns; the median counts.")] = 7) -> None:
+    """Measure, and print a Markdown table in milliseconds."""
+    with tempfile.TemporaryDirectory() as cache:
+        commands: dict[str, Run] = {
+            "transcribe, cached graphs": partial(run, TRANSCRIBE, cache),
+            "transcribe, no cached graphs": run_without_cache,
+        }
+        work = Work("a process", {"import numpy, onnxruntime": partial(run, BARE, cache)}, commands)
+        measured = measure(work, rounds, torch.device("cpu"))
+    tell_busy(work.name, rounds, measured.quiet_rounds)
+    print("\n".join(table("startup", measured)))
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
-    found: dict[str, list[float]] = {"bare": [], "warm": [], "cold": []}
-    with tempfile.TemporaryDirectory() as warm:
-        seconds(TRANSCRIBE, warm)  # files of the system's cache, compiled modules and graphs
-        for _ in range(rounds):
-            found["bare"].append(seconds(BARE, warm))
-            found["warm"].append(seconds(TRANSCRIBE, warm))
-            with tempfile.TemporaryDirectory() as cold:
-                found["cold"].append(seconds(TRANSCRIBE, cold))
-    bare = statistics.median(found["bare"])
-    for name, times in found.items():
-        median = statistics.median(times)
-        print(
-            f"{name}: {median:.3f} s, {median / bare:.2f} times the bare imports (least {min(times):.3f} s)"
-        )
+def run(command: list[str], cache: str) -> None:
+    """Run a command whose cache folder is this one."""
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"XDG_CACHE_HOME": cache})
+
+
+def run_without_cache() -> None:
+    """Transcribe with nothing in the cache."""
+    with tempfile.TemporaryDirectory() as cache:
+        run(TRANSCRIBE, cache)
 
 
 if __name__ == "__main__":
-    main()
+    run_function(main)
