@@ -90,11 +90,10 @@ def _piped(rate: int) -> Iterator[npt.NDArray[np.float32]]:
 
 
 def _samples(file: BinaryIO, size: int) -> Iterator[npt.NDArray[np.float32]]:
-    import numpy as np
+    from asr_seq2seq.inference.streaming import from_pcm16
 
     while block := file.read(size):
-        whole = block[: len(block) // 2 * 2]
-        yield np.frombuffer(whole, "<i2").astype(np.float32) / np.float32(32768)
+        yield from_pcm16(block[: len(block) // 2 * 2])
 
 
 def _microphone(rate: int, device: str | None) -> Iterator[npt.NDArray[np.float32]]:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from asr_seq2seq import bundled
 from asr_seq2seq.cli.options import BatchSize, BeamSize, ComputeType, OptionalModel, Threads
 from asr_seq2seq.errors import ConfigError, brief
 from asr_seq2seq.extras import needed
@@ -57,7 +58,7 @@ def serve(
         batch_size=batch_size,
     )
     settings = ServerSettings(
-        model_name=Path(model or "digits").stem,
+        model_name=Path(model or bundled.DEFAULT).stem,
         api_key=api_key,
         upload_bytes=max_upload * 2**20,
         sound_seconds=max_seconds,

@@ -56,6 +56,8 @@ def read_table(path: Path) -> Iterator[Utterance]:
         )
         try:
             columns = _columns(list(rows.fieldnames or ()), f"{path}, line 1")
+            column = next(name for name, key in columns.items() if key == "audio_filepath")
+            advice = f"correct the column `{column}`"
             for row in rows:
                 where = f"{path}, line {rows.line_num}"
                 if None in row or None in row.values():
@@ -63,8 +65,7 @@ def read_table(path: Path) -> Iterator[Utterance]:
                     raise CorpusError(f"{where}: has not as many fields as the header; split it at {split}")
                 given = _given({columns.get(name, name): cell for name, cell in row.items()}, where)
                 given.setdefault("duration", durations.get(given["audio_filepath"]))
-                column = next(name for name, key in columns.items() if key == "audio_filepath")
-                yield from_record(given, where, folders, f"correct the column `{column}`")
+                yield from_record(given, where, folders, advice)
         except csv.Error as error:
             raise CorpusError(f"{path}, line {rows.line_num + 1}: {error}; correct its quotes") from None
 

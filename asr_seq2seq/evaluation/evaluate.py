@@ -32,7 +32,7 @@ from asr_seq2seq.inference.pipeline import BATCH_SIZE, Inputs, Pipeline, Recogni
 from asr_seq2seq.messages import message
 from asr_seq2seq.text.normalizer import Normalizer
 
-_BATCH_SECONDS = 200.0  # of sound that is read and decoded at a time, and then written down
+_BATCH_SECONDS = 200.0  # of sound that is read and decoded at a time, and then written to the journal
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,8 @@ def evaluate(
             f"{n_best} best texts need a beam that holds them: give --beam-size {n_best} or more"
         )
     by = list(by)
-    check_keys(by, (_in_corpus(utterance) for utterance in utterances))
+    given = [_in_corpus(utterance) for utterance in utterances]
+    check_keys(by, given)
     known = list(journal.entries) if journal is not None else []
     found: dict[str, HypothesisLine] = {}
     seconds, errors, words = 0.0, 0, 0
@@ -160,11 +161,9 @@ def evaluate(
         on_batch(
             sum(line.duration or 0.0 for line in entry.lines), f"WER {100 * errors / max(1, words):.1f} %"
         )
-    ordered = []
-    for utterance in utterances:
-        given = _in_corpus(utterance)
-        line = found[given.id]
-        ordered.append(replace(line, reference=given.reference, speaker=given.speaker, keys=given.keys))
+    ordered = [
+        replace(found[one.id], reference=one.reference, speaker=one.speaker, keys=one.keys) for one in given
+    ]
     return Evaluation(
         assessment=assess(ordered, normalizer or model.normalizer, by=by),
         calibration_error=expected_calibration_error(*judged_words(ordered, model.normalizer)),
@@ -181,7 +180,6 @@ def _entries(
     done = set() if journal is None else {line.id for entry in journal.entries for line in entry.lines}
     for batch in _batches([utterance for utterance in utterances if utterance.id not in done]):
         started = time.perf_counter()
-        given = [_in_corpus(utterance) for utterance in batch]
         inputs = []
         for utterance in batch:
             try:
@@ -190,7 +188,7 @@ def _entries(
                 raise CorpusError(
                     f"utterance {utterance.id}: {error}; mend the corpus or take the utterance out"
                 ) from None
-        lines = decode(pipeline, [one.id for one in given], [one.reference for one in given], inputs)
+        lines = decode(pipeline, [one.id for one in batch], [one.text for one in batch], inputs)
         entry = Entry(lines, time.perf_counter() - started)
         if journal is not None:
             journal.append(entry)

@@ -161,9 +161,7 @@ class LiveStream:
         yield Final(segment, self._held[:stop])
         self._count += 1
         self._drop(following)
-        held = self._held
         self._restart()
-        self._held = held
 
     def _delta(self, words: list[str]) -> Delta:
         new = " ".join(words[len(self._given) :])
@@ -184,8 +182,8 @@ class LiveStream:
         self._checked = max(0, self._checked - count)
 
     def _restart(self) -> None:
-        """Forget the open segment and all that is held."""
-        self.open, self._held, self._checked = False, np.zeros(0, np.float32), 0
+        """Forget the open segment; what is held begins another."""
+        self.open, self._checked = False, 0
         self._loud = self._quiet = self._unread = 0
         self._read, self._given = [], []
 
@@ -199,6 +197,11 @@ class LiveStream:
             return samples
         found: Samples = self._resampler.resample_chunk(samples, last=last)
         return found
+
+
+def from_pcm16(sound: bytes) -> Samples:
+    """Samples (N,) of 16-bit little-endian PCM; full scale is 1.0."""
+    return np.frombuffer(sound, "<i2").astype(np.float32) / np.float32(32768)
 
 
 def _common(first: list[str], second: list[str]) -> list[str]:

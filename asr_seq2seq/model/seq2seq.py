@@ -56,7 +56,10 @@ class Seq2Seq(nn.Module):
 
     def encode(self, sound: Tensor, lengths: Tensor) -> Encoded:
         """Padded sound (B, N), or features computed before, and lengths (B,) -> all that a search needs."""
-        features, feature_lengths = self.features(sound, lengths)
+        return self.encode_features(*self.features(sound, lengths))
+
+    def encode_features(self, features: Tensor, feature_lengths: Tensor) -> Encoded:
+        """Features (B, T, F) and their lengths (B,) -> the same."""
         encoded, encoded_lengths = self.encoder(features, feature_lengths)
         context = self.context(encoded, encoded_lengths)
         ctc = self.ctc_head(encoded).float().log_softmax(-1) if self.ctc_head is not None else None

@@ -76,20 +76,10 @@ class TorchAcousticModel:
     @torch.inference_mode()
     def encode(self, features: Tensor | Floats, lengths: Integers) -> TorchEncoded:
         """Features (B, T, F) and their lengths (B,) -> all that decoding starts from."""
-        model = self.model
         given = features if isinstance(features, Tensor) else torch.from_numpy(features)
-        encoded, encoded_lengths = model.encoder(
-            given.to(self.device), torch.from_numpy(lengths).to(self.device)
-        )
-        context = model.context(encoded, encoded_lengths)
-        ctc = None
-        if model.ctc_head is not None:
-            ctc = model.ctc_head(encoded).float().log_softmax(-1)
-        return TorchEncoded(
-            seq2seq.Encoded(encoded, encoded_lengths, context, ctc),
-            encoded_lengths.cpu().numpy(),
-            None if ctc is None else ctc.cpu().numpy(),
-        )
+        encoded = self.model.encode_features(given.to(self.device), torch.from_numpy(lengths).to(self.device))
+        ctc = None if encoded.ctc is None else encoded.ctc.cpu().numpy()
+        return TorchEncoded(encoded, encoded.lengths.cpu().numpy(), ctc)
 
     @torch.inference_mode()
     def start(self, encoded: TorchEncoded) -> TorchState:

@@ -10,12 +10,20 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from asr_seq2seq.errors import brief
-from asr_seq2seq.inference.streaming import PAUSE_SECONDS, Delta, Final, LiveStream, Partial, Started, Update
+from asr_seq2seq.inference.streaming import (
+    PAUSE_SECONDS,
+    Delta,
+    Final,
+    LiveStream,
+    Partial,
+    Started,
+    Update,
+    from_pcm16,
+)
 from asr_seq2seq.server.batching import BatchDecoder
 from asr_seq2seq.server.settings import ServerSettings
 from asr_seq2seq.transcript import Segment
@@ -122,7 +130,7 @@ class RealtimeSession:
             if isinstance(entry, _Mistake):
                 raise entry
             if isinstance(entry, bytes):
-                samples = np.frombuffer(entry, "<i2").astype(np.float32) / np.float32(32768)
+                samples = from_pcm16(entry)
                 await self._update(lambda: list(self.live.feed(samples)))
             elif entry.type == "session.update":
                 await self._change(entry)

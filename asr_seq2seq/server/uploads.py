@@ -65,9 +65,7 @@ async def read_form(request: Request, settings: ServerSettings) -> Transcription
 
 async def _limited(request: Request, most: int, shown: int) -> AsyncGenerator[bytes, None]:
     """The body of a request, no more than `most` bytes of it."""
-    error = ApiError(
-        413, f"an upload has at most {shown / 2**20:g} MiB", "upload_too_large", param="file", headers=_CLOSE
-    )
+    error = _too_large(shown, _CLOSE)
     length = request.headers.get("content-length", "0")
     if length.isascii() and length.isdigit() and len(length) < 20 and int(length) > most:
         raise error
@@ -79,10 +77,14 @@ async def _limited(request: Request, most: int, shown: int) -> AsyncGenerator[by
         yield chunk
 
 
+def _too_large(most: int, headers: dict[str, str] | None = None) -> ApiError:
+    what = f"an upload has at most {most / 2**20:g} MiB"
+    return ApiError(413, what, "upload_too_large", param="file", headers=headers)
+
+
 def _checked(sound: bytes, fields: list[tuple[str, str]], settings: ServerSettings) -> TranscriptionForm:
     if len(sound) > settings.upload_bytes:
-        most = f"{settings.upload_bytes / 2**20:g} MiB"
-        raise ApiError(413, f"an upload has at most {most}", "upload_too_large", param="file")
+        raise _too_large(settings.upload_bytes)
     if not sound:
         raise ApiError(400, "the sound is empty (0 bytes)", "unusable_sound", param="file")
     given = dict(fields)
