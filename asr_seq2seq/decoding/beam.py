@@ -2,7 +2,7 @@
 
 No loop runs over utterances or hypotheses. Every hypothesis ends: at the length limit, which
 derives from the number of encoded frames, only the end symbol is left to choose. An utterance
-stops when nothing still open can beat its best finished text, so neither the batch it is in nor
+stops when no unfinished hypothesis can beat its best finished text, so neither the batch it is in nor
 the steps others need can change its result. Those that have stopped leave the batch when they are half of it.
 """
 
@@ -144,7 +144,7 @@ class _Search:
     def _choose(
         self, step: int, total: Float64, parts: list[Float64], must_end: bool
     ) -> tuple[Integers, Float64]:
-        """Write down the best of all continuations; their parents, and the scores of those still open."""
+        """Keep the best of all continuations; their parents, and the scores of the unfinished ones."""
         self.count, vocabulary = total.shape[1:]
         with np.errstate(invalid="ignore"):  # of hypotheses that are none
             sure = log_softmax(total)  # what hypotheses have in common, their past, falls out

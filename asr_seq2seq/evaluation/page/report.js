@@ -29,10 +29,10 @@ const LEFTWARD = /^[^\p{L}]*[\u0590-\u08FF\uFB1D-\uFDFF\uFE70-\uFEFC\u{10800}-\u
 function aligned(row) {
   const direction = LEFTWARD.test(row.reference || row.hypothesis) ? "rtl" : "ltr";
   const cell = element("td", {class: "aligned", dir: direction});
-  for (const [kind, said, heard] of row.edits) {
+  for (const [kind, reference, hypothesis] of row.edits) {
     const pair = element("span", {class: "pair " + KINDS[kind]});
     if (kind !== "E") pair.append(element("span", {class: "hidden"}, SPOKEN[kind]));
-    pair.append(element("span", {dir: "auto"}, said), element("span", {dir: "auto"}, kind === "E" ? said : heard));
+    pair.append(element("span", {dir: "auto"}, reference), element("span", {dir: "auto"}, kind === "E" ? reference : hypothesis));
     if (kind === "E") pair.lastChild.setAttribute("aria-hidden", "true");
     cell.append(pair, " ");
   }
@@ -84,7 +84,7 @@ function exhibit(row) {
     const characters = element("ol", {"aria-hidden": "true"});
     for (const character of [...shown.characters, "⏎"]) characters.append(element("li", {}, character === " " ? "␣" : character));
     right.append(element("figure", {class: "attention"},
-      element("div", {class: "picture"}, characters, image(shown.attention, "Attention: for each character heard, from above, the part of the sound that was looked at")),
+      element("div", {class: "picture"}, characters, image(shown.attention, "Attention: for each recognized character, from above, the part of the sound that was looked at")),
       element("figcaption", {}, "Attention: where the decoder looked for each character; the last line is the end")));
     const picture = right.querySelector(".attention img");
     picture.style.height = 1.05 * (shown.characters.length + 1) + "rem";
@@ -146,7 +146,7 @@ function arrange() {
   state.found = rows.filter((row) =>
     (!wanted || searched(row).includes(wanted))
     && (!$("wrong").checked || row.errors > 0)
-    && (!$("heard").checked || row.exhibit !== undefined));
+    && (!$("exhibited").checked || row.exhibit !== undefined));
   const sign = down ? -1 : 1;
   state.found.sort((a, b) => {
     const [one, other] = [a[key], b[key]];
@@ -170,7 +170,7 @@ for (const head of document.querySelectorAll("th[data-key]")) {
     arrange();
   });
 }
-for (const id of ["search", "wrong", "heard"]) $(id).addEventListener("input", arrange);
+for (const id of ["search", "wrong", "exhibited"]) $(id).addEventListener("input", arrange);
 $("previous").addEventListener("click", () => { state.page -= 1; show(); });
 $("next").addEventListener("click", () => { state.page += 1; show(); });
 arrange();
