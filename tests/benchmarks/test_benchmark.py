@@ -1,21 +1,16 @@
 import json
 import os
-import sys
 import time
 from pathlib import Path
 
+import benchmark
+import command_costs
 import pytest
 import torch
-from torch.nn import functional
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
-import benchmark
-import benchmarking
-import command_costs
 from benchmark import SECTIONS, Growth, Job, Stopwatch, exponent
 from benchmarking import Sizes
 from command_costs import BUDGETS, NEW, Cost, prepare_commands, run_anew, run_command
+from torch.nn import functional
 
 from asr_seq2seq.cli.application import app
 from asr_seq2seq.errors import AsrError, ConfigError
@@ -37,12 +32,6 @@ TINY = Sizes(
 )
 DOUBLED = Growth(2, (16, 32), (20, 40), (1, 2), (1, 2), (0.1, 0.2))
 JOB = Job(TINY, DOUBLED, torch.device("cpu"), 2)
-
-
-@pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmarking, "LONG_ENOUGH", 1e-6)
-    monkeypatch.setattr(benchmarking, "PATIENCE", 0.0)
 
 
 @pytest.mark.parametrize(
