@@ -18,14 +18,15 @@ from asr_seq2seq.model.files import ModelFile, load_model, save_model
 from asr_seq2seq.training.batching import Batch, Batches
 from asr_seq2seq.training.distributed import DistributedContext
 
-_BATCH_SIZE = 64  # dev utterances that are decoded together
+_BATCH_SIZE = 64  # dev utterances that are decoded together, at least
 
 
 def _pipeline(recognizer: ModelFile, **options: float) -> Pipeline:
     """Decoding with the network on its device."""
     recognizer.model.eval()
     model = recognizer.loaded()
-    return Pipeline(model, model.options(options), batch_size=_BATCH_SIZE)
+    size = max(_BATCH_SIZE, recognizer.config.decoding.batch_size)
+    return Pipeline(model, model.options(options), batch_size=size)
 
 
 def _decode(pipeline: Pipeline, batch: Batch) -> list[HypothesisLine]:
