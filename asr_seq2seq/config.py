@@ -241,7 +241,10 @@ class DecodingConfig(Settings):
         description="flattens the confidence of words above 1; training fits it on the dev set",
     )
     batch_size: int = Field(
-        16, ge=1, le=10_000, description="dev utterances that are decoded together in training, if more than 64"
+        16,
+        ge=1,
+        le=10_000,
+        description="dev utterances decoded together in training, if more than 64",
     )
 
     def changed(self, **given: Any) -> DecodingConfig:
