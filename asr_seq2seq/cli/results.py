@@ -1,0 +1,134 @@
+"""Which inputs `transcribe` was given, and where their transcripts go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from asr_seq2seq import bundled
+from asr_seq2seq.cli.channels import Input, by_channel, silent_channel
+from asr_seq2seq.cli.output import print_json, print_line
+from asr_seq2seq.errors import AsrError, OutputError, SilentAudioError
+from asr_seq2seq.messages import message
+from asr_seq2seq.outputs import keep_inputs, keep_texts_beside
+
+if TYPE_CHECKING:
+    from asr_seq2seq.transcript import Segment, Transcript
+
+
+@dataclass
+class Results:
+    """Where transcripts go, and how many of the inputs have had theirs.
+
+    Without `output` each text is printed; `alone` is true where the only input was named as a file.
+    """
+
+    output: Path | None
+    formats: list[str]
+    attention: bool
+    as_json: bool
+    channel: str | None
+    alone: bool = False
+    failed: int = 0
+    total: int = 0
+    sounds: list[str] = field(default_factory=list)
+    transcripts: list[dict[str, Any]] = field(default_factory=list)
+    untimed: Segment | None = None
+
+    @property
+    def parts(self) -> list[str]:
+        """The endings of the files that each input gets."""
+        return [*self.formats, "attention.npz"] if self.attention else self.formats
+
+    def find_inputs(self, files: Sequence[str], *, recursive: bool, skip_existing: bool) -> list[Input]:
+        """The sounds to transcribe; of inputs that cannot be used it is told what is wrong with them."""
+        from asr_seq2seq.audio.discovery import find_sounds
+        from asr_seq2seq.cli.output_paths import each_once, output_stems
+        from asr_seq2seq.writers import are_written
+
+        found = find_sounds(files, recursive=recursive)
+        if self.output is not None:
+            found.sounds = each_once(found.sounds)
+        sounds = [sound.path for sound in found.sounds]
+        if passed_over := found.passed_over_message():
+            message(passed_over)
+        alone = len(files) == 1 and (sounds == files or not sounds)
+        if alone and found.errors:
+            raise found.errors[0]
+        for error in found.errors:
+            message(f"error: {error}")
+        stems = [""] * len(sounds) if self.output is None else output_stems(found.sounds)
+        inputs = by_channel(zip(sounds, stems, strict=True), self.channel)
+        self.alone = alone and len(inputs) <= 1
+        self.failed = len(found.errors)
+        self.total = len(inputs) + self.failed
+        self.sounds = sounds
+        if self.output is not None and skip_existing:
+            rest = [one for one in inputs if not are_written(self.output, one.stem, self.parts)]
+            message(f"{len(inputs) - len(rest)} of {self.total} files skipped: already in {self.output}")
+            return rest
+        return inputs
+
+    def keep_files(self, inputs: Sequence[Input], models: Sequence[Path | None], *, overwrite: bool) -> None:
+        """OutputError where results would take the place of what is read, or of texts beside the sounds."""
+        from asr_seq2seq.writers import path_of
+
+        if self.output is None:
+            return
+        paths = [(one.name, [path_of(self.output, one.stem, part) for part in self.parts]) for one in inputs]
+        read = [None if path is None else bundled.find(path) for path in models]
+        keep_inputs(chain.from_iterable(results for _, results in paths), [*read, *self.sounds])
+        if not overwrite:
+            keep_texts_beside(paths)
+
+    def add(self, one: Input, result: Transcript | AsrError) -> None:
+        """Write or print a transcript, or tell what is wrong with its sound."""
+        try:
+            if isinstance(result, SilentAudioError) and self.channel == "all":
+                result = silent_channel(one)
+            if isinstance(result, AsrError):
+                raise result
+            self._write(one, result)
+        except OutputError:
+            raise
+        except AsrError as error:
+            if self.alone:
+                raise
+            self.failed += 1
+            message(f"error: {error}")
+            return
+        if self.output is None and not self.as_json:
+            print_line(*([] if self.alone else [one.shown]), result.text)
+        self.transcripts.append({"file": one.name, **result.to_dict()})
+
+    def _write(self, one: Input, transcript: Transcript) -> None:
+        from asr_seq2seq.writers import write, write_attention
+
+        if self.output is None:
+            return
+        self.untimed = self.untimed or next((s for s in transcript.segments if _is_untimed(s)), None)
+        if self.attention:
+            write_attention(transcript, self.output, one.stem)
+        write(transcript, self.output, one.stem, self.formats)
+
+    def finish(self) -> None:
+        """Tell what was done; exit code 1 where sounds failed."""
+        if self.output is not None and not self.alone:
+            message(f"{len(self.transcripts)} of {self.total} files transcribed into {self.output}")
+        if self.untimed is not None:
+            message(f"words have no times ({self.untimed.timing})")
+        if self.as_json:
+            whole = {"files": self.transcripts, "failed": self.failed}
+            print_json(self.transcripts[0] if self.alone and self.transcripts else whole)
+        if self.failed:
+            message(f"{self.failed} of {self.total} files could not be transcribed")
+            raise typer.Exit(1)
+
+
+def _is_untimed(segment: Segment) -> bool:
+    return any(word.start is None for word in segment.words)
