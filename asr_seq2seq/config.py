@@ -40,15 +40,17 @@ class Settings(BaseModel):
 class SpecAugmentConfig(Settings):
     """Masks over time and frequency (Park et al. 2019), sizes in frames and mel bins."""
 
-    time_masks: int = Field(0, ge=0, le=1000)
+    time_masks: int = Field(0, ge=0, le=1000, description="masks over time of an utterance")
     time_width: int = Field(20, ge=1, le=1_000_000, description="longest mask, frames")
     time_fraction: float = Field(0.2, gt=0, le=1, description="longest mask as a part of the utterance")
-    frequency_masks: int = Field(0, ge=0, le=1000)
+    frequency_masks: int = Field(0, ge=0, le=1000, description="masks over frequency of an utterance")
     frequency_width: int = Field(10, ge=1, le=65_536, description="widest mask, mel bins")
 
 
 class _FeaturesSettings(Settings):
-    normalization: Literal["utterance", "corpus", "none"] = "utterance"
+    normalization: Literal["utterance", "corpus", "none"] = Field(
+        "utterance", description="what has mean 0 and variance 1: each utterance, the corpus, or nothing"
+    )
     warp: float = Field(
         0.0,
         ge=0,
@@ -62,13 +64,15 @@ class _FeaturesSettings(Settings):
 class LogMelConfig(_FeaturesSettings):
     """Log-mel spectrogram of sound, and its normalization."""
 
-    kind: Literal["logmel"] = "logmel"
+    kind: Literal["logmel"] = Field("logmel", description="computed from sound")
     sample_rate: int = Field(16000, ge=4000, le=192000, description="Hz")
-    mels: int = Field(80, ge=4, le=512)
-    window_seconds: float = Field(0.025, gt=0, le=0.5)
-    hop_seconds: float = Field(0.010, gt=0, le=0.5)
-    low_hertz: float = Field(20.0, ge=0)
-    high_hertz: float | None = Field(None, description="half the sample rate where empty")
+    mels: int = Field(80, ge=4, le=512, description="mel bins")
+    window_seconds: float = Field(0.025, gt=0, le=0.5, description="length of a frame's window")
+    hop_seconds: float = Field(0.010, gt=0, le=0.5, description="from frame to frame")
+    low_hertz: float = Field(20.0, ge=0, description="lower end of the mel band")
+    high_hertz: float | None = Field(
+        None, description="upper end of the mel band; half the sample rate where empty"
+    )
     floor: float = Field(
         1e-6, ge=1e-30, le=1e6, description="mel energies below this are raised to it before the logarithm"
     )
@@ -93,7 +97,7 @@ class LogMelConfig(_FeaturesSettings):
 class PrecomputedConfig(_FeaturesSettings):
     """Features that another program computed, as the corpus holds them: (frames, size) an utterance."""
 
-    kind: Literal["precomputed"]
+    kind: Literal["precomputed"] = Field(description="read from files that another program computed")
     size: int = Field(ge=1, le=65_536, description="values in a frame")
     contents: Literal["cepstra", "mels", "other"] = Field(
         "other", description="what a frame is, which `warp` has to know: from low to high"
@@ -134,49 +138,56 @@ FeaturesConfig = Annotated[
 class LayerConfig(Settings):
     """One encoder layer: `reduction` successive frames are concatenated before it."""
 
-    units: int = Field(256, ge=1, le=_MOST_UNITS)
-    reduction: int = Field(1, ge=1, le=64)
+    units: int = Field(256, ge=1, le=_MOST_UNITS, description="size of the state, in each direction")
+    reduction: int = Field(1, ge=1, le=64, description="successive frames that are concatenated before it")
 
 
 class EncoderConfig(Settings):
     """The pyramidal encoder."""
 
-    cell: Cell = "lstm"
-    bidirectional: bool = True
+    cell: Cell = Field("lstm", description="kind of the recurrent layers")
+    bidirectional: bool = Field(True, description="whether each layer also reads from the end to the start")
     layers: list[LayerConfig] = Field(
         default_factory=lambda: [LayerConfig(reduction=2), LayerConfig(reduction=2), LayerConfig()],
         min_length=1,
         max_length=_MOST_LAYERS,
+        description="from the features up",
     )
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="share of values set to 0 after each layer in training"
+    )
 
 
 class ContextConfig(Settings):
     """The fixed-length vector c = tanh(W q(H))."""
 
-    pooling: Literal["last", "mean", "attentive"] = "mean"
-    size: int = Field(256, ge=1, le=_MOST_UNITS)
+    pooling: Literal["last", "mean", "attentive"] = Field(
+        "mean", description="q: last frame, mean of all, or mean by weights that are learned"
+    )
+    size: int = Field(256, ge=1, le=_MOST_UNITS, description="size of c; must equal `decoder.units`")
 
 
 class DecoderConfig(Settings):
     """The character-level decoder."""
 
-    attention: Literal["none", "dot", "location"] = "none"
-    cell: Cell = "lstm"
-    units: int = Field(256, ge=1, le=_MOST_UNITS)
+    attention: Literal["none", "dot", "location"] = Field(
+        "none", description="none reads the context vector alone"
+    )
+    cell: Cell = Field("lstm", description="kind of the recurrent layers")
+    units: int = Field(256, ge=1, le=_MOST_UNITS, description="size of each layer's state")
     layers: int = Field(
         1, ge=1, le=_MOST_LAYERS, description="recurrent layers; the upper ones where attention is dot"
     )
-    embedding: int = Field(64, ge=1, le=_MOST_UNITS)
-    heads: int = Field(1, ge=1, le=_MOST_UNITS, description="dot attention only")
+    embedding: int = Field(64, ge=1, le=_MOST_UNITS, description="size of a character's vector")
+    heads: int = Field(1, ge=1, le=_MOST_UNITS, description="heads of dot attention")
     attention_size: int = Field(
         128, ge=1, le=_MOST_UNITS, description="width of keys and queries, all heads together"
     )
-    location_channels: int = Field(10, ge=1, le=1024, description="location attention only")
+    location_channels: int = Field(10, ge=1, le=1024, description="filters of location attention")
     location_width: int = Field(
         100, ge=1, le=10_000, description="frames seen on each side; location attention only"
     )
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of values set to 0 in training")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
@@ -211,7 +222,7 @@ class ModelConfig(Settings):
 class DecodingConfig(Settings):
     """How text is searched for: the defaults of a model file, and what training fitted."""
 
-    beam_size: int = Field(8, ge=1, le=1000)
+    beam_size: int = Field(8, ge=1, le=1000, description="hypotheses that the search keeps; 1 is greedy")
     ctc_weight: float = Field(
         0.3, ge=0, lt=1, description="share of the CTC prefix score where there is a head"
     )
@@ -267,10 +278,10 @@ class RecognizerSettings(Settings):
 class CharacterLstmConfig(Settings):
     """The network of a language model."""
 
-    embedding: int = Field(64, ge=1, le=_MOST_UNITS)
-    units: int = Field(512, ge=1, le=_MOST_UNITS)
-    layers: int = Field(2, ge=1, le=_MOST_LAYERS)
-    dropout: float = Field(0.2, ge=0, lt=1)
+    embedding: int = Field(64, ge=1, le=_MOST_UNITS, description="size of a character's vector")
+    units: int = Field(512, ge=1, le=_MOST_UNITS, description="size of each layer's state")
+    layers: int = Field(2, ge=1, le=_MOST_LAYERS, description="LSTM layers")
+    dropout: float = Field(0.2, ge=0, lt=1, description="share of values set to 0 between layers in training")
 
 
 class LanguageModelSettings(Settings):

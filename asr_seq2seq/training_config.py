@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from asr_seq2seq.config import LanguageModelSettings, RecognizerSettings, Settings, check
 
@@ -25,7 +25,10 @@ def _as_name(path: str) -> str:
 
 
 FileName = Annotated[str, Field(max_length=4096), AfterValidator(_as_name)]
-Paths = Annotated[list[FileName], Field(max_length=10_000), BeforeValidator(_as_list)]
+_PATHS_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+Paths = Annotated[
+    list[FileName], Field(max_length=10_000), BeforeValidator(_as_list), WithJsonSchema(_PATHS_SCHEMA)
+]
 _LONGEST_SECONDS = 1e6  # of sound
 
 
@@ -70,14 +73,20 @@ class DataConfig(Settings):
 class OptimizationConfig(Settings):
     """How weights are found: epochs, optimizer, learning rate."""
 
-    epochs: int = Field(30, ge=1, le=1_000_000)
-    optimizer: Literal["sgd", "adam", "adamw", "adadelta"] = "adamw"
-    learning_rate: float = Field(1e-3, gt=0, le=1e38)
-    momentum: float = Field(0.9, ge=0, lt=1, description="sgd only")
-    weight_decay: float = Field(0.01, ge=0, le=1e38)
-    schedule: Literal["cosine", "plateau"] = "cosine"
-    warmup_steps: int = Field(100, ge=0, le=1_000_000_000)
-    plateau_factor: float = Field(0.5, gt=0, lt=1)
+    epochs: int = Field(30, ge=1, le=1_000_000, description="passes over the training set")
+    optimizer: Literal["sgd", "adam", "adamw", "adadelta"] = Field("adamw", description="as PyTorch has it")
+    learning_rate: float = Field(1e-3, gt=0, le=1e38, description="the largest, reached after the warmup")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd; the others do without")
+    weight_decay: float = Field(0.01, ge=0, le=1e38, description="decoupled from the gradient for adamw")
+    schedule: Literal["cosine", "plateau"] = Field(
+        "cosine", description="the learning rate falls as a cosine to 0, or where dev loss no longer falls"
+    )
+    warmup_steps: int = Field(
+        100, ge=0, le=1_000_000_000, description="steps in which the learning rate rises from 0"
+    )
+    plateau_factor: float = Field(
+        0.5, gt=0, lt=1, description="what the learning rate is multiplied by on a plateau"
+    )
     plateau_patience: int = Field(2, ge=0, le=1_000_000, description="epochs without a better dev loss")
     gradient_clip: float = Field(5.0, gt=0, le=1e12, description="largest norm of the whole gradient")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
@@ -93,7 +102,9 @@ class TrainingConfig(OptimizationConfig):
     start_from: FileName | None = Field(
         None, description="model file whose weights and alphabet the run begins with (fine-tuning)"
     )
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="part of the target's probability that all characters share"
+    )
     scheduled_sampling: float = Field(
         0.0,
         ge=0,
@@ -135,7 +146,7 @@ class NoiseConfig(Settings):
     """Noise added to utterances."""
 
     folder: FileName | None = Field(None, description="of sound files; looked through with all folders in it")
-    probability: float = Field(0.5, ge=0, le=1)
+    probability: float = Field(0.5, ge=0, le=1, description="part of utterances that get noise")
     snr: tuple[_Decibels, _Decibels] = Field((5.0, 20.0), description="lowest and highest, decibels")
 
 
@@ -143,7 +154,7 @@ class ReverberationConfig(Settings):
     """Rooms that utterances are put into."""
 
     folder: FileName | None = Field(None, description="of impulse responses; looked through with all in it")
-    probability: float = Field(0.5, ge=0, le=1)
+    probability: float = Field(0.5, ge=0, le=1, description="part of utterances that are put into a room")
 
 
 class JoiningConfig(Settings):
@@ -180,7 +191,7 @@ class AugmentationConfig(Settings):
 class Config(RecognizerSettings):
     """A recipe: everything that decides what a training run does."""
 
-    seed: int = Field(1, ge=-(2**63), lt=2**63)
+    seed: int = Field(1, ge=-(2**63), lt=2**63, description="of everything random in the run")
     data: DataConfig = Field(default_factory=DataConfig)
     augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
@@ -224,7 +235,7 @@ class TextDataConfig(Settings):
 class LanguageModelConfig(LanguageModelSettings):
     """A recipe for a character language model."""
 
-    seed: int = Field(1, ge=-(2**63), lt=2**63)
+    seed: int = Field(1, ge=-(2**63), lt=2**63, description="of everything random in the run")
     data: TextDataConfig = Field(default_factory=TextDataConfig)
     training: OptimizationConfig = Field(default_factory=OptimizationConfig)
 

@@ -27,6 +27,9 @@ CoverageWeight = Annotated[float | None, typer.Option(min=0, help="Score for eac
 LengthReward = Annotated[float | None, typer.Option(help="Score for each character.")]
 Temperature = Annotated[float | None, typer.Option(min=0.01, help="The decoder's logits are divided by it.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="path.to.key=value; repeatable.")]
+HelpSettings = Annotated[
+    bool, typer.Option("--help-settings", help="Print every setting with its value and meaning, and stop.")
+]
 RunFolder = Annotated[Path | None, typer.Option(help="Run folder; runs/NAME of the recipe without it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Reference = Annotated[

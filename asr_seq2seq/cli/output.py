@@ -7,12 +7,15 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from asr_seq2seq import signals
 from asr_seq2seq.errors import OutputError, printable, printable_json
 from asr_seq2seq.files import without_infinity
 from asr_seq2seq.messages import message
+
+if TYPE_CHECKING:
+    from asr_seq2seq.training_config import Config, LanguageModelConfig
 
 
 class StandardOutputError(OutputError):
@@ -89,6 +92,21 @@ def print_json(value: Any) -> None:
 
     if sys.stdout is not None:
         print(printable_json(to_json(without_infinity(value))), flush=True)
+
+
+def print_settings(recipe: Config | LanguageModelConfig, as_json: bool) -> None:
+    """Print each setting of a recipe: its value there, what it does, and its default."""
+    from asr_seq2seq.settings_reference import given_settings, help_lines
+
+    need_standard_output()
+    if not as_json:
+        return print_text("\n".join(help_lines(recipe)))
+    print_json(
+        [
+            {"setting": one.path, "value": value, "default": one.default, "description": one.description}
+            for one, value in given_settings(recipe)
+        ]
+    )
 
 
 def stop_interrupted(model: Path, epoch: int, number: int) -> NoReturn:

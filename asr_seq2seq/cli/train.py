@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from asr_seq2seq.bundled import find_recipe
-from asr_seq2seq.cli.options import AsJson, Device, RunFolder, Settings
-from asr_seq2seq.cli.output import print_json, print_line, stop_interrupted
+from asr_seq2seq.cli.options import AsJson, Device, HelpSettings, RunFolder, Settings
+from asr_seq2seq.cli.output import print_json, print_line, print_settings, stop_interrupted
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.extras import needed
 from asr_seq2seq.messages import message
@@ -27,6 +27,7 @@ def train(
         Path, typer.Argument(help="A recipe: a YAML file or the name of a bundled one; or a corpus.")
     ],
     settings: Settings = None,
+    help_settings: HelpSettings = False,
     corpora: Annotated[
         list[str] | None, typer.Option("--train", help="Corpus to train on; repeatable.")
     ] = None,
@@ -53,6 +54,8 @@ def train(
     config, corpora = _recipe_for(config, corpora or [])
     settings = [*(settings or []), *_data_settings(corpora, dev or [], dev_fraction)]
     recipe = load_config(config, settings)
+    if help_settings:
+        return print_settings(recipe, as_json)
     with needed("training", "train"), while_importing():
         from asr_seq2seq.model.device import keep_freed_memory
         from asr_seq2seq.training.fit import train as train_model

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from asr_seq2seq.bundled import find_recipe
-from asr_seq2seq.cli.options import AsJson, Device, RunFolder, Settings
-from asr_seq2seq.cli.output import print_json, print_line, stop_interrupted
+from asr_seq2seq.cli.options import AsJson, Device, HelpSettings, RunFolder, Settings
+from asr_seq2seq.cli.output import print_json, print_line, print_settings, stop_interrupted
 from asr_seq2seq.extras import needed
 from asr_seq2seq.outputs import keep_recipe
 from asr_seq2seq.signals import while_importing
@@ -18,6 +18,7 @@ from asr_seq2seq.signals import while_importing
 def train_lm(
     config: Annotated[Path, typer.Argument(help="A recipe: a YAML file, or lm_chars.")],
     settings: Settings = None,
+    help_settings: HelpSettings = False,
     run: RunFolder = None,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -27,6 +28,8 @@ def train_lm(
 
     config = find_recipe(config)
     recipe = load_language_model_config(config, settings or [])
+    if help_settings:
+        return print_settings(recipe, as_json)
     with needed("training", "train"), while_importing():
         from asr_seq2seq.model.device import keep_freed_memory
         from asr_seq2seq.training.lm import train_language_model

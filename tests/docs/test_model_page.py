@@ -1,4 +1,4 @@
-"""The pages in docs/ quote the code; what they quote must be what the code says."""
+"""docs/model.md quotes the code; what it quotes must be what the code says."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from textwrap import dedent
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "model.md"
 SOURCE = re.compile(r"From `([^`]+)`:")
 
