@@ -33,6 +33,20 @@ def metrics_lines(path: Path) -> list[bytes]:
         raise AsrError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
 
 
+def lines_before(path: Path, key: str, end: int) -> list[bytes]:
+    """The first lines of the file, as they stand there, as long as their `key` is a number below `end`."""
+    kept = []
+    for line in metrics_lines(path):
+        try:
+            value = parse_json(line).get(key)
+        except (ValueError, AttributeError):  # half a line, or none of ours
+            break
+        if not isinstance(value, int | float) or value >= end:
+            break
+        kept.append(line)
+    return kept
+
+
 def read_metrics(run: Path) -> list[dict[str, float | None]]:
     """The figures of each epoch; AsrError that names the line that is none."""
     path = run / METRICS

@@ -57,8 +57,11 @@ def inspect_run(path: Path) -> dict[str, Any]:
     from asr_seq2seq.epochs import rank, read_metrics
 
     model = path / "model.safetensors"
-    epochs = read_metrics(path)
+    rows = read_metrics(path)
+    epochs = [row for row in rows if row.get("epoch") != 0]
     facts: dict[str, Any] = {"kind": "run folder", "epochs": len(epochs)}
+    if len(epochs) < len(rows):
+        facts["before"] = rows[0]  # of fine-tuning, what it started from
     if epochs:
         facts |= {"best": min(epochs, key=rank), "last": epochs[-1]}
     if model.exists() and "dev_wer" in facts.get("best", {}):

@@ -79,7 +79,8 @@ def train(
         stop_interrupted(result.model, result.epoch, result.stopped)
     if leads and as_json:
         figures = {"epoch": result.epoch, "dev_wer": round(result.dev_wer, 6)}
-        print_json({"model": str(result.model)} | figures)
+        compared = {} if result.fine_tuning is None else {"fine_tuning": result.fine_tuning.to_dict()}
+        print_json({"model": str(result.model)} | figures | compared)
     elif leads:
         print_line(str(result.model))
     if os.environ.get("WORLD_SIZE", "1") != "1":

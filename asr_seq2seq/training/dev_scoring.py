@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,26 +38,33 @@ def _decode(pipeline: Pipeline, batch: Batch) -> list[HypothesisLine]:
     return decode(pipeline, batch.ids, batch.texts, inputs)
 
 
+@dataclass(frozen=True)
+class DevScore:
+    """The figures of a model on the dev set (`dev_loss`, `dev_wer`, `dev_cer`), and its hypotheses by id."""
+
+    figures: dict[str, float]
+    lines: list[HypothesisLine]
+
+
 @torch.no_grad()
-def dev_figures(
-    recognizer: ModelFile, batches: Batches, context: DistributedContext | None = None
-) -> dict[str, float]:
+def score_dev(recognizer: ModelFile, batches: Batches, context: DistributedContext | None = None) -> DevScore:
     """Teacher-forced loss, and WER and CER of greedy decoding, on the dev utterances of all processes."""
     context, device = context or DistributedContext(), recognizer.device
     losses = torch.zeros(2, device=device)  # and characters
-    references, hypotheses = [], []
+    found: list[HypothesisLine] = []
+    speakers = {one.id: one.speaker for one in batches.sampler.utterances}
     pipeline = _pipeline(recognizer, beam_size=1)
     for batch in batches:
-        lines = _decode(pipeline, batch)
+        found += (replace(line, speaker=speakers[line.id]) for line in _decode(pipeline, batch))
         moved = batch.to(device)
         loss = recognizer.model.loss(moved.inputs, moved.lengths, moved.tokens, moved.token_lengths, 0.0)
         characters = int(batch.token_lengths.sum()) + len(batch.ids)
         losses += torch.stack((loss.total * characters, torch.tensor(float(characters), device=device)))
-        references += [line.reference for line in lines]
-        hypotheses += [line.hypothesis for line in lines]
     total, count = context.sum(losses).tolist()
-    found = score(context.gather(references), context.gather(hypotheses), recognizer.normalizer)
-    return {"dev_loss": total / count, "dev_wer": found.wer, "dev_cer": found.cer}
+    lines = sorted(context.gather(found), key=lambda line: line.id)
+    references, hypotheses = [line.reference for line in lines], [line.hypothesis for line in lines]
+    rates = score(references, hypotheses, recognizer.normalizer)
+    return DevScore({"dev_loss": total / count, "dev_wer": rates.wer, "dev_cer": rates.cer}, lines)
 
 
 def facts(figures: dict[str, float]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from rich.progress import TaskID
 
 from asr_seq2seq.epochs import append_metrics, checkpoints, rank
 from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.evaluation.comparison import Comparison
 from asr_seq2seq.files import lock, make_folder
 from asr_seq2seq.messages import message
 from asr_seq2seq.model.device import pick_device
@@ -24,10 +25,11 @@ from asr_seq2seq.model.files import ModelFile, save_model
 from asr_seq2seq.model.seq2seq import Seq2Seq
 from asr_seq2seq.model_file.averaging import average_recognizers
 from asr_seq2seq.progress import Progress, sound_progress
+from asr_seq2seq.training import before_after
 from asr_seq2seq.training.batching import Batch
 from asr_seq2seq.training.board import Board
 from asr_seq2seq.training.data import TrainingData, check_sounds, load_data
-from asr_seq2seq.training.dev_scoring import calibrate_model, dev_figures, facts
+from asr_seq2seq.training.dev_scoring import DevScore, calibrate_model, facts, score_dev
 from asr_seq2seq.training.distributed import DistributedContext, join_processes
 from asr_seq2seq.training.fine_tuning import take_weights
 from asr_seq2seq.training.learner import Learner
@@ -41,13 +43,17 @@ _WORTH_SAVING = 60.0  # seconds of an epoch whose state is saved before the dev 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run ends with: the best model's file and its dev figures; `stopped` is 0 or a signal."""
+    """What a run ends with: the best model's file and its dev figures; `stopped` is 0 or a signal.
+
+    `fine_tuning` compares the model that a finished run started from with its best one, on dev.
+    """
 
     model: Path
     epoch: int
     dev_wer: float
     dev_cer: float
     stopped: int = 0
+    fine_tuning: Comparison | None = None
 
 
 def train(config: Config, run: Path, device_name: str = "auto", resume: Resume = "auto") -> Result:
@@ -139,6 +145,7 @@ class _Run:
         with StopRequest() as stop, sound_progress() as bars:
             total = self.config.training.epochs * self.data.train.seconds
             bar = bars.add_task("", total=total, note="", visible=self.context.leads)
+            self._score_start(provenance, board)
             while position.epoch <= self.config.training.epochs and not self.stopped:
                 figures = self._train_epoch(stop, bars, bar)
                 if self.stopped:
@@ -146,10 +153,33 @@ class _Run:
                 self._end_epoch(figures, provenance, board)
                 if self.context.sum(torch.tensor(float(bool(stop.signal)), device=self.learner.device)):
                     self.stopped = stop.signal or signal.SIGTERM
-        if self.context.leads and not self.stopped and position.best_epoch:
-            self._finish()
+        finished = self.context.leads and not self.stopped and position.best_epoch
+        compared = self._finish() if finished else None
         wer, cer, _ = position.best
-        return Result(self.folder / MODEL, position.best_epoch, wer, cer, self.stopped)
+        return Result(self.folder / MODEL, position.best_epoch, wer, cer, self.stopped, compared)
+
+    def _score_start(self, provenance: dict[str, Any], board: Board | None) -> None:
+        """Of fine-tuning, score the model before the first step as epoch 0, and keep its hypotheses."""
+        kept = self.context.from_leader(self.resumed and (self.folder / before_after.BEFORE).exists())
+        if self.data.start is None or kept:
+            return
+        network = self.learner.network if not self.resumed else self.data.start.model
+        dev = score_dev(self._recognizer(network, provenance), self.data.dev, self.context)
+        elapsed = time.perf_counter() - self.started
+        if self.context.leads:
+            before_after.keep_before(self.folder, dev.lines)
+            if not self.resumed:
+                figures = {"epoch": 0, "step": 0, **dev.figures, "elapsed_seconds": elapsed}
+                append_metrics(self.folder, figures)
+                if board is not None:
+                    board.add(figures, 0)
+                self._save()
+        start = self.config.training.start_from
+        self.say(f"epoch   0  {start} before any step  {_described(dev.figures)}  {elapsed:.0f} s")
+
+    def _recognizer(self, network: Seq2Seq, provenance: dict[str, Any]) -> ModelFile:
+        settings = self.config.recognizer()
+        return ModelFile(network, settings, self.data.alphabet, self.data.normalizer, provenance)
 
     def _announce(self) -> None:
         data, model = self.data, self.learner.model
@@ -230,11 +260,9 @@ class _Run:
     def _end_epoch(self, figures: dict[str, float], provenance: dict[str, Any], board: Board | None) -> None:
         """Score the epoch on the dev set; keep its model where it is the best, its figures, the state."""
         position, learner, epoch = self.position, self.learner, self.position.epoch
-        settings = self.config.recognizer()
-        recognizer = ModelFile(
-            learner.network, settings, self.data.alphabet, self.data.normalizer, provenance
-        )
-        dev = dev_figures(recognizer, self.data.dev, self.context)
+        recognizer = self._recognizer(learner.network, provenance)
+        scored = score_dev(recognizer, self.data.dev, self.context)
+        dev = scored.figures
         learner.schedule.after_epoch(dev["dev_loss"])
         elapsed = time.perf_counter() - self.started
         speed = figures.pop("sound_per_second")
@@ -251,6 +279,7 @@ class _Run:
             recognizer = recognizer.with_provenance(epoch=epoch, **facts(dev))
             if better:
                 save_model(self.folder / MODEL, recognizer)
+                self._keep_after(scored)
             keep_checkpoint(self.folder, recognizer, epoch, self.config.training.keep_epochs)
             append_metrics(self.folder, figures)
             if board is not None:
@@ -261,22 +290,34 @@ class _Run:
             f"{speed:,.0f} s of sound/s  {elapsed:.0f} s{'  best' if better else ''}"
         )
 
-    def _finish(self) -> None:
-        """Try the mean of the kept epochs, and fit the confidence of the best model."""
+    def _keep_after(self, scored: DevScore) -> None:
+        if self.data.start is not None:
+            before_after.keep_after(self.folder, scored.lines)
+
+    def _finish(self) -> Comparison | None:
+        """Try the mean of the kept epochs, fit the best model's confidence, compare it with the start."""
         self.data.dev.sampler.rank, self.data.dev.sampler.size = 0, 1
         if self.config.training.keep_epochs > 1:
             self._try_mean()
         self.say(calibrate_model(self.folder / MODEL, self.data.dev, self.learner.device))
+        if self.data.start is None:
+            return None
+        found = before_after.compare_with_start(self.folder, self.data.normalizer)
+        if found is not None:
+            self.say(before_after.describe(found, str(self.config.training.start_from)))
+        return found
 
     def _try_mean(self) -> None:
         """Let the mean of the kept epochs be the model of the run if it is better on dev."""
         paths = checkpoints(self.folder)
         mean = ModelFile.of(average_recognizers(paths), self.learner.device)
-        dev = dev_figures(mean, self.data.dev)
+        scored = score_dev(mean, self.data.dev)
+        dev = scored.figures
         better = rank(dev) < self.position.best
         if better:
             self.position.best = rank(dev)
             save_model(self.folder / MODEL, mean.with_provenance(**facts(dev)))
+            self._keep_after(scored)
             self._save()
         self.say(f"mean of {len(paths)} epochs  {_described(dev)}{'  best' if better else ''}")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from asr_seq2seq.epochs import CHECKPOINTS, METRICS, checkpoints, metrics_lines
+from asr_seq2seq.epochs import CHECKPOINTS, METRICS, checkpoints, lines_before, metrics_lines
 from asr_seq2seq.errors import ConfigError, brief
 from asr_seq2seq.files import atomic_write, make_folder, remove_left
 from asr_seq2seq.model.files import ModelFile, save_model
@@ -74,7 +74,7 @@ def open_run(run: Path, config: Config, resume: Resume) -> dict[str, Any] | None
         _freeze(run, config)
     metrics = run / METRICS
     if metrics.exists():
-        lines = metrics_lines(metrics)[: state["position"]["epoch"] - 1 if state else 0]
+        lines = lines_before(metrics, "epoch", state["position"]["epoch"] if state else 0)
         with atomic_write(metrics, "wb") as file:
             file.write(b"".join(line + b"\n" for line in lines))
     return state

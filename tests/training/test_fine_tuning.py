@@ -1,15 +1,22 @@
 import json
+import os
+import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from asr_seq2seq.errors import ConfigError, ModelFileError
+from asr_seq2seq.evaluation.hypotheses import HypothesisLine
+from asr_seq2seq.inspection import inspect
 from asr_seq2seq.model.files import ModelFile, load_model, save_model
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
-from asr_seq2seq.training import fit
+from asr_seq2seq.training import before_after, fit
+from asr_seq2seq.training.dev_scoring import DevScore
 from asr_seq2seq.training.fine_tuning import model_to_start_from
 from asr_seq2seq.training_config import Config
 
@@ -95,6 +102,83 @@ def test_characters_that_it_cannot_spell_are_named(
     config = _recipe(make_config, corpus, start)
     with pytest.raises(ConfigError, match="cannot spell 'a' 'q'"):
         model_to_start_from(str(start), config, ["one", "aqto"])
+
+
+def _metrics(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_the_model_before_any_step_is_scored_as_epoch_0(
+    make_config: MakeConfig, corpus: Path, start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = _recipe(make_config, corpus, start, **{"training.epochs": 2})
+    result = fit.train(config, tmp_path / "run", "cpu")
+    rows = _metrics(tmp_path / "run")
+    assert [row["epoch"] for row in rows] == [0, 1, 2] and rows[0]["step"] == 0
+    told = capsys.readouterr().err
+    assert told.count("epoch   0  ") == 1 and f"{start} before any step  dev loss" in told
+    # The same as the model scores when nothing was learned.
+    still = {"training.learning_rate": 1e-12, "training.weight_decay": 0}
+    unmoved = fit.train(_recipe(make_config, corpus, start, **still), tmp_path / "still", "cpu")
+    before, after = _metrics(tmp_path / "still")
+    for name in ("dev_loss", "dev_wer", "dev_cer"):
+        assert before[name] == pytest.approx(after[name], abs=1e-5) == pytest.approx(rows[0][name], abs=1e-5)
+    assert inspect(tmp_path / "run")["epochs"] == 2
+    assert inspect(tmp_path / "run")["before"] == rows[0]
+    assert result.fine_tuning is not None and unmoved.fine_tuning is not None
+    assert unmoved.fine_tuning.better is None and unmoved.fine_tuning.p == 1.0
+    assert result.fine_tuning.scores[0].wer == pytest.approx(rows[0]["dev_wer"], abs=1e-5)
+    assert result.fine_tuning.scores[1].wer == pytest.approx(result.dev_wer)
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "after: cannot tell (p = 1.0000, paired tests); nothing shows that the new model is better" in told
+
+
+@pytest.mark.parametrize(("before", "after", "answer"), [("uh", None, "better"), (None, "uh", "worse")])
+def test_better_and_worse_are_said(
+    before: str | None, after: str | None, answer: str, tmp_path: Path
+) -> None:
+    lines = [HypothesisLine(str(number), "one two", "one two") for number in range(20)]
+    wrong = [replace(line, hypothesis=str(before or after)) for line in lines]
+    before_after.keep_before(tmp_path, wrong if before else lines)
+    assert before_after.compare_with_start(tmp_path, _NORMALIZER) is None
+    before_after.keep_after(tmp_path, wrong[::-1] if after else lines[::-1])
+    found = before_after.compare_with_start(tmp_path, _NORMALIZER)
+    assert found is not None
+    line = before_after.describe(found, "english")
+    figures = "100.00% before, 0.00% after" if before else "0.00% before, 100.00% after"
+    assert line.startswith(f"fine-tuning: dev WER {figures}: {answer} (p < 0.0001")
+    assert ("keep english" in line) == (answer == "worse")
+
+
+def test_before_and_after_survive_a_resume(
+    make_config: MakeConfig, corpus: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = _recipe(make_config, corpus, start, **{"training.epochs": 3})
+    whole = fit.train(config, tmp_path / "whole", "cpu")
+    true, scored = fit.score_dev, list[int]()
+
+    def interrupted(*arguments: Any) -> DevScore:
+        scored.append(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return true(*arguments)
+
+    run = tmp_path / "run"
+    monkeypatch.setattr(fit, "score_dev", interrupted)
+    for _ in range(4):  # in epoch 0, then after each epoch
+        result = fit.train(config, run, "cpu")
+        assert result.stopped == signal.SIGTERM and result.fine_tuning is None
+    result = fit.train(config, run, "cpu")
+    assert len(scored) == 4
+    assert result.fine_tuning is not None and whole.fine_tuning is not None
+    assert result.fine_tuning.to_dict() == whole.fine_tuning.to_dict()
+    clocks = {"elapsed_seconds": 0, "sound_per_second": 0}
+    assert [row | clocks for row in _metrics(run)] == [row | clocks for row in _metrics(tmp_path / "whole")]
+    (run / "dev_before.jsonl").unlink()  # as of a run that an earlier version began
+    monkeypatch.setattr(fit, "score_dev", true)
+    longer = fit.train(_recipe(make_config, corpus, start, **{"training.epochs": 4}), run, "cpu")
+    assert longer.fine_tuning is not None and whole.fine_tuning is not None
+    assert longer.fine_tuning.scores[0] == whole.fine_tuning.scores[0]
+    assert [row["epoch"] for row in _metrics(run)] == [0, 1, 2, 3, 4]
 
 
 def test_a_missing_file_is_one_sentence(make_config: MakeConfig, corpus: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from safetensors.torch import load_file
 
 from asr_seq2seq.cli.application import app
 from asr_seq2seq.errors import AsrError, ConfigError, OutputError
-from asr_seq2seq.model.files import load_model
+from asr_seq2seq.model.files import ModelFile, load_model
 from asr_seq2seq.recipes import to_yaml
 from asr_seq2seq.training import fit, state
+from asr_seq2seq.training.dev_scoring import DevScore
 from asr_seq2seq.training.distributed import DistributedContext
 from asr_seq2seq.training_config import Config
 
@@ -146,13 +148,13 @@ def test_a_signal_while_the_dev_set_is_heard_stops_after_it(
 
     config = load_config(recipe, ["training.epochs=2", "data.workers=0"])
     whole = fit.train(config, tmp_path / "whole", "cpu")
-    true = fit.dev_figures
+    true = fit.score_dev
 
-    def interrupted(*arguments: Any) -> dict[str, float]:
+    def interrupted(*arguments: Any) -> DevScore:
         os.kill(os.getpid(), signal.SIGTERM)
         return true(*arguments)
 
-    monkeypatch.setattr(fit, "dev_figures", interrupted)
+    monkeypatch.setattr(fit, "score_dev", interrupted)
     for epoch in (1, 2):
         assert fit.train(config, tmp_path / "run", "cpu").stopped == signal.SIGTERM
         assert len(metrics(tmp_path / "run")) == epoch
@@ -354,16 +356,16 @@ def test_the_mean_of_the_last_epochs_is_the_model_where_it_is_better(
     from asr_seq2seq.recipes import load_config
 
     config = load_config(recipe, ["training.keep_epochs=2", "data.workers=0"])
-    true = fit.dev_figures
+    true = fit.score_dev
+
+    def scored(figures: dict[str, dict[str, float]], model: ModelFile, *rest: Any) -> DevScore:
+        found = true(model, *rest)
+        changed = found.figures | figures["mean" if "averaged" in model.provenance else "epoch"]
+        return DevScore(changed, found.lines)
+
     for found, said in ((0.0, "best"), (9.0, "")):
         figures = {"mean": {"dev_wer": found}, "epoch": {"dev_wer": 5.0}}
-        monkeypatch.setattr(
-            fit,
-            "dev_figures",
-            lambda model, *rest, figures=figures: (
-                true(model, *rest) | figures["mean" if "averaged" in model.provenance else "epoch"]
-            ),
-        )
+        monkeypatch.setattr(fit, "score_dev", partial(scored, figures))
         run = tmp_path / f"run_{found}"
         result = fit.train(config, run, "cpu")
         kept = [load_file(path) for path in sorted((run / "checkpoints").iterdir())]
