@@ -13,12 +13,15 @@ Facts of that schema which a reader of ours should know (openai/whisper, ``trans
   (:mod:`asr_seq2seq.audio.segmentation`), as ``{"start": 1.5, "end": 9.0}``. All else was given to the model.
 - ``channel`` is ours, only where one channel was transcribed alone, and counts from 1 as ``--channel`` and
   ctm do.
+- ``start`` is ours, only where a part was transcribed: the second at which it begins. All times are those of
+  the whole sound, and ``duration`` is the length of the part.
 - ``timing`` is ours: what the times of a segment's words rest on, or why they are not known.
 """
 
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,7 +63,8 @@ class Segment:
 class Transcript:
     """The text of a whole sound and its segments; ``duration``, and ``dropped`` (start, end), in seconds.
 
-    ``channel`` is the one that was transcribed alone, from 0, as in all of the Python interface.
+    ``channel`` is the one that was transcribed alone, from 0, as in all of the Python interface; ``start`` is
+    the second at which the part begins that was transcribed.
 
     >>> word = Word("hello", 0.1, 0.5, 0.9)
     >>> segment = Segment(0, 0.0, 0.6, "hello", (4, 5, 6, 6, 7), -0.2, (word,))
@@ -77,6 +81,7 @@ class Transcript:
     duration: float
     dropped: tuple[tuple[float, float], ...] = ()
     channel: int | None = None
+    start: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return whisper's JSON object; ``words`` only in segments that have any."""
@@ -88,7 +93,18 @@ class Transcript:
             "duration": self.duration,
             "dropped": [{"start": start, "end": end} for start, end in self.dropped],
             **channel,
+            **({"start": self.start} if self.start else {}),
         }
+
+    def save(self, path: str | Path) -> Path:
+        """Write a file whose ending says the format: txt, srt, vtt, tsv, json or ctm; return its path.
+
+        It is complete or absent. ``ConfigError`` for another ending, and for a ctm of words without times;
+        ``OutputError`` where the file cannot be written.
+        """
+        from asr_seq2seq.writers import save  # which imports this module
+
+        return save(self, Path(path))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Transcript":
@@ -101,9 +117,11 @@ class Transcript:
             segments = tuple(_segment_from_dict(entry) for entry in data["segments"])
             last = segments[-1].end if segments else 0.0
             dropped = tuple((float(span["start"]), float(span["end"])) for span in data.get("dropped", []))
-            duration = float(data.get("duration", last))
+            start = float(data.get("start") or 0.0)
+            duration = float(data.get("duration", last - start))
             channel = int(data["channel"]) - 1 if data.get("channel") is not None else None
-            return cls(data["text"].strip(), segments, data.get("language"), duration, dropped, channel)
+            text, language = data["text"].strip(), data.get("language")
+            return cls(text, segments, language, duration, dropped, channel, start)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else "a value has the wrong type"
             raise CorpusError(

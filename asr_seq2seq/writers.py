@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.errors import ConfigError, printable
 from asr_seq2seq.files import atomic_write, output_error
 from asr_seq2seq.inference.subtitles import cues, milliseconds, one_line, segments_of, whole_cue, wrap
 from asr_seq2seq.transcript import Segment, Transcript
@@ -144,6 +144,24 @@ def write(transcript: Transcript, folder: Path, stem: str, formats: Sequence[str
     if refused is not None:
         raise refused
     return paths
+
+
+def save(transcript: Transcript, path: Path) -> Path:
+    """Write one file in the format that its ending names, and return its path; folders are made if need be.
+
+    ``ConfigError`` for an ending that names no format and for what the format cannot hold, ``OutputError``
+    if the file cannot be written.
+    """
+    name = path.suffix[1:].lower()
+    if name not in WRITERS:
+        endings = ", ".join(f".{known}" for known in WRITERS)
+        given = f'ends in "{printable(path.suffix)}"' if name else "has no ending"
+        raise ConfigError(f"{printable(str(path))[-120:]}: {given}; give one of {endings}")
+    content = WRITERS[name](transcript, path.stem)
+    _make_folder(path.parent, path.name)
+    with atomic_write(path) as file:
+        file.write(content)
+    return path
 
 
 def write_attention(transcript: Transcript, folder: Path, stem: str) -> Path:

@@ -48,6 +48,30 @@ def test_each_format_is_a_file_in_a_new_folder(tmp_path: Path) -> None:
     assert Transcript.from_dict(json.loads(paths[0].read_text(encoding="utf-8"))) == TRANSCRIPT
 
 
+def test_a_transcript_is_saved_by_its_ending(tmp_path: Path) -> None:
+    for name, to_text in WRITERS.items():
+        if name == "ctm":
+            continue
+        path = TRANSCRIPT.save(str(tmp_path / "new" / f"talk.1.{name.upper()}"))
+        assert path == tmp_path / "new" / f"talk.1.{name.upper()}"
+        assert path.read_text(encoding="utf-8") == to_text(TRANSCRIPT)
+    path = TRANSCRIPT.save(tmp_path / "talk.1.ctm")
+    assert path.read_text(encoding="utf-8").splitlines()[0].startswith("talk.1 1 0.100 0.320 grüß")
+    for name in ("talk.docx", "talk", ".srt", "talk."):
+        with pytest.raises(ConfigError, match=r"give one of \.txt, \.srt, .*\.ctm$") as caught:
+            TRANSCRIPT.save(tmp_path / name)
+        assert len(str(caught.value)) < 300 and not (tmp_path / name).exists()
+    with pytest.raises(OutputError):
+        TRANSCRIPT.save(tmp_path / "talk.1.ctm" / "a.txt")
+
+
+def test_a_part_keeps_its_start_in_every_format() -> None:
+    part = Transcript("one", (), None, 2.0, start=10.0)
+    assert part.to_dict()["start"] == 10.0 and "start" not in TRANSCRIPT.to_dict()
+    assert Transcript.from_dict(part.to_dict()) == part
+    assert to_tsv(part) == "start\tend\ttext\n10000\t12000\tone\n"
+
+
 def test_silence_and_text_without_segments() -> None:
     assert to_txt(SILENCE) == ""
     assert to_txt(Transcript("only text", (), None, 1.0)) == "only text\n"

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from asr_seq2seq.audio.channels import mix
 from asr_seq2seq.audio.checks import RATES, Samples, checked
+from asr_seq2seq.audio.parts import check_part, part_of
 from asr_seq2seq.audio.resampling import resample
 from asr_seq2seq.errors import AudioError
 
@@ -30,17 +31,27 @@ def from_samples(
 
 
 def from_blocks(
-    parts: Iterable[npt.ArrayLike], rate: int, sample_rate: int, *, channel: int | None = None
+    parts: Iterable[npt.ArrayLike],
+    rate: int,
+    sample_rate: int,
+    *,
+    offset: float = 0.0,
+    duration: float | None = None,
+    channel: int | None = None,
 ) -> Iterator[Samples]:
-    """The same for samples that come part by part, as from a microphone."""
+    """The same for samples that come part by part, as from a microphone.
+
+    Where to begin, and how much to take, are `offset` and `duration` in seconds.
+    """
     name = "the array of samples"
+    check_part(offset, duration)
     if rate not in RATES:
         raise AudioError(f"{name} cannot have {rate} samples a second: give the rate it was recorded at")
     if sample_rate not in RATES:
         raise AudioError(f"sound cannot be had at {sample_rate} samples a second: give 1,000 to 1,000,000 Hz")
     frames = (_frames(part, name) for part in parts)
     waveform = resample(mix(frames, int(rate), name, channel), int(rate), sample_rate)
-    yield from checked(waveform, sample_rate, name)
+    yield from checked(part_of(waveform, offset, duration, sample_rate, name), sample_rate, name)
 
 
 def _frames(samples: npt.ArrayLike, name: str) -> Samples:

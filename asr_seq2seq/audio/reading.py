@@ -20,11 +20,10 @@ from asr_seq2seq.audio.channels import mix, window_samples
 from asr_seq2seq.audio.checks import RATES, Samples, checked
 from asr_seq2seq.audio.joined import Sound
 from asr_seq2seq.audio.libsndfile import PROBLEMS, UNKNOWN_FRAMES
+from asr_seq2seq.audio.parts import beyond_end, check_part, sample_count, skipped
 from asr_seq2seq.audio.resampling import margin, resample
 from asr_seq2seq.audio.source import Source, open_source
 from asr_seq2seq.errors import AudioError
-
-_LONGEST = 1e9  # seconds; no sound is 30 years long
 
 
 def load(
@@ -70,7 +69,7 @@ def blocks(
 
     What is wrong is raised where it is met, so that an error may come after good blocks.
     """
-    _check_part(offset, duration)
+    check_part(offset, duration)
     if sample_rate not in RATES:
         raise AudioError(f"sound cannot be had at {sample_rate} samples a second: give {_rates()}")
     name, file = open_source(source)
@@ -86,16 +85,11 @@ def load_native(
     channel: int | None = None,
 ) -> tuple[Samples, int]:
     """Read a sound as :func:`load` does, but at the rate that it has: the waveform (N,) and the rate."""
-    _check_part(offset, duration)
+    check_part(offset, duration)
     name, file = open_source(source)
     with closing(file):
         sound = Sound(name, file)
         return np.concatenate(list(_part(sound, sound.rate, offset, duration, channel))), sound.rate
-
-
-def _check_part(offset: float, duration: float | None) -> None:
-    if not (0 <= offset < _LONGEST and 0 < (1 if duration is None else duration) < _LONGEST):
-        raise AudioError(f"cannot read {duration} s from {offset} s: give an offset >= 0 and a duration > 0")
 
 
 def _rates() -> str:
@@ -108,7 +102,7 @@ def _part(
     """The mono waveform at ``sample_rate``, checked, from ``offset`` on, for ``seconds``."""
     rate, window = sound.rate, window_samples(sound.rate)
     first = round(offset * sample_rate)
-    count = None if seconds is None else max(1, round(seconds * sample_rate))
+    count = sample_count(seconds, sample_rate)
     # The windows of the mix are counted from the beginning, and one depends on the one before; what is
     # resampled begins where a sample of both rates lies, with all that the filter reaches.
     common = math.gcd(rate, sample_rate)
@@ -120,26 +114,14 @@ def _part(
     if count is not None:
         last = math.ceil((first + count) * old / new) + reach
         stop = -(-last // window) * window
-    mono = _skip(mix(sound.read(start, stop), rate, sound.name, channel), begin - start)
-    wanted = _skip(resample(mono, rate, sample_rate), first - begin // old * new, count)
+    mono = skipped(mix(sound.read(start, stop), rate, sound.name, channel), begin - start)
+    wanted = skipped(resample(mono, rate, sample_rate), first - begin // old * new, count)
     if first:
         ahead = next(wanted, None)
         if ahead is None:
-            end = (sound.length or 0) / rate
-            raise AudioError(f"{sound.name} ends at {end:.3f} s, before the offset of {offset:g} s")
+            raise beyond_end(sound.name, offset, (sound.length or 0) / rate)
         wanted = chain([ahead], wanted)
     yield from checked(wanted, sample_rate, sound.name)
-
-
-def _skip(parts: Iterator[Samples], skipped: int, count: int | None = None) -> Iterator[Samples]:
-    """Without the first samples, and at most ``count`` of the others; blocks (N_i,), N_i > 0."""
-    for part in parts:
-        wanted = part[skipped:][:count]
-        skipped = max(0, skipped - len(part))
-        if len(wanted):
-            yield wanted
-        if count is not None and (count := count - len(wanted)) <= 0:
-            return
 
 
 def duration(source: Source) -> float:

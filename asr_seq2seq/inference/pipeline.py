@@ -6,7 +6,7 @@ nor its padding changes its result.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -106,14 +106,21 @@ class Pipeline:
         looked = attention_of(self.model, self.model.encode(features, lengths), [self.alphabet.encode(text)])
         return None if looked is None else looked[0]
 
-    def recognize(self, segments: Sequence[Inputs]) -> list[Recognition]:
-        """Recognize segments, those of similar length together; the results are in their order."""
+    def recognize(
+        self, segments: Sequence[Inputs], on_progress: Callable[[float], None] | None = None
+    ) -> list[Recognition]:
+        """Recognize segments, those of similar length together; the results are in their order.
+
+        `on_progress` is told the seconds of each batch that is done.
+        """
         by_length = sorted(range(len(segments)), key=lambda number: len(segments[number]))
         found: dict[int, Recognition] = {}
         for begin in range(0, len(segments), self.batch_size):
             numbers = by_length[begin : begin + self.batch_size]
             batch = self._recognize_batch([segments[number] for number in numbers])
             found |= zip(numbers, batch, strict=True)
+            if on_progress is not None:
+                on_progress(sum(len(segments[number]) for number in numbers) / self.input_rate)
         return [found[number] for number in range(len(segments))]
 
     def _recognize_batch(self, segments: list[Inputs]) -> Iterator[Recognition]:

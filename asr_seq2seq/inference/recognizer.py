@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, overload
+from typing import BinaryIO, TypedDict, overload
 
 import numpy.typing as npt
 
@@ -15,7 +15,7 @@ from asr_seq2seq.audio.segmentation import Samples, cutter
 from asr_seq2seq.config import LogMelConfig, RecognizerSettings
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import TextScorer
-from asr_seq2seq.errors import AsrError, ConfigError, ModelFileError
+from asr_seq2seq.errors import AsrError, AudioError, ConfigError, ModelFileError
 from asr_seq2seq.inference.loading import LoadedModel, load, load_text_scorer
 from asr_seq2seq.inference.pipeline import BATCH_SIZE, Pipeline, Recognition
 from asr_seq2seq.runtime.session import RuntimeOptions
@@ -23,25 +23,39 @@ from asr_seq2seq.transcript import Segment, Transcript, Word
 
 Source = str | Path | bytes | BinaryIO | npt.ArrayLike
 Progress = Callable[[float], None]
+OnSegment = Callable[[int, Segment], None]
 _BATCHES_AHEAD = 4  # of many sounds so many batches are gathered, and divided by length
 
 
 @dataclass
 class Job:
-    """One source on its way: how many of its segments are still to be decoded, and what came out."""
+    """One source on its way: how many of its segments are still to be decoded, and what came out.
 
+    `start` is the second of the source at which what is transcribed begins, `seconds` how long it is.
+    """
+
+    number: int = 0
     channel: int | None = None
+    start: float = 0.0
     waiting: int = 0
     seconds: float = 0.0
     segments: list[Segment] = field(default_factory=list)
     error: AsrError | None = None
 
-    def counted(self, blocks: Iterable[Samples], rate: int, on_progress: Progress) -> Iterator[Samples]:
-        """The same blocks, whose seconds are added up on the way."""
+    def counted(
+        self, blocks: Iterable[Samples], rate: int, check: Callable[[], None] | None = None
+    ) -> Iterator[Samples]:
+        """The same blocks, whose seconds are added up on the way; `check` is called after each."""
         for block in blocks:
             self.seconds += len(block) / rate
-            on_progress(len(block) / rate)
+            if check is not None:
+                check()
             yield block
+
+    @property
+    def silent_seconds(self) -> float:
+        """How much of it belongs to no segment."""
+        return max(0.0, self.seconds - sum(segment.end - segment.start for segment in self.segments))
 
     def result(self) -> Transcript | AsrError:
         """The transcript, or what is wrong with the source."""
@@ -52,13 +66,21 @@ class Job:
     def transcript(self) -> Transcript:
         """The segments so far as a transcript."""
         text = " ".join(segment.text for segment in self.segments if segment.text)
-        return Transcript(text, tuple(self.segments), None, self.seconds, self.dropped(), self.channel)
+        segments, dropped = tuple(self.segments), self.dropped()
+        return Transcript(text, segments, None, self.seconds, dropped, self.channel, self.start)
 
     def dropped(self) -> tuple[tuple[float, float], ...]:
         """The stretches in seconds that belong to no segment."""
-        ends = [0.0, *(segment.end for segment in self.segments)]
-        starts = [*(segment.start for segment in self.segments), self.seconds]
+        ends = [self.start, *(segment.end for segment in self.segments)]
+        starts = [*(segment.start for segment in self.segments), self.start + self.seconds]
         return tuple((end, start) for end, start in zip(ends, starts, strict=True) if start - end > 1e-6)
+
+
+class _Seconds(TypedDict):
+    """Which part of a sound is read."""
+
+    offset: float
+    duration: float | None
 
 
 _Part = tuple[Job, float, Samples]  # a segment, with the second at which it begins
@@ -152,7 +174,13 @@ class Recognizer:
 
     @overload
     def transcribe(
-        self, source: Source, *, rate: int | None = None, channel: int | None = None
+        self,
+        source: Source,
+        *,
+        rate: int | None = None,
+        channel: int | None = None,
+        start: float = 0.0,
+        end: float | None = None,
     ) -> Transcript: ...
     @overload
     def transcribe(
@@ -161,6 +189,8 @@ class Recognizer:
         *,
         rate: int | None = None,
         channel: int | None = None,
+        start: float = 0.0,
+        end: float | None = None,
     ) -> list[Transcript]: ...
     def transcribe(
         self,
@@ -168,16 +198,20 @@ class Recognizer:
         *,
         rate: int | None = None,
         channel: int | None = None,
+        start: float = 0.0,
+        end: float | None = None,
     ) -> Transcript | list[Transcript]:
         """A path, bytes, an open file, samples, or a list of them -> a transcript, or a list of them.
 
-        Arrays and tensors hold samples (N,) or (channels, N); `rate` is theirs in Hz, the model's
-        own where it is not given. `channel`, counted from 0, is transcribed alone; without it all are,
-        as one. Raises AudioError for the first sound that cannot be used.
+        Arrays and tensors hold samples (N,) or (channels, N); `rate` is theirs in Hz and must be given.
+        `channel`, counted from 0, is transcribed alone; without it all are, as one. `start` and `end`, in
+        seconds, choose a part; the times of the result are those of the whole. Raises AudioError for the
+        first sound that cannot be used.
         """
         results = []
         sources = list(source) if isinstance(source, list | tuple) else [source]
-        for result in self.transcribe_each(sources, rate=rate, channels=[channel] * len(sources)):
+        channels = [channel] * len(sources)
+        for result in self.transcribe_each(sources, rate=rate, channels=channels, start=start, end=end):
             if isinstance(result, AsrError):
                 raise result
             results.append(result)
@@ -189,62 +223,83 @@ class Recognizer:
         *,
         rate: int | None = None,
         channels: Sequence[int | None] | None = None,
+        start: float = 0.0,
+        end: float | None = None,
         on_progress: Progress = lambda seconds: None,
+        on_segment: OnSegment = lambda number, segment: None,
     ) -> Iterator[Transcript | AsrError]:
         """In the order of `sources`, each one's transcript or what is wrong with it.
 
         One bad sound does not stop the others. Sound is read in blocks; what is longer than the model
         knows is cut at pauses, and segments of all sources are decoded in batches of similar length.
-        `channels` has one of each source, or None for all of them as one. `on_progress` is told the
-        seconds of sound that were just taken in.
+        `channels` has one of each source, or None for all of them as one; `start` and `end` choose a part
+        of every source, in seconds. `on_progress` is told the seconds of sound that were just recognized
+        or found silent, `on_segment` each finished segment after the number of its source, from 0.
         """
         jobs: deque[Job] = deque()
         parts: list[_Part] = []
         enough = self.pipeline.batch_size * (_BATCHES_AHEAD if len(sources) > 1 else 1)
-        for source, channel in zip(sources, channels or [None] * len(sources), strict=True):
-            job = Job(channel)
+        for number, source in enumerate(sources):
+            job = Job(number, channels[number] if channels else None, start)
             jobs.append(job)
             try:
-                blocks = job.counted(self._blocks(source, rate, channel), self._rate, on_progress)
-                for start, samples in self.pipeline.segments(blocks, self.cut):
+                blocks = job.counted(self._blocks(source, rate, job.channel, start, end), self._rate)
+                for first, samples in self.pipeline.segments(blocks, self.cut):
                     job.waiting += 1
-                    parts.append((job, start / self._rate, samples))
+                    parts.append((job, start + first / self._rate, samples))
                     if len(parts) == enough:
-                        self._decode(parts)
+                        self._decode(parts, on_progress, on_segment)
                         parts = []
             except AsrError as error:
                 job.error = error
             while jobs and not jobs[0].waiting:
+                on_progress(jobs[0].silent_seconds)
                 yield jobs.popleft().result()
-        self._decode(parts)
-        yield from (job.result() for job in jobs)
+        self._decode(parts, on_progress, on_segment)
+        for job in jobs:
+            on_progress(job.silent_seconds)
+            yield job.result()
 
-    def stream(self, blocks: Iterable[npt.ArrayLike], *, rate: int | None = None) -> Iterator[Segment]:
-        """Samples block by block, as from a microphone -> segments, each as soon as it is finished.
+    def stream(self, blocks: Iterable[npt.ArrayLike], *, rate: int) -> Iterator[Segment]:
+        """Samples block by block, at `rate` Hz, as from a microphone -> each segment once it is finished.
 
         The segments are those of `transcribe` on the whole sound: each ends at the last pause that leaves
         it no longer than `longest_seconds`, which is known so long, and a block, after its beginning.
         Raises AudioError for samples that cannot be used.
         """
         job = Job()
-        sound = audio.from_blocks(blocks, self._rate if rate is None else rate, self._rate)
+        sound = audio.from_blocks(blocks, rate, self._rate)
         for start, samples in self.pipeline.segments(sound, self.cut):
             self._decode([(job, start / self._rate, samples)])
             yield job.segments[-1]
 
-    def _decode(self, parts: Sequence[_Part]) -> None:
+    def _decode(
+        self,
+        parts: Sequence[_Part],
+        on_progress: Progress | None = None,
+        on_segment: OnSegment | None = None,
+    ) -> None:
         """Recognize segments, and give each source its own, in order."""
-        found = self.pipeline.recognize([samples for _, _, samples in parts])
+        found = self.pipeline.recognize([samples for _, _, samples in parts], on_progress)
         for (job, start, samples), recognition in zip(parts, found, strict=True):
             end = start + len(samples) / self._rate
             job.segments.append(as_segment(len(job.segments), start, end, recognition))
             job.waiting -= 1
+            if on_segment is not None:
+                on_segment(job.number, job.segments[-1])
 
-    def _blocks(self, source: Source, rate: int | None, channel: int | None) -> Iterator[Samples]:
+    def _blocks(
+        self, source: Source, rate: int | None, channel: int | None, start: float, end: float | None
+    ) -> Iterator[Samples]:
+        part = _Seconds(offset=start, duration=None if end is None else end - start)
         if hasattr(source, "ndim"):  # an array, or a tensor
-            given = self._rate if rate is None else rate
-            return audio.from_blocks([source], given, self._rate, channel=channel)  # type: ignore[list-item]
-        return audio.blocks(source, self._rate, channel=channel)  # type: ignore[arg-type]
+            if rate is None:
+                example = "transcribe(samples, rate=16000)"
+                raise AudioError(
+                    f"an array of samples does not tell its rate: give it in Hz, as in {example}"
+                )
+            return audio.from_blocks([source], rate, self._rate, channel=channel, **part)  # type: ignore[list-item]
+        return audio.blocks(source, self._rate, channel=channel, **part)  # type: ignore[arg-type]
 
 
 def as_segment(number: int, start: float, end: float, recognition: Recognition) -> Segment:

@@ -93,7 +93,8 @@ def columns(text: str) -> int:
 
 def segments_of(transcript: Transcript) -> Sequence[Segment]:
     """The segments, or one for the whole text of a transcript that has none."""
-    whole = Segment(0, 0.0, transcript.duration, transcript.text, (), 0.0)
+    end = transcript.start + transcript.duration
+    whole = Segment(0, transcript.start, end, transcript.text, (), 0.0)
     return transcript.segments or (whole,)
 
 

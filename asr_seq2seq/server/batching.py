@@ -78,7 +78,7 @@ class BatchDecoder:
         AudioError for a sound that cannot be used, ApiError for one that is too long.
         """
         loop = asyncio.get_running_loop()
-        blocks = job.counted(audio.blocks(sound, self.rate), self.rate, lambda _: self._check(job))
+        blocks = job.counted(audio.blocks(sound, self.rate), self.rate, lambda: self._check(job))
         parts = self.recognizer.pipeline.segments(blocks, self.recognizer.cut)
         flying: list[tuple[float, Samples, asyncio.Future[Recognition]]] = []
         try:

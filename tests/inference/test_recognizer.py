@@ -12,6 +12,8 @@ from asr_seq2seq.model.files import ModelFile, save_model
 from asr_seq2seq.training_config import validate
 from asr_seq2seq.writers import to_ctm, write_attention
 
+RATE = 8000  # of the sounds that the tests make
+
 
 @pytest.fixture
 def recognizer(tiny_model: ModelFile) -> Recognizer:
@@ -48,15 +50,27 @@ def test_every_kind_of_source_gives_the_same(recognizer: Recognizer, write_wav, 
 def test_a_rate_is_converted(recognizer: Recognizer) -> None:
     tone = np.sin(np.arange(16000) * 0.1).astype(np.float32)
     assert recognizer.transcribe(tone, rate=16000).duration == pytest.approx(1.0)
-    assert recognizer.transcribe(tone).duration == pytest.approx(2.0)
+    assert recognizer.transcribe(tone, rate=8000).duration == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("kind", [list, np.asarray, torch.tensor])
+def test_samples_without_a_rate_are_refused(recognizer: Recognizer, kind, tmp_path: Path) -> None:
+    samples = kind(np.zeros(16000).tolist())
+    sources = [samples] if kind is not list else [[np.asarray(samples)]]
+    for source in sources:
+        with pytest.raises(AudioError, match=r"does not tell its rate: give it in Hz") as caught:
+            recognizer.transcribe(source)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(TypeError):
+        recognizer.stream([samples])
 
 
 def test_batches_change_nothing(recognizer: Recognizer, make_sounds) -> None:
     sounds = make_sounds(4000, 900, 8000, 1234, 300)
-    alone = [recognizer.transcribe(sound) for sound in sounds]
+    alone = [recognizer.transcribe(sound, rate=RATE) for sound in sounds]
     for size in (1, 2, 5):
         recognizer.pipeline.batch_size = size
-        together = recognizer.transcribe(sounds)
+        together = recognizer.transcribe(sounds, rate=RATE)
         for one, other in zip(together, alone, strict=True):
             _same(one, other)
 
@@ -65,10 +79,10 @@ def test_pieces_of_any_length_come_back_in_order(tiny_model: ModelFile, make_sou
     knows_little = replace(tiny_model, provenance={"longest_seconds": 0.5})
     sounds = make_sounds(11000, 900, 6000, 300, 2500, 9000, 4100, 700, 8000, 500)
     recognizer = Recognizer(knows_little.loaded(), batch_size=2)
-    together = recognizer.transcribe(sounds)
+    together = recognizer.transcribe(sounds, rate=RATE)
     assert max(len(transcript.segments) for transcript in together) > 2
     for transcript, sound in zip(together, sounds, strict=True):
-        alone = recognizer.transcribe(sound)
+        alone = recognizer.transcribe(sound, rate=RATE)
         assert [(s.id, s.start, s.tokens) for s in transcript.segments] == [
             (s.id, s.start, s.tokens) for s in alone.segments
         ]
@@ -76,13 +90,15 @@ def test_pieces_of_any_length_come_back_in_order(tiny_model: ModelFile, make_sou
 
 def test_one_bad_source_does_not_stop_the_others(recognizer: Recognizer, make_sounds) -> None:
     good = make_sounds(4000)[0]
-    results = list(recognizer.transcribe_each([good, "missing.wav", torch.full((4000,), torch.nan), good]))
+    results = list(
+        recognizer.transcribe_each([good, "missing.wav", torch.full((4000,), torch.nan), good], rate=RATE)
+    )
     assert isinstance(results[1], AudioError)
     assert isinstance(results[2], AudioError)
-    _same(results[0], recognizer.transcribe(good))
-    _same(results[3], recognizer.transcribe(good))
+    _same(results[0], recognizer.transcribe(good, rate=RATE))
+    _same(results[3], recognizer.transcribe(good, rate=RATE))
     with pytest.raises(AudioError, match=r"missing\.wav"):
-        recognizer.transcribe([good, "missing.wav"])
+        recognizer.transcribe([good, "missing.wav"], rate=RATE)
 
 
 def test_nothing_in_gives_nothing_out(recognizer: Recognizer) -> None:
@@ -101,8 +117,8 @@ def test_the_runtime_gives_what_the_network_gives(
 ) -> None:
     save_model(tmp_path / "m.safetensors", tiny_model)
     sounds = make_sounds(4000, 8000, 12000)
-    found = Recognizer.load(tmp_path / "m.safetensors").transcribe(sounds)
-    for one, other in zip(found, recognizer.transcribe(sounds), strict=True):
+    found = Recognizer.load(tmp_path / "m.safetensors").transcribe(sounds, rate=RATE)
+    for one, other in zip(found, recognizer.transcribe(sounds, rate=RATE), strict=True):
         _same(one, other)
 
 
@@ -112,19 +128,19 @@ def test_a_sound_longer_than_the_model_knows_becomes_several_segments(
     recognizer.pipeline.longest_seconds = 1.0
     burst, gap = 5 * make_sounds(4000)[0], torch.full((2400,), 1e-5)
     long = torch.cat((burst, gap, burst, gap, burst))
-    transcript = recognizer.transcribe(long)
+    transcript = recognizer.transcribe(long, rate=RATE)
     assert len(transcript.segments) == 3
     assert transcript.duration == pytest.approx(len(long) / 8000)
     assert [segment.id for segment in transcript.segments] == [0, 1, 2]
     starts = [segment.start for segment in transcript.segments]
     assert starts == pytest.approx([0.0, 0.65, 1.45], abs=0.03)  # the middles of the pauses
     assert transcript.text == " ".join(segment.text for segment in transcript.segments if segment.text)
-    _same(recognizer.transcribe([long, burst])[0], transcript)
+    _same(recognizer.transcribe([long, burst], rate=RATE)[0], transcript)
 
 
 def test_an_absurdly_loud_sound_is_refused(recognizer: Recognizer, make_sounds) -> None:
     (good,) = make_sounds(4000)
-    loud, fine = recognizer.transcribe_each([good * 1e20, good])
+    loud, fine = recognizer.transcribe_each([good * 1e20, good], rate=RATE)
     assert isinstance(loud, AudioError)
     assert isinstance(fine, Transcript)
 
@@ -146,9 +162,9 @@ def test_a_stream_gives_the_segments_of_the_whole(recognizer: Recognizer, make_s
     recognizer.pipeline.longest_seconds = 1.0
     burst, gap = 5 * make_sounds(4000)[0], torch.full((2400,), 1e-5)
     long = torch.cat((burst, gap, burst, gap, burst))
-    whole = recognizer.transcribe(long)
+    whole = recognizer.transcribe(long, rate=RATE)
     blocks = (long.numpy()[at : at + block] for at in range(0, len(long), block))
-    segments = list(recognizer.stream(blocks))
+    segments = list(recognizer.stream(blocks, rate=RATE))
     assert [s.text for s in segments] == [s.text for s in whole.segments]
     assert [(s.id, s.start, s.end) for s in segments] == [(s.id, s.start, s.end) for s in whole.segments]
 
@@ -164,11 +180,11 @@ def test_a_segment_of_a_stream_does_not_wait_for_the_end(recognizer: Recognizer,
             taken += 1
             yield torch.cat((burst, gap))
 
-    stream = recognizer.stream(microphone())
+    stream = recognizer.stream(microphone(), rate=RATE)
     assert next(stream).id == 0
     assert taken <= 4
     with pytest.raises(AudioError, match="NaN"):
-        list(recognizer.stream([torch.full((9000,), torch.nan)]))
+        list(recognizer.stream([torch.full((9000,), torch.nan)], rate=RATE))
 
 
 def _with(make_config, make_model, tiny_model: ModelFile, changes: dict) -> Recognizer:
@@ -178,14 +194,18 @@ def _with(make_config, make_model, tiny_model: ModelFile, changes: dict) -> Reco
 
 
 def test_words_have_a_confidence(recognizer: Recognizer, make_sounds) -> None:
-    words = [word for s in recognizer.transcribe(make_sounds(8000)[0]).segments for word in s.words]
+    words = [
+        word for s in recognizer.transcribe(make_sounds(8000)[0], rate=RATE).segments for word in s.words
+    ]
     assert words
     assert all(word.confidence is not None and 0 <= word.confidence <= 1 for word in words)
 
 
 def test_without_ctc_attention_gives_the_times(make_config, make_model, tiny_model, make_sounds) -> None:
     changes = {"model.decoder.attention": "dot", "model.ctc_weight": 0}
-    transcript = _with(make_config, make_model, tiny_model, changes).transcribe(make_sounds(8000)[0])
+    transcript = _with(make_config, make_model, tiny_model, changes).transcribe(
+        make_sounds(8000)[0], rate=RATE
+    )
     (segment,) = transcript.segments
     assert segment.timing == "attention peaks"
     assert segment.words
@@ -194,7 +214,9 @@ def test_without_ctc_attention_gives_the_times(make_config, make_model, tiny_mod
 
 def test_without_either_the_output_says_why(make_config, make_model, tiny_model, make_sounds) -> None:
     changes = {"model.decoder.attention": "none", "model.ctc_weight": 0}
-    transcript = _with(make_config, make_model, tiny_model, changes).transcribe(make_sounds(8000)[0])
+    transcript = _with(make_config, make_model, tiny_model, changes).transcribe(
+        make_sounds(8000)[0], rate=RATE
+    )
     (segment,) = transcript.segments
     assert segment.timing == "none: the model has neither a CTC head nor attention"
     assert segment.words and all(word.start is None for word in segment.words)
@@ -204,7 +226,7 @@ def test_without_either_the_output_says_why(make_config, make_model, tiny_model,
 
 
 def test_attention_on_request(tiny_model: ModelFile, make_sounds, tmp_path: Path) -> None:
-    transcript = Recognizer(tiny_model.loaded(), attention=True).transcribe(make_sounds(8000)[0])
+    transcript = Recognizer(tiny_model.loaded(), attention=True).transcribe(make_sounds(8000)[0], rate=RATE)
     (segment,) = transcript.segments
     assert segment.attention is not None and segment.attention.shape[0] == len(segment.tokens) + 1
     np.testing.assert_allclose(segment.attention.sum(1), 1, atol=1e-5)
@@ -220,8 +242,50 @@ def test_a_model_of_features_hears_no_sound(tiny_model: ModelFile) -> None:
 
 def test_progress_is_told_all_seconds(recognizer: Recognizer, make_sounds) -> None:
     seconds: list[float] = []
-    list(recognizer.transcribe_each(make_sounds(4000, 8000), on_progress=seconds.append))
+    list(recognizer.transcribe_each(make_sounds(4000, 8000), rate=RATE, on_progress=seconds.append))
     assert sum(seconds) == pytest.approx(1.5)
+
+
+def test_progress_counts_what_was_recognized(recognizer: Recognizer, make_sounds) -> None:
+    """Not what was read: nothing is told before the first batch, and silence is told at the end."""
+    recognizer.pipeline.longest_seconds = 1.0
+    recognizer.pipeline.batch_size = 1
+    burst, silence = 5 * make_sounds(4000)[0], torch.zeros(16000)
+    told: list[tuple[str, float]] = []
+    (transcript,) = recognizer.transcribe_each(
+        [torch.cat((burst, silence, burst))],
+        rate=RATE,
+        on_progress=lambda seconds: told.append(("seconds", seconds)),
+        on_segment=lambda number, segment: told.append((f"segment of {number}", segment.start)),
+    )
+    assert [what for what, _ in told] == ["seconds", "segment of 0"] * 2 + ["seconds"]
+    assert [start for what, start in told if what != "seconds"] == [s.start for s in transcript.segments]
+    assert sum(seconds for what, seconds in told if what == "seconds") == pytest.approx(transcript.duration)
+
+
+def test_a_part_keeps_the_times_of_the_whole(recognizer: Recognizer, make_sounds, tmp_path: Path) -> None:
+    import soundfile
+
+    recognizer.pipeline.longest_seconds = 1.0
+    burst, silence = 5 * make_sounds(4000)[0], torch.zeros(16000)
+    long = torch.cat((burst, silence, burst, silence, burst))
+    soundfile.write(tmp_path / "long.wav", long.numpy(), RATE, subtype="FLOAT")
+    (alone,) = recognizer.transcribe(burst, rate=RATE).segments
+    for source in (long, tmp_path / "long.wav"):
+        found = recognizer.transcribe(source, rate=RATE, start=2.5, end=3.0)
+        assert (found.start, found.duration) == (2.5, 0.5)
+        (segment,) = found.segments
+        assert (segment.start, segment.end, segment.tokens) == (2.5, 3.0, alone.tokens)
+        for word, whole in zip(segment.words, alone.words, strict=True):
+            assert word.start == pytest.approx(2.5 + whole.start, abs=0.002)
+        assert Transcript.from_dict(found.to_dict()) == found
+        rest = recognizer.transcribe(source, rate=RATE, start=1.0)
+        assert rest.duration == pytest.approx(4.5)
+        assert rest.dropped[0][0] == 1.0 and rest.dropped[-1][1] <= 5.5
+        with pytest.raises(AudioError, match=r"ends at 5.500 s, before the part that begins at 6 s"):
+            recognizer.transcribe(source, rate=RATE, start=6)
+        with pytest.raises(AudioError, match="give an offset >= 0 and a duration > 0"):
+            recognizer.transcribe(source, rate=RATE, start=2, end=1)
 
 
 def test_settings_that_the_model_cannot_follow(tiny_model: ModelFile, tmp_path: Path) -> None:
@@ -239,12 +303,12 @@ def test_settings_that_the_model_cannot_follow(tiny_model: ModelFile, tmp_path: 
 def test_what_was_left_out_is_told(recognizer: Recognizer, make_sounds) -> None:
     recognizer.pipeline.longest_seconds = 2.0
     burst, silence = 5 * make_sounds(4000)[0], torch.zeros(5 * 8000)
-    transcript = recognizer.transcribe(torch.cat((silence, burst, silence, burst)))
+    transcript = recognizer.transcribe(torch.cat((silence, burst, silence, burst)), rate=RATE)
     assert [span for pair in transcript.dropped for span in pair] == pytest.approx(
         [0, 4.75, 5.75, 10.25], abs=0.03
     )
     assert Transcript.from_dict(transcript.to_dict()).dropped == transcript.dropped
-    assert recognizer.transcribe(burst).dropped == ()
+    assert recognizer.transcribe(burst, rate=RATE).dropped == ()
 
 
 def test_channels_one_by_one(recognizer: Recognizer, make_sounds, tmp_path: Path) -> None:
@@ -253,13 +317,13 @@ def test_channels_one_by_one(recognizer: Recognizer, make_sounds, tmp_path: Path
     both = torch.stack(make_sounds(8000, 8000)).numpy()
     soundfile.write(tmp_path / "call.wav", both.T, 8000, subtype="FLOAT")
     for channel in (0, 1):
-        alone = recognizer.transcribe(both[channel])
+        alone = recognizer.transcribe(both[channel], rate=RATE)
         for source in (both, tmp_path / "call.wav"):
-            found = recognizer.transcribe(source, channel=channel)
+            found = recognizer.transcribe(source, rate=RATE, channel=channel)
             assert replace(found, channel=None) == alone
             assert found.channel == channel
             assert found.to_dict()["channel"] == channel + 1
             assert Transcript.from_dict(found.to_dict()) == found
-    assert recognizer.transcribe(both).channel is None
+    assert recognizer.transcribe(both, rate=RATE).channel is None
     with pytest.raises(AudioError, match="no channel 2"):
         recognizer.transcribe(tmp_path / "call.wav", channel=2)
