@@ -33,7 +33,8 @@ Place = tuple[str, float, float]
 # What the other process runs: the command itself, and then how much memory that has taken at most. Linux
 # tells; `ru_maxrss` would begin with the size of the process that started it.
 COMMAND = (
-    "import sys; from asr_seq2seq.cli.application import app; app(sys.argv[1:], standalone_mode=False); "
+    "import sys; from asr_seq2seq.cli.application import make_app; "
+    "make_app()(sys.argv[1:], standalone_mode=False); "
     "status = dict(line.split(':', 1) for line in open('/proc/self/status')); "
     "print(status['VmHWM'].split()[0], file=sys.stderr)"
 )

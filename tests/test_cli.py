@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr_seq2seq.cli.application import app
+from asr_seq2seq.cli.application import make_app
 from asr_seq2seq.cli.run import run as run_command
 from asr_seq2seq.model.files import ModelFile, save_model
 from asr_seq2seq.transcript import Segment, Transcript, Word
 from asr_seq2seq.writers import WRITERS
+
+app = make_app()
 
 Run = Callable[..., tuple[int, str, str]]
 

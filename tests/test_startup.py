@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asr_seq2seq.cli.application import app
+from asr_seq2seq.cli.application import VERBS
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "data" / "samples" / "digits_03.flac"
@@ -43,12 +43,8 @@ def imported(*commands: list[str]) -> set[str]:
 
 
 def test_help_needs_nothing() -> None:
-    verbs = [
-        command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands
-    ]
-    assert {"transcribe", "train-lm", "score"} <= set(verbs)
     needless = LIGHT | SCIENCE | {"numpy", "jiwer"}
-    found = imported(["--version"], ["--help"], *([verb, "--help"] for verb in verbs))
+    found = imported(["--version"], ["--help"], *([verb, "--help"] for verb in VERBS))
     assert not needless & found
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from asr_seq2seq.audio.percentiles import percentiles
 from asr_seq2seq.audio.segmentation import SILENCE_DECIBEL, Samples, frame_levels
 
 _FRAME_SECONDS = 0.02
@@ -35,7 +36,7 @@ def even_out(samples: Samples, sample_rate: int) -> Samples:
     rest = level[~_widened(loud, _NEAR)]
     if len(rest) < _ACTIVE_FRAMES or loud.all():
         return samples
-    low, high = np.percentile(rest, (10, 98))
+    low, high = percentiles(rest, 10, 98)
     active = rest > high - _RANGE
     if (
         level.max() - high < _MASKED

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from asr_seq2seq.audio.percentiles import percentiles
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.extras import needed
 
@@ -188,7 +189,7 @@ def _pause(power: npt.NDArray[np.float64], frame: int, length: int) -> int:
     smooth = np.convolve(power, np.ones(width) / width, mode="valid")
     level = 10 * np.log10(np.maximum(smooth, _to_power(SILENCE_DECIBEL)))
     begin = len(level) // _EARLIEST
-    low, usual = float(level[begin:].min()), float(np.percentile(level[begin:], 75))
+    low, usual = float(level[begin:].min()), percentiles(level[begin:], 75)[0]
     if usual - low < _FLAT:
         begin = len(level) // 2
         at = begin + int(level[begin:].argmin())

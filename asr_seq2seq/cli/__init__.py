@@ -8,9 +8,12 @@ installation that does not work, 130 an interruption by Ctrl-C, 143 by SIGTERM, 
 
 def main() -> None:
     """Run the command line `asr-seq2seq`, which owns this process: its signals and its streams."""
+    import gc
     import os
     import sys
 
+    # The tens of thousands of objects that imports make stay: nothing among them is to be collected.
+    gc.set_threshold(50_000)
     # pydantic would look through all packages that are installed.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
@@ -20,7 +23,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
 
-    from asr_seq2seq.cli.application import app
+    from asr_seq2seq.cli.application import make_app, needed_verbs
     from asr_seq2seq.cli.run import run_process
 
-    run_process(app)
+    run_process(make_app(needed_verbs(sys.argv[1:])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
@@ -61,6 +62,7 @@ def run_process(app: typer.Typer, name: str = "asr-seq2seq") -> NoReturn:
     signals.end_cleanly()
     code = run(app, sys.argv[1:], name)
     signals.finish()
+    gc.freeze()  # Python would look through all objects again and again before it ends
     sys.exit(code)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asr_seq2seq.audio.percentiles import percentiles
 from asr_seq2seq.runtime.protocol import AcousticModel, Floats, Integers
 from asr_seq2seq.text.tokenizer import PADDING, START
 
@@ -146,7 +147,7 @@ def word_times(
     frame = max(1, round(_FRAME_SECONDS * sample_rate))  # samples
     seconds = frame / sample_rate
     energy = _decibels(sound, frame)
-    low, high = np.percentile(energy, (_BACKGROUND, _SPEECH))
+    low, high = percentiles(energy, _BACKGROUND, _SPEECH)
 
     def energy_frame(encoder_frame: int) -> int:
         return min(round(encoder_frame * seconds_per_frame / seconds), len(energy) - 1)

@@ -20,17 +20,16 @@ CUE_LINES = 2
 CUE_MILLISECONDS = 7000
 _UNIT_COLUMNS = 20  # of letters or marks that are kept together inside a text without spaces
 
+# Patterns, compiled when they are first used.
 # Han, kana, bopomofo, Yi, Tai, Thai, Lao, Tibetan, Burmese, Khmer: scripts whose words no space parts.
-_SPACELESS = re.compile(
+_SPACELESS = (
     "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u2e80-\u312f\u31a0-\u31bf\u31f0-\u31ff"
     "\u3400-\u4dbf\u4e00-\ua4cf\ua9e0-\ua9ff\uaa60-\uaa7f\uf900-\ufaff\uff66-\uff9d\U0001aff0-\U0001b16f"
     "\U00020000-\U0003ffff]"
 )
-_BEFORE = re.compile("[\u0e40-\u0e44\u0ec0-\u0ec4\u200d]")  # what stands after these belongs to them
-_AFTER = re.compile(
-    "[\u0e30\u0e32\u0e33\u0e45\u0eb0\u0eb2\u0eb3\u1160-\u11ff\u200c\u200d\u30fc\U0001f3fb-\U0001f3ff]"
-)
-_FLAG = re.compile("[\U0001f1e6-\U0001f1ff]")
+_BEFORE = "[\u0e40-\u0e44\u0ec0-\u0ec4\u200d]"  # what stands after these belongs to them
+_AFTER = "[\u0e30\u0e32\u0e33\u0e45\u0eb0\u0eb2\u0eb3\u1160-\u11ff\u200c\u200d\u30fc\U0001f3fb-\U0001f3ff]"
+_FLAG = "[\U0001f1e6-\U0001f1ff]"
 _PUNCTUATION = ("Pe", "Pf", "Po")
 _VIRAMA = 9  # the combining class of signs that join the letters beside them
 
@@ -193,7 +192,7 @@ def _timed_words(segment: Segment, whole: Cue) -> Iterator[tuple[int, int, str, 
 
 def _units(word: str) -> Iterator[str]:
     """What of a word stays on one line: all of it, or, of a script without spaces, what belongs together."""
-    spaceless = _SPACELESS.search(word) is not None
+    spaceless = re.search(_SPACELESS, word) is not None
     if not spaceless and columns(word) <= LINE_COLUMNS:
         yield word
         return
@@ -213,7 +212,7 @@ def _together(unit: str, cluster: str) -> bool:
     last, first = unit[-1], cluster[0]
     if unicodedata.category(first) in _PUNCTUATION or unicodedata.category(last) in ("Ps", "Pi"):
         return True
-    return all(sign.isalnum() and not _SPACELESS.match(sign) for sign in (last, first))
+    return all(sign.isalnum() and not re.match(_SPACELESS, sign) for sign in (last, first))
 
 
 def _clusters(text: str) -> Iterator[str]:
@@ -222,9 +221,9 @@ def _clusters(text: str) -> Iterator[str]:
     for sign in text:
         belongs = (
             unicodedata.category(sign) in ("Mn", "Mc", "Me")
-            or _AFTER.match(sign)
-            or (cluster and (_BEFORE.match(cluster[-1]) or unicodedata.combining(cluster[-1]) == _VIRAMA))
-            or (len(cluster) == 1 and _FLAG.match(cluster) and _FLAG.match(sign))
+            or re.match(_AFTER, sign)
+            or (cluster and (re.match(_BEFORE, cluster[-1]) or unicodedata.combining(cluster[-1]) == _VIRAMA))
+            or (len(cluster) == 1 and re.match(_FLAG, cluster) and re.match(_FLAG, sign))
         )
         if cluster and not (belongs and columns(cluster + sign) <= LINE_COLUMNS // 2):
             yield cluster

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from asr_seq2seq import audio
-from asr_seq2seq.cli.application import app
+from asr_seq2seq.cli.application import make_app
 from asr_seq2seq.cli.run import run
 from asr_seq2seq.inference.recognizer import Recognizer
+
+app = make_app()
 
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "samples" / "digits_02.flac"
 

@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr_seq2seq.cli.application import app
+from asr_seq2seq.cli.application import make_app
 from asr_seq2seq.corpora import Utterance, load_corpus
 from asr_seq2seq.corpora.parts import write_manifest
 from asr_seq2seq.corpora.sources import ArchiveMember
 from asr_seq2seq.corpora.split import split
 from asr_seq2seq.errors import ConfigError, CorpusError, OutputError
 from asr_seq2seq.text.normalizer import Normalizer
+
+app = make_app()
 
 HELD = {"dev": 0.1, "test": 0.2}
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from asr_seq2seq import bundled
-from asr_seq2seq.cli.application import app
+from asr_seq2seq.cli.application import make_app
 from asr_seq2seq.cli.run import run
 from asr_seq2seq.errors import ModelFileError
 from asr_seq2seq.model.files import ModelFile
@@ -17,6 +17,8 @@ from asr_seq2seq.model_file.acoustic import read_model, write_model
 from asr_seq2seq.model_file.averaging import write_average
 from asr_seq2seq.model_file.language import read_language_model
 from asr_seq2seq.text.tokenizer import Alphabet
+
+app = make_app()
 
 
 def test_weights_are_the_means(tiny_model: ModelFile, tmp_path: Path) -> None:

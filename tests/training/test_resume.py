@@ -18,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from asr_seq2seq.cli.application import app
+from asr_seq2seq.cli.application import make_app
 from asr_seq2seq.errors import AsrError, ConfigError, OutputError
 from asr_seq2seq.model.files import ModelFile, load_model
 from asr_seq2seq.recipes import to_yaml
@@ -26,6 +26,8 @@ from asr_seq2seq.training import fit, state
 from asr_seq2seq.training.dev_scoring import DevScore
 from asr_seq2seq.training.distributed import DistributedContext
 from asr_seq2seq.training_config import Config
+
+app = make_app()
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
 
