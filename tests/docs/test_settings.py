@@ -10,7 +10,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from asr_seq2seq.cli.application import app
+from asr_seq2seq.cli.application import make_app
 from asr_seq2seq.cli.run import run
 from asr_seq2seq.settings_reference import help_lines, json_schema, tables_of
 from asr_seq2seq.training_config import Config, LanguageModelConfig, validate
@@ -76,7 +76,7 @@ def test_the_schema_allows_what_the_reader_does(changes: dict[str, Any], allowed
 
 
 def test_help_tells_value_default_and_meaning(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(app, ["train", "fsdd", "--help-settings", "--set", "training.epochs=7"]) == 0
+    assert run(make_app(), ["train", "fsdd", "--help-settings", "--set", "training.epochs=7"]) == 0
     lines = capsys.readouterr().out.splitlines()
     (epochs,) = [line for line in lines if line.startswith("training.epochs=7 ")]
     assert epochs.endswith("passes over the training set (default 30)")
@@ -84,7 +84,7 @@ def test_help_tells_value_default_and_meaning(capsys: pytest.CaptureFixture[str]
     assert "default" not in momentum
     assert not any(line.startswith("features.size") for line in lines)  # of another kind of features
 
-    assert run(app, ["train-lm", "lm_chars", "--help-settings", "--json"]) == 0
+    assert run(make_app(), ["train-lm", "lm_chars", "--help-settings", "--json"]) == 0
     found = {one["setting"]: one for one in json.loads(capsys.readouterr().out)}
     assert found["model.layers"]["default"] == 2
     assert found["data.max_characters"]["description"] == "longer sentences are left out"
