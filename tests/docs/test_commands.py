@@ -12,14 +12,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from commands import Shown, commands_in, pages, quoted_in, texts_in_source
 
-from asr_seq2seq.cli.application import app
+from asr_seq2seq.cli.application import make_app
 from asr_seq2seq.config import RENAMED
 from asr_seq2seq.settings_reference import tables_of
 from asr_seq2seq.training_config import Config, LanguageModelConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = pages(ROOT)
-PROGRAM = get_command(app)
+PROGRAM = get_command(make_app())
 VERBS = PROGRAM.commands  # type: ignore[attr-defined]
 OPTIONS = {
     name
