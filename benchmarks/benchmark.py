@@ -32,16 +32,16 @@ from unittest.mock import patch
 import torch
 import typer
 from benchmarking import (
+    QuietWatch,
     Run,
     Sizes,
     Work,
-    becomes_quiet,
     chosen,
     measure,
     tell_busy,
-    write_report,
 )
 from command_costs import BUDGETS, long_sounds, prepare_commands, run_anew, run_command
+from machine import Record, append_run, tell_machine
 from our_side import (
     ATTENTIONS,
     never_ends,
@@ -146,9 +146,9 @@ def by_part(
     """Rows for the parts of some work in their order, the rest, and the whole."""
     run(Stopwatch(job))  # the first call is slower: memory is taken, kernels are chosen
     rounds: list[dict[str, float]] = []
-    quiet = 0
+    quiet = []
     for _ in counted(range(job.rounds), job.rounds, f"{work}, {kind}"):
-        quiet += becomes_quiet()
+        watch = QuietWatch()
         stopwatch = Stopwatch(job)
         with ExitStack() as stack:
             for function in watched:
@@ -158,7 +158,8 @@ def by_part(
                 run(stopwatch)
         rest = whole.seconds["whole"] - sum(stopwatch.seconds.values())
         rounds.append(stopwatch.seconds | {"the rest": rest} | whole.seconds)
-    tell_busy(f"{work}, {kind}", job.rounds, quiet)
+        quiet.append(watch.stayed_quiet())
+    tell_busy(f"{work}, {kind}", quiet)
     total = median(found["whole"] for found in rounds)
     for part in rounds[0]:
         seconds = [found[part] for found in rounds]
@@ -170,7 +171,7 @@ def by_part(
 def measured(job: Job, work: Work) -> dict[str, list[float]]:
     """Seconds of each of our runs in each round."""
     found = measure(work, job.rounds, job.device, job.clock)
-    tell_busy(work.name, job.rounds, found.quiet_rounds)
+    tell_busy(work.name, found.quiet)
     return found.ours
 
 
@@ -284,14 +285,15 @@ def measured_startup(job: Job) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         commands = prepare_commands(Path(folder))
         costs: dict[str, list[float]] = {name: [] for name in commands}
-        rounds, quiet = job.rounds + 1, 0  # the first one only brings files into memory
+        rounds, quiet = job.rounds + 1, []  # the first one only brings files into memory
         for number in counted(range(rounds), rounds, "start-up"):
-            quiet += becomes_quiet()
+            watch = QuietWatch()
             for name, command in commands.items():
                 cost = run_anew(command)
                 if number:
                     costs[name].append(cost.processor_seconds if job.processor_time else cost.seconds)
-    tell_busy("start-up", rounds, quiet)
+            quiet.append(watch.stayed_quiet())
+    tell_busy("start-up", quiet)
     for name, seconds in costs.items():
         budget = BUDGETS[name]
         kept = "yes" if median(seconds) <= budget else "**no**"
@@ -378,11 +380,11 @@ def main(
     processor_time: Annotated[
         bool, typer.Option("--processor-time", help="Count time on processors: others then disturb little.")
     ] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="File for every round's seconds.")] = None,
+    record: Record = None,
 ) -> None:
     """Measure the project alone and print a Markdown table for each section.
 
-    Example: python benchmarks/benchmark.py --threads 2 --only startup,memory --json alone.json
+    Example: python benchmarks/benchmark.py --threads 2 --only startup,memory --record runs.jsonl
     """
     sections = chosen(only, SECTIONS)
     job = Job(Sizes(), Growth(), pick_device(device), rounds, processor_time)
@@ -390,6 +392,7 @@ def main(
     os.environ["OMP_NUM_THREADS"] = str(threads)  # of the commands that are started
     torch.manual_seed(1)
     results: dict[str, list[dict[str, Any]]] = {}
+    tell_machine(threads, ("torch",))
     for section in sections:
         columns, rows = SECTIONS[section]
         print(f"\n{section}\n", line(columns), line(("---",) * len(columns)), sep="\n", flush=True)
@@ -397,10 +400,10 @@ def main(
         for row in rows(job):
             print(line(row.cells), flush=True)
             results[section].append(row.facts)
-    if json_file is not None:
-        report = {"threads": threads, "rounds": rounds, "device": str(job.device)}
+    if record is not None:
+        report = {"benchmark": "alone", "threads": threads, "rounds": rounds, "device": str(job.device)}
         report |= {"processor_time": processor_time, "sizes": asdict(job.sizes)}
-        write_report(json_file, report | {"growth": asdict(job.growth), "results": results}, ("torch",))
+        append_run(record, report | {"growth": asdict(job.growth), "results": results}, ("torch",))
 
 
 def line(cells: tuple[str, ...]) -> str:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import peers_espnet
@@ -27,8 +26,8 @@ from benchmarking import (
     measure,
     table,
     tell_busy,
-    write_report,
 )
+from machine import Record, append_run, tell_machine
 from our_side import ATTENTIONS, never_ends, our_config, our_log_mel, our_network, our_texts, some_sound
 from torch import Tensor, nn
 
@@ -199,11 +198,11 @@ def main(
     processor_time: Annotated[
         bool, typer.Option("--processor-time", help="Count time on processors: others then disturb little.")
     ] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="File for every round's seconds.")] = None,
+    record: Record = None,
 ) -> None:
     """Measure the project and its peers at the same tensors and sizes; print medians and their ratio.
 
-    Example: python benchmarks/benchmark_peers.py --threads 2 --only search,train --json peers.json
+    Example: python benchmarks/benchmark_peers.py --threads 2 --only search,train --record runs.jsonl
     """
     sections = chosen(only, SECTIONS)
     used = sorted({package for section in sections for package in USED[section]})
@@ -215,18 +214,20 @@ def main(
     clock = time.process_time if processor_time else time.perf_counter
     torch.set_num_threads(threads)
     torch.manual_seed(1)
+    packages = ("torch", *sorted(installed))
+    tell_machine(threads, packages)
     print("| section | work | ours | ms | peer | ms | peer / ours (single rounds) |\n|" + "---|" * 7)
     results: dict[str, list[dict[str, Any]]] = {section: [] for section in sections}
     for section in sections:
         for work in SECTIONS[section](sizes, where, installed):
             measured = measure(work, rounds, where, clock)
             print(*table(section, measured), sep="\n", flush=True)
-            tell_busy(work.name, min(rounds, work.most_rounds), measured.quiet_rounds)
+            tell_busy(work.name, measured.quiet)
             results[section].append(asdict(measured))
-    if json_file is not None:
-        report = {"threads": threads, "rounds": rounds, "device": str(where)}
-        report |= {"processor_time": processor_time, "sizes": asdict(sizes), "seconds": results}
-        write_report(json_file, report, ("torch", *sorted(installed)))
+    if record is not None:
+        report = {"benchmark": "peers", "threads": threads, "rounds": rounds, "device": str(where)}
+        report |= {"processor_time": processor_time, "sizes": asdict(sizes), "results": results}
+        append_run(record, report, packages)
 
 
 if __name__ == "__main__":

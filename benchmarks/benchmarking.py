@@ -1,29 +1,24 @@
 """What the benchmarks share: sizes, tasks, and how these are timed in turns and shown.
 
 Each round runs all that is compared once, beginning with another of them each time, and waits for the
-machine to be quiet first.
+machine to be quiet first. Rounds in which other processes used the processors do not count, and where these
+are more than half nothing is judged.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 
-from asr_seq2seq import __version__
 from asr_seq2seq.errors import ConfigError
-from asr_seq2seq.files import atomic_write
 from asr_seq2seq.progress import counted
 
 Run = Callable[[], object]
@@ -66,18 +61,27 @@ class Work:
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of one call in each round, by the names of `Work`; rounds that began on a quiet machine."""
+    """Seconds of one call in each round, by the names of `Work`, and whether the round counts."""
 
     name: str
     ours: dict[str, list[float]]
     peers: dict[str, list[float]]
-    quiet_rounds: int
+    quiet: list[bool]
+
+    @property
+    def judged(self) -> bool:
+        """Whether enough rounds count."""
+        return 2 * sum(self.quiet) >= len(self.quiet)
+
+    def counting(self, seconds: list[float]) -> list[float]:
+        """Those of the rounds that count, or of all where too few do."""
+        return [one for one, quiet in zip(seconds, self.quiet, strict=True) if quiet or not self.judged]
 
 
 def measure(
     work: Work, rounds: int, device: torch.device, clock: Callable[[], float] = time.perf_counter
 ) -> Measured:
-    """Run all of a task's contestants in turns, a round at a time."""
+    """Run all of a task's contestants in turns, a round at a time; all count by the clock of processors."""
     rounds = min(rounds, work.most_rounds)
     runs = [*work.ours.values(), *work.peers.values()]
     repeats = []
@@ -87,12 +91,13 @@ def measure(
         once = first if first > 10 * LONG_ENOUGH else timed(run, 1, device, clock)
         repeats.append(math.ceil(LONG_ENOUGH / once))
     seconds: list[list[float]] = [[] for _ in runs]
-    quiet = 0
+    quiet = []
     for number in counted(range(rounds), rounds, work.name):
-        quiet += becomes_quiet()
+        watch = QuietWatch()
         for turn in range(number, number + len(runs)):
             index = turn % len(runs)
             seconds[index].append(timed(runs[index], repeats[index], device, clock))
+        quiet.append(watch.stayed_quiet() or clock is time.process_time)
     found = iter(seconds)
     ours = {name: next(found) for name in work.ours}
     return Measured(work.name, ours, {name: next(found) for name in work.peers}, quiet)
@@ -109,6 +114,22 @@ def timed(run: Run, repeats: int, device: torch.device, clock: Callable[[], floa
     return (clock() - start) / repeats
 
 
+class QuietWatch:
+    """Waits until other processes use few of the processors, and says whether it stayed like that."""
+
+    def __init__(self) -> None:
+        self._began_quiet = becomes_quiet()
+        self._time, self._others = time.monotonic(), others_seconds()
+
+    def stayed_quiet(self) -> bool:
+        """Whether it was quiet at first, and has been since."""
+        others = others_seconds() - self._others
+        # Ticks of a hundredth of a second: of short work nothing is known but how it began.
+        return self._began_quiet and others <= 0.05 + QUIET * (time.monotonic() - self._time) * (
+            os.cpu_count() or 1
+        )
+
+
 def becomes_quiet() -> bool:
     """Wait until other processes use few of the processors; false if they do not in time."""
     deadline = time.monotonic() + PATIENCE
@@ -121,23 +142,26 @@ def becomes_quiet() -> bool:
 
 
 def others_seconds() -> float:
-    """Processor time that other processes have used since the machine was started."""
+    """Processor time that all but this process and its ended children have used since the start."""
     if not (path := Path("/proc/stat")).exists():
         return 0.0  # nobody knows: the machine counts as quiet
     ticks = [int(field) for field in path.read_text().split(maxsplit=9)[1:9]]
     busy = sum(ticks) - ticks[3] - ticks[4]  # all but idle and waiting for a disk
-    return busy / os.sysconf("SC_CLK_TCK") - sum(os.times()[:2])
+    return busy / os.sysconf("SC_CLK_TCK") - sum(os.times()[:4])
 
 
 def table(section: str, work: Measured) -> Iterator[str]:
     """The lines of a Markdown table: medians, their ratio, and the ratios of single rounds."""
-    for ours, mine in work.ours.items():
+    for ours, all_mine in work.ours.items():
+        mine = work.counting(all_mine)
         left = f"| {section} | {work.name} | {ours} | {1000 * median(mine):.1f} |"
         if not work.peers:
             yield f"{left} | | |"
-        for peer, theirs in work.peers.items():
+        for peer, all_theirs in work.peers.items():
+            theirs = work.counting(all_theirs)
             ratios = [their / my for their, my in zip(theirs, mine, strict=True)]
             ratio = f"{median(theirs) / median(mine):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+            ratio = ratio if work.judged else "not judged: the machine is busy"
             yield f"{left} {peer} | {1000 * median(theirs):.1f} | {ratio} |"
 
 
@@ -150,14 +174,7 @@ def chosen(only: str, sections: Iterable[str]) -> list[str]:
     return names
 
 
-def tell_busy(work: str, rounds: int, quiet: int) -> None:
+def tell_busy(work: str, quiet: list[bool]) -> None:
     """Say in how many rounds others disturbed."""
-    if busy := rounds - quiet:
-        print(f"{work}: {busy} of {rounds} rounds on a busy machine", file=sys.stderr)
-
-
-def write_report(path: Path, report: dict[str, Any], packages: Iterable[str]) -> None:
-    """Write what was measured, with the machine and the versions of these packages and ours, as JSON."""
-    versions = {"asr_seq2seq": __version__} | {package: version(package) for package in packages}
-    with atomic_write(path) as file:
-        json.dump(report | {"machine": platform.platform(), "versions": versions}, file, indent=1)
+    if busy := quiet.count(False):
+        print(f"{work}: {busy} of {len(quiet)} rounds on a busy machine", file=sys.stderr)

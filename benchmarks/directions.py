@@ -15,6 +15,7 @@ from unittest.mock import patch
 import torch
 import typer
 from benchmarking import Work, measure, table, tell_busy
+from machine import tell_machine
 from torch import Tensor, nn
 
 from asr_seq2seq.cli.run import run_function
@@ -31,6 +32,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="Turns; the median counts.")] = 7,
 ) -> None:
     """Measure, and print a Markdown table in milliseconds."""
+    tell_machine(threads, ("torch",))
     torch.set_num_threads(threads)
     torch.manual_seed(1)
     network = encoder.Encoder(load_config("english").model.encoder, 80)
@@ -39,7 +41,7 @@ def main(
             step = partial(gradient, network, torch.randn(batch, FRAMES, 80), precision)
             work = Work(f"batch {batch}", {"side by side": step}, {"in turn": partial(in_turn, step)})
             measured = measure(work, rounds, torch.device("cpu"))
-            tell_busy(work.name, rounds, measured.quiet_rounds)
+            tell_busy(work.name, measured.quiet)
             print("\n".join(table(str(precision), measured)), flush=True)
 
 

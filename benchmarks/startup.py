@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict
 from functools import partial
 from typing import Annotated
 
@@ -18,15 +19,20 @@ import torch
 import typer
 from benchmarking import Run, Work, measure, table, tell_busy
 from command_costs import SAMPLE
+from machine import Record, append_run, tell_machine
 
 from asr_seq2seq.cli.run import run_function
 
+PACKAGES = ("numpy", "onnxruntime", "pydantic", "typer")
 BARE = [sys.executable, "-c", "import numpy, onnxruntime"]
 TRANSCRIBE = [sys.executable, "-m", "asr_seq2seq", "transcribe", str(SAMPLE)]
 
 
-def main(rounds: Annotated[int, typer.Option(min=1, help="Turns; the median counts.")] = 7) -> None:
+def main(
+    rounds: Annotated[int, typer.Option(min=1, help="Turns; the median counts.")] = 7, record: Record = None
+) -> None:
     """Measure, and print a Markdown table in milliseconds."""
+    tell_machine(None, PACKAGES)
     with tempfile.TemporaryDirectory() as cache:
         commands: dict[str, Run] = {
             "transcribe, cached graphs": partial(run, TRANSCRIBE, cache),
@@ -34,8 +40,11 @@ def main(rounds: Annotated[int, typer.Option(min=1, help="Turns; the median coun
         }
         work = Work("a process", {"import numpy, onnxruntime": partial(run, BARE, cache)}, commands)
         measured = measure(work, rounds, torch.device("cpu"))
-    tell_busy(work.name, rounds, measured.quiet_rounds)
+    tell_busy(work.name, measured.quiet)
     print("\n".join(table("startup", measured)))
+    if record is not None:
+        results = {"startup": [asdict(measured)]}
+        append_run(record, {"benchmark": "startup", "rounds": rounds, "results": results}, PACKAGES)
 
 
 def run(command: list[str], cache: str) -> None:

@@ -132,11 +132,12 @@ def test_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     out = tmp_path / "out.json"
     threads = torch.get_num_threads()
-    benchmark.main(threads=threads, rounds=1, only="features,startup,memory", device="cpu", json_file=out)
+    benchmark.main(threads=threads, rounds=1, only="features,startup,memory", device="cpu", record=out)
     assert os.environ["OMP_NUM_THREADS"] == str(threads)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:5] == ["", "features", "", "| work | ms |", "| --- | --- |"]
-    assert lines[5].startswith("| log-mel of 0.2 s | ")
+    assert lines[0].startswith("On ")
+    assert lines[1:7] == ["", "", "features", "", "| work | ms |", "| --- | --- |"]
+    assert lines[7].startswith("| log-mel of 0.2 s | ")
     assert sum(line.startswith("| --help | ") for line in lines) == 1
     assert lines[-2:] == ["| 0.1 | 500 | 1.00 |  |", "| 0.2 | 500 | 1.00 | yes |"]
     report = json.loads(out.read_text())

@@ -134,10 +134,20 @@ def test_slow_work_is_done_less_often() -> None:
 
 def test_table_compares_medians_and_rounds() -> None:
     ours, theirs = [0.010, 0.020, 0.030], [0.030, 0.030, 0.040]
-    (line,) = table("train", Measured("step", {"dot": ours}, {"SpeechBrain": theirs}, 3))
+    (line,) = table("train", Measured("step", {"dot": ours}, {"SpeechBrain": theirs}, [True] * 3))
     assert line == "| train | step | dot | 20.0 | SpeechBrain | 30.0 | 1.50 (1.33 to 3.00) |"
-    (line,) = table("train", Measured("step", {"dot": ours}, {}, 3))
+    (line,) = table("train", Measured("step", {"dot": ours}, {}, [True] * 3))
     assert line == "| train | step | dot | 20.0 | | | |"
+
+
+def test_rounds_on_a_busy_machine_do_not_count() -> None:
+    ours, theirs = [0.010, 0.900, 0.010, 0.010], [0.020, 0.020, 0.020, 0.020]
+    quiet = [True, False, True, True]
+    (line,) = table("train", Measured("step", {"dot": ours}, {"SpeechBrain": theirs}, quiet))
+    assert line.endswith("| 20.0 | 2.00 (2.00 to 2.00) |")
+    quiet = [True, False, False, False]
+    (line,) = table("train", Measured("step", {"dot": ours}, {"SpeechBrain": theirs}, quiet))
+    assert line.endswith("| 20.0 | not judged: the machine is busy |")
 
 
 def test_one_sentence_says_what_is_missing(
@@ -148,17 +158,17 @@ def test_one_sentence_says_what_is_missing(
     out = tmp_path / "out.json"
     threads = torch.get_num_threads()
     benchmark_peers.main(
-        threads=threads, rounds=1, only="features,train,recipes,onnx", device="cpu", json_file=out
+        threads=threads, rounds=1, only="features,train,recipes,onnx", device="cpu", record=out
     )
     shown = capsys.readouterr()
     assert shown.err.count("pip install 'asr_seq2seq[bench]'") == 1
     assert shown.err.count("pip install onnxruntime") == 1
     assert shown.err.count("pip install --no-deps espnet") == 1
-    assert [line.count("|") for line in shown.out.splitlines()] == [8] * 6
+    assert [line.count("|") for line in shown.out.splitlines()] == [0, 0] + [8] * 6
     report = json.loads(out.read_text())
     assert set(report["versions"]) == {"asr_seq2seq", "torch"}
-    assert [work["name"] for work in report["seconds"]["train"]] == CASES["train"]
-    assert report["seconds"]["onnx"] == []
+    assert [work["name"] for work in report["results"]["train"]] == CASES["train"]
+    assert report["results"]["onnx"] == []
 
 
 def test_what_no_section_uses_is_not_missed(
