@@ -59,9 +59,9 @@ def on_a_terminal(stream: TextIO | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
-def sound_progress() -> Progress:
+def sound_progress(*, shown: bool = True) -> Progress:
     """A bar whose tasks count seconds of sound; the field `note` stands behind the bar."""
-    if not on_a_terminal(sys.stderr):
+    if not shown or not on_a_terminal(sys.stderr):
         return _NoProgress()
     from asr_seq2seq.bars import sound_bars
 

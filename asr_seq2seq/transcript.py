@@ -58,6 +58,12 @@ class Segment:
     timing: str | None = None
     attention: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
+    @property
+    def confidence(self) -> float | None:
+        """The expected share of right words, which is the words' mean confidence; None where not known."""
+        known = [word.confidence for word in self.words if word.confidence is not None]
+        return sum(known) / len(known) if known else None
+
 
 @dataclass(frozen=True)
 class Transcript:

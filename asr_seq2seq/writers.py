@@ -30,7 +30,7 @@ def to_srt(transcript: Transcript, _name: str = "") -> str:
     blocks = []
     for number, cue in enumerate(cues(transcript), start=1):
         text = re.sub("-{2,}>", "->", wrap(cue.text))
-        blocks.append(f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{text}\n")
+        blocks.append(f"{number}\n{clock(cue.start, ',')} --> {clock(cue.end, ',')}\n{text}\n")
     return "\n".join(blocks)
 
 
@@ -39,7 +39,7 @@ def to_vtt(transcript: Transcript, _name: str = "") -> str:
     blocks = ["WEBVTT\n"]
     for cue in cues(transcript):
         text = html.escape(wrap(cue.text), quote=False)
-        blocks.append(f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{text}\n")
+        blocks.append(f"{clock(cue.start, '.')} --> {clock(cue.end, '.')}\n{text}\n")
     return "\n".join(blocks)
 
 
@@ -89,9 +89,11 @@ WRITERS: dict[str, Callable[[Transcript, str], str]] = {
     "ctm": to_ctm,
 }
 
+MANIFEST = "jsonl"  # the one format that is a file for all sounds together
+
 
 def parse_formats(text: str) -> list[str]:
-    """Return the formats of a comma-separated list, each once; ``all`` stands for every one.
+    """Return the formats of a comma-separated list, each once; ``all`` stands for all of :data:`WRITERS`.
 
     ``ConfigError`` for an unknown format, naming the nearest one.
 
@@ -102,13 +104,13 @@ def parse_formats(text: str) -> list[str]:
     for name in (part.strip().lower() for part in text.split(",")):
         if name == "all":
             names.update(dict.fromkeys(WRITERS))
-        elif name in WRITERS:
+        elif name in WRITERS or name == MANIFEST:
             names[name] = None
         else:
-            nearest = difflib.get_close_matches(name, [*WRITERS, "all"], n=1, cutoff=0.0)[0]
+            nearest = difflib.get_close_matches(name, [*WRITERS, MANIFEST, "all"], n=1, cutoff=0.0)[0]
             raise ConfigError(
                 f'there is no output format "{name}": did you mean "{nearest}"? '
-                f"(available: {', '.join(WRITERS)}, all)"
+                f"(available: {', '.join(WRITERS)}, {MANIFEST}, all)"
             )
     return list(names)
 
@@ -187,7 +189,8 @@ def path_of(folder: Path, stem: str, name: str) -> Path:
     return folder / f"{stem}.{name}"
 
 
-def _clock(milliseconds: int, mark: str) -> str:
+def clock(milliseconds: int, mark: str) -> str:
+    """A time as subtitles write it, such as 00:01:02.345, with ``mark`` before the milliseconds."""
     seconds, rest = divmod(milliseconds, 1000)
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{mark}{rest:03d}"
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from asr_seq2seq.errors import AsrError, ConfigError
 
 if TYPE_CHECKING:
+    from asr_seq2seq.cli.part import Part
     from asr_seq2seq.transcript import Transcript
 
 _MOST = 1024  # channels that any format has
@@ -51,13 +52,14 @@ def by_channel(inputs: Iterable[tuple[str, str]], choice: str | None) -> list[In
     return found
 
 
-def silent_channel(one: Input) -> Transcript:
+def silent_channel(one: Input, part: Part) -> Transcript:
     """The transcript of a channel that is silent where others may not be: no text, and all of it left out."""
     from asr_seq2seq.audio import duration
     from asr_seq2seq.transcript import Transcript
 
-    seconds = duration(one.source)
-    return Transcript("", (), None, seconds, ((0.0, seconds),), one.channel)
+    seconds = part.seconds(duration(one.source))
+    dropped = (part.start, part.start + seconds)
+    return Transcript("", (), None, seconds, (dropped,), one.channel, part.start)
 
 
 def _one(name: str, stem: str, channel: int, source: str | bytes) -> Input:

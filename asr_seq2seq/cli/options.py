@@ -67,15 +67,33 @@ Listen = Annotated[
     typer.Option(min=0, help="Worst utterances with sound and pictures in the report; 100 without it."),
 ]
 Inputs = Annotated[
-    list[str], typer.Argument(help="Sound files, folders of them, quoted patterns; - is standard input.")
+    list[str] | None,
+    typer.Argument(help="Sound files, folders of them, quoted patterns; - is standard input."),
 ]
+ListFile = Annotated[
+    str | None,
+    typer.Option("--list", help="Also the files named in this list, one a line; - is standard input."),
+]
+NullEnds = Annotated[bool, typer.Option("-0", "--null", help="Null bytes end the names in --list.")]
+Start = Annotated[
+    str | None, typer.Option(help="Begin here in each sound: seconds, or [HH:]MM:SS.mmm.", metavar="TIME")
+]
+End = Annotated[str | None, typer.Option(help="Stop here; times stay those of the whole.", metavar="TIME")]
+MinConfidence = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Leave less sure segments out of the manifest of -f jsonl."),
+]
+Verbose = Annotated[
+    bool, typer.Option("-v", "--verbose", help="Show each segment when it is done, and each file written.")
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No messages but errors, and no progress bar.")]
 OptionalModel = Annotated[
     Path | None,
     typer.Option("--model", help="Model file, or the name of a bundled one; digits without it."),
 ]
 OutputFolder = Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the results.")]
 Formats = Annotated[
-    str, typer.Option("-f", "--formats", help="txt, srt, vtt, tsv, json, ctm or all, with commas.")
+    str, typer.Option("-f", "--formats", help="txt, srt, vtt, tsv, json, ctm or all, and jsonl, with commas.")
 ]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Search the folders in folders too.")]
 SkipExisting = Annotated[

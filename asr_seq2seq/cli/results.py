@@ -13,11 +13,13 @@ import typer
 from asr_seq2seq import bundled
 from asr_seq2seq.cli.channels import Input, by_channel, silent_channel
 from asr_seq2seq.cli.output import print_json, print_line
-from asr_seq2seq.errors import AsrError, OutputError, SilentAudioError
+from asr_seq2seq.cli.part import Part
+from asr_seq2seq.errors import AsrError, ConfigError, OutputError, SilentAudioError
 from asr_seq2seq.messages import message
 from asr_seq2seq.outputs import keep_inputs, keep_texts_beside
 
 if TYPE_CHECKING:
+    from asr_seq2seq.cli.manifest import ManifestWriter
     from asr_seq2seq.transcript import Segment, Transcript
 
 
@@ -25,14 +27,19 @@ if TYPE_CHECKING:
 class Results:
     """Where transcripts go, and how many of the inputs have had theirs.
 
-    Without `output` each text is printed; `alone` is true where the only input was named as a file.
+    Without `output` each text is printed; `alone` is true where the only input was named as a file. The
+    format jsonl is that of one file for all, `manifest`.
     """
 
     output: Path | None
     formats: list[str]
-    attention: bool
-    as_json: bool
-    channel: str | None
+    attention: bool = False
+    as_json: bool = False
+    channel: str | None = None
+    part: Part = field(default_factory=Part)
+    verbose: bool = False
+    quiet: bool = False
+    manifest: ManifestWriter | None = None
     alone: bool = False
     failed: int = 0
     total: int = 0
@@ -45,19 +52,28 @@ class Results:
         """The endings of the files that each input gets."""
         return [*self.formats, "attention.npz"] if self.attention else self.formats
 
-    def find_inputs(self, files: Sequence[str], *, recursive: bool, skip_existing: bool) -> list[Input]:
+    def note(self, text: str) -> None:
+        """Tell what is no error."""
+        if not self.quiet:
+            message(text)
+
+    def find_inputs(
+        self, files: Sequence[str], listed: Sequence[str] = (), *, recursive: bool, skip_existing: bool
+    ) -> list[Input]:
         """The sounds to transcribe; of inputs that cannot be used it is told what is wrong with them."""
         from asr_seq2seq.audio.discovery import find_sounds
         from asr_seq2seq.cli.output_paths import each_once, output_stems
         from asr_seq2seq.writers import are_written
 
-        found = find_sounds(files, recursive=recursive)
+        found = find_sounds([*files, *listed], recursive=recursive)
         if self.output is not None:
             found.sounds = each_once(found.sounds)
         sounds = [sound.path for sound in found.sounds]
         if passed_over := found.passed_over_message():
-            message(passed_over)
-        alone = len(files) == 1 and (sounds == files or not sounds)
+            self.note(passed_over)
+        if self.manifest is not None and "-" in sounds:
+            raise ConfigError("-f jsonl needs files that it can name: write standard input to one first")
+        alone = len(files) == 1 and not listed and (sounds == list(files) or not sounds)
         if alone and found.errors:
             raise found.errors[0]
         for error in found.errors:
@@ -69,9 +85,13 @@ class Results:
         self.total = len(inputs) + self.failed
         self.sounds = sounds
         if self.output is not None and skip_existing:
-            rest = [one for one in inputs if not are_written(self.output, one.stem, self.parts)]
-            message(f"{len(inputs) - len(rest)} of {self.total} files skipped: already in {self.output}")
-            return rest
+            without = [] if self.manifest is None else self.manifest.without_lines(inputs)
+            folder, parts = self.output, self.parts
+            rest = [one for one in inputs if one in without or not are_written(folder, one.stem, parts)]
+            self.note(f"{len(inputs) - len(rest)} of {self.total} files skipped: already in {self.output}")
+            inputs = rest
+        if self.manifest is not None:
+            self.manifest.begin(inputs, keep=skip_existing)
         return inputs
 
     def keep_files(self, inputs: Sequence[Input], models: Sequence[Path | None], *, overwrite: bool) -> None:
@@ -82,7 +102,8 @@ class Results:
             return
         paths = [(one.name, [path_of(self.output, one.stem, part) for part in self.parts]) for one in inputs]
         read = [None if path is None else bundled.find(path) for path in models]
-        keep_inputs(chain.from_iterable(results for _, results in paths), [*read, *self.sounds])
+        manifest = [] if self.manifest is None else [self.manifest.path]
+        keep_inputs(chain(manifest, *(results for _, results in paths)), [*read, *self.sounds])
         if not overwrite:
             keep_texts_beside(paths)
 
@@ -90,7 +111,7 @@ class Results:
         """Write or print a transcript, or tell what is wrong with its sound."""
         try:
             if isinstance(result, SilentAudioError) and self.channel == "all":
-                result = silent_channel(one)
+                result = silent_channel(one, self.part)
             if isinstance(result, AsrError):
                 raise result
             self._write(one, result)
@@ -112,16 +133,30 @@ class Results:
         if self.output is None:
             return
         self.untimed = self.untimed or next((s for s in transcript.segments if _is_untimed(s)), None)
-        if self.attention:
-            write_attention(transcript, self.output, one.stem)
-        write(transcript, self.output, one.stem, self.formats)
+        written = [write_attention(transcript, self.output, one.stem)] if self.attention else []
+        written += write(transcript, self.output, one.stem, self.formats)
+        if self.manifest is not None:
+            self.manifest.add(one, transcript)
+        if written and (self.verbose or self.alone):
+            self.note(f"written: {', '.join(map(str, written))}")
+
+    def show(self, one: Input, segment: Segment) -> None:
+        """Tell of a segment that is finished, where that is wanted."""
+        from asr_seq2seq.inference.subtitles import milliseconds
+        from asr_seq2seq.writers import clock
+
+        if self.verbose:
+            times = " --> ".join(clock(time, ".") for time in milliseconds(segment.start, segment.end))
+            self.note(f"{'' if self.alone else one.shown + ' '}[{times}] {segment.text}".rstrip())
 
     def finish(self) -> None:
         """Tell what was done; exit code 1 where sounds failed."""
         if self.output is not None and not self.alone:
-            message(f"{len(self.transcripts)} of {self.total} files transcribed into {self.output}")
+            self.note(f"{len(self.transcripts)} of {self.total} files transcribed into {self.output}")
+        if self.manifest is not None:
+            self.note(self.manifest.finish())
         if self.untimed is not None:
-            message(f"words have no times ({self.untimed.timing})")
+            self.note(f"words have no times ({self.untimed.timing})")
         if self.as_json:
             whole = {"files": self.transcripts, "failed": self.failed}
             print_json(self.transcripts[0] if self.alone and self.transcripts else whole)

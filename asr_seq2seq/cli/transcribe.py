@@ -16,39 +16,53 @@ from asr_seq2seq.cli.options import (
     ComputeType,
     CoverageWeight,
     CtcWeight,
+    End,
     Formats,
     InputChannel,
     Inputs,
     LanguageModel,
     LengthReward,
+    ListFile,
     LmWeight,
+    MinConfidence,
+    NullEnds,
     OptionalModel,
     OutputFolder,
     Overwrite,
+    Quiet,
     Recursive,
     RuntimeDevice,
     SkipExisting,
+    Start,
     Temperature,
     Threads,
     Vad,
+    Verbose,
     WriteAttention,
     check_lm_weight,
 )
 from asr_seq2seq.cli.output import need_standard_output
+from asr_seq2seq.cli.part import parse_part
 from asr_seq2seq.cli.results import Results
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.signals import while_importing
 
 if TYPE_CHECKING:
+    from asr_seq2seq.cli.manifest import ManifestWriter
     from asr_seq2seq.inference.recognizer import Recognizer
 
 
 def transcribe(
-    files: Inputs,
+    files: Inputs = None,
     model: OptionalModel = None,
     output: OutputFolder = None,
     formats: Formats = "txt",
     recursive: Recursive = False,
+    list_file: ListFile = None,
+    null: NullEnds = False,
+    start: Start = None,
+    end: End = None,
+    min_confidence: MinConfidence = None,
     skip_existing: SkipExisting = False,
     overwrite: Overwrite = False,
     channel: InputChannel = None,
@@ -67,17 +81,20 @@ def transcribe(
     compute_type: ComputeType = "float32",
     threads: Threads = None,
     as_json: AsJson = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """Transcribe sound files.
 
     The text of one file is printed alone; of several, each on a line after its name and a tab.
     """
     check_lm_weight(language_model, lm_weight)
-    wanted = _formats(formats, output, skip_existing, attention)
-    results = Results(output, wanted, attention, as_json, channel)
+    part, listed = parse_part(start, end), _listed(files, list_file, null)
+    wanted, manifest = _formats(formats, output, skip_existing, attention, min_confidence)
+    results = Results(output, wanted, attention, as_json, channel, part, verbose, quiet, manifest)
     if output is None or as_json:
         need_standard_output()
-    inputs = results.find_inputs(files, recursive=recursive, skip_existing=skip_existing)
+    inputs = results.find_inputs(files or [], listed, recursive=recursive, skip_existing=skip_existing)
     results.keep_files(inputs, [model, language_model], overwrite=overwrite)
     with while_importing():
         from asr_seq2seq.inference.recognizer import Recognizer
@@ -93,15 +110,40 @@ def transcribe(
     results.finish()
 
 
-def _formats(formats: str, output: Path | None, skip_existing: bool, attention: bool) -> list[str]:
-    """The formats that are named; ConfigError where they need a folder and there is none."""
-    from asr_seq2seq.writers import parse_formats
+def _listed(files: Sequence[str] | None, list_file: str | None, null: bool) -> list[str]:
+    """The names in `--list`; ConfigError where nothing is named at all."""
+    if list_file is not None:
+        from asr_seq2seq.cli.lists import listed_names
+
+        return listed_names(list_file, null=null)
+    if null:
+        raise ConfigError("-0 says how the names in a list end: name the list with --list")
+    if not files:
+        raise ConfigError("no sound is named: name files or folders, or a list of them with --list")
+    return []
+
+
+def _formats(
+    formats: str, output: Path | None, skip_existing: bool, attention: bool, min_confidence: float | None
+) -> tuple[list[str], ManifestWriter | None]:
+    """The formats of a file for each sound, and what writes the manifest where that is wanted.
+
+    ConfigError where they need a folder and there is none.
+    """
+    from asr_seq2seq.writers import MANIFEST, parse_formats
 
     wanted = parse_formats(formats)
+    if min_confidence is not None and MANIFEST not in wanted:
+        raise ConfigError("--min-confidence chooses segments for a manifest: write one with -f jsonl")
     if output is None and (skip_existing or attention or wanted != ["txt"]):
         flag = "--skip-existing" if skip_existing else "--attention" if attention else f"-f {formats}"
         raise ConfigError(f"{flag} needs a folder for the results: name one with -o")
-    return wanted
+    if output is None or MANIFEST not in wanted:
+        return wanted, None
+    with while_importing():
+        from asr_seq2seq.cli.manifest import ManifestWriter
+
+    return [name for name in wanted if name != MANIFEST], ManifestWriter(output, min_confidence)
 
 
 def _transcribe(recognizer: Recognizer, inputs: Sequence[Input], results: Results) -> None:
@@ -109,13 +151,18 @@ def _transcribe(recognizer: Recognizer, inputs: Sequence[Input], results: Result
         from asr_seq2seq.audio import expected_seconds
         from asr_seq2seq.progress import sound_progress
 
-    with sound_progress() as progress:
-        seconds = 0.0 if progress.disable else sum(expected_seconds(one.source) for one in inputs)
+    part = results.part
+    with sound_progress(shown=not results.quiet) as progress:
+        lengths = [] if progress.disable else [expected_seconds(one.source) for one in inputs]
+        seconds = sum(map(part.seconds, lengths))
         bar = progress.add_task("transcribing", total=seconds or None, note=f"0/{len(inputs)} files")
         transcripts = recognizer.transcribe_each(
             [one.source for one in inputs],
             channels=[one.channel for one in inputs],
+            start=part.start,
+            end=part.end,
             on_progress=lambda seconds: progress.advance(bar, seconds),
+            on_segment=lambda number, segment: results.show(inputs[number], segment),
         )
         for done, (one, result) in enumerate(zip(inputs, transcripts, strict=True), start=1):
             progress.update(bar, note=f"{done}/{len(inputs)} files")

@@ -47,27 +47,32 @@ def write_manifest(path: Path, utterances: Iterable[Utterance], *, absolute: boo
     """
     with atomic_write(path) as file:
         for one in utterances:
-            place = one.sound if one.sound is not None else one.features and one.features.path
-            if not isinstance(place, str) or one.changes:
-                raise CorpusError(
-                    f"{path}: the sound of {shown(one.id)} lies inside of another file or is to be changed; "
-                    "save it in files of its own first"
-                )
-            entry: dict[str, Any] = {
-                "id": one.id,
-                "audio_filepath" if one.sound is not None else "feature_filepath": (
-                    os.path.abspath(place) if absolute else _from(path.parent, Path(place))  # noqa: PTH100
-                ),
-                "duration": round(one.duration, 6),
-                "text": one.text,
-                "offset": one.start or None,
-                "channel": one.channel,
-                "speaker": one.speaker,
-                "language": one.language,
-                "gender": one.gender,
-            }
-            given = {key: value for key, value in entry.items() if value is not None}
-            file.write(to_json(given | dict(one.custom), allow_nan=True) + "\n")
+            entry = manifest_entry(one, path, absolute=absolute)
+            file.write(to_json(entry, allow_nan=True) + "\n")
+
+
+def manifest_entry(one: Utterance, path: Path, *, absolute: bool = False) -> dict[str, Any]:
+    """The line of an utterance in the manifest `path`; CorpusError if its sound is in no file of its own."""
+    place = one.sound if one.sound is not None else one.features and one.features.path
+    if not isinstance(place, str) or one.changes:
+        raise CorpusError(
+            f"{path}: the sound of {shown(one.id)} lies inside of another file or is to be changed; "
+            "save it in files of its own first"
+        )
+    entry: dict[str, Any] = {
+        "id": one.id,
+        "audio_filepath" if one.sound is not None else "feature_filepath": (
+            os.path.abspath(place) if absolute else _from(path.parent, Path(place))  # noqa: PTH100
+        ),
+        "duration": round(one.duration, 6),
+        "text": one.text,
+        "offset": one.start or None,
+        "channel": one.channel,
+        "speaker": one.speaker,
+        "language": one.language,
+        "gender": one.gender,
+    }
+    return {key: value for key, value in entry.items() if value is not None} | dict(one.custom)
 
 
 def _from(folder: Path, sound: Path) -> str:

@@ -141,7 +141,7 @@ def test_every_option_in_messages_exists() -> None:
         ("transcribe a.wav --model english", True),
         ("transcribe a.wav --modle english", False),
         ("transscribe a.wav", False),
-        ("transcribe", False),
+        ("evaluate digits", False),
         ("train fsdd --set training.epochs=3", True),
         ("train fsdd --set training.epoch=3", False),
         ("compare a.jsonl b.jsonl", False),
