@@ -8,12 +8,14 @@ the steps others need can change its result. Those that have stopped leave the b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from asr_seq2seq.decoding.automata import Automaton, AutomatonScorer
 from asr_seq2seq.decoding.hypothesis import Hypothesis
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import CtcPrefixScorer, Float64, Scorer, TextScorer
@@ -34,7 +36,11 @@ def length_limits(lengths: Integers, tokens_per_frame: float | None) -> Integers
 
 
 def search(
-    model: AcousticModel, encoded: Encoded, options: DecodingOptions, lm: TextScorer | None = None
+    model: AcousticModel,
+    encoded: Encoded,
+    options: DecodingOptions,
+    lm: TextScorer | None = None,
+    automata: Sequence[Sequence[Automaton]] | None = None,
 ) -> list[list[Hypothesis]]:
     """The best texts of each utterance, best first, at most `n_best` or `beam_size` and at least one.
 
@@ -42,9 +48,13 @@ def search(
     + reward * len(y), w the weight of CTC (Watanabe et al. 2017, section II-C), v that of a language
     model (Gulcehre et al. 2015, section 4.1), c that of the number of frames that attention has
     covered (Chorowski and Jaitly 2017); prefixes are scored alike. A language model makes every text
-    pay for its length; the reward that is not set pays back what it takes on average.
+    pay for its length; the reward that is not set pays back what it takes on average. What the `automata` of
+    each utterance add, for hot words or phrases, is added; how sure choices are leaves it out.
     """
-    return _Search(model, encoded, options, lm).run()
+    search = _Search(model, encoded, options, lm)
+    if automata is not None and any(automata):
+        search.guide(automata)
+    return search.run()
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,15 @@ class _Search:
         self.count = 1  # hypotheses of each utterance in the step
         self.rows: slice | Integers = slice(None)  # the utterances that are still in the batch
         self.steps: list[_Step] = []
+        self.automata: AutomatonScorer | None = None
+        self.automaton_states: Any = None
+
+    def guide(self, automata: Sequence[Sequence[Automaton]]) -> None:
+        """Let the automata of each utterance join the search."""
+        self.automata = AutomatonScorer(automata, self.model.vocabulary, END)
+        self.automaton_states = self.automata.start()
+        self.limits = np.maximum(self.limits, self.automata.shortest)
+        self.shares["boost"] = 1.0
 
     def _join(self, scorer: Scorer, state: Any) -> None:
         self.scorers.append(scorer)
@@ -108,9 +127,10 @@ class _Search:
         """Step by step until no utterance has a hypothesis that can still win."""
         shortest, longest = int(self.limits.min()), int(self.limits.max())
         for step in range(longest + 1):
-            parts = self._parts()
+            parts = self._parts(step)
             total = np.multiply(parts[0], self.shares["decoder"])  # (B, K, V)
-            for part, share in zip(parts[1:], list(self.shares.values())[1:], strict=True):
+            own = parts[1:] if self.automata is None else parts[1:-1]
+            for part, share in zip(own, list(self.shares.values())[1 : len(own) + 1], strict=True):
                 total += share * part
             total += self.rewards + self.reward * step
             parents, open_scores = self._choose(step, total, parts, must_end=step >= shortest)
@@ -127,7 +147,7 @@ class _Search:
                 self._keep(np.flatnonzero(~done))
         return _collect(self.steps, list(self.shares), self.reward, self.options)
 
-    def _parts(self) -> list[Float64]:
+    def _parts(self, step: int) -> list[Float64]:
         """One step of the model: the scores of each hypothesis with each symbol added, (B, K, V) each."""
         logits, weights, self.state = self.model.step(self.state, self.tokens.ravel(), attention=self.covers)
         log_p = log_softmax(logits.astype(np.float64) / self.options.temperature)
@@ -139,6 +159,8 @@ class _Search:
             self.looked = shaped if self.looked is None else self.looked + shaped
             covered = (self.looked > _LOOKED_AT).sum(-1).astype(np.float64)  # (B, K)
             parts.append(np.broadcast_to(covered[..., None], log_p.shape))
+        if self.automata is not None:
+            parts.append(self.automata.scores(self.automaton_states, self.limits - step - 1))
         return parts
 
     def _choose(
@@ -148,6 +170,8 @@ class _Search:
         self.count, vocabulary = total.shape[1:]
         with np.errstate(invalid="ignore"):  # of hypotheses that are none
             sure = log_softmax(total)  # what hypotheses have in common, their past, falls out
+        if self.automata is not None:
+            total += parts[-1]
         if must_end:
             over = step >= self.limits
             ends = total[over, :, END]
@@ -179,8 +203,11 @@ class _Search:
         if self.reward > 0:
             hopes = hopes + self.reward * np.maximum(self.limits - step - 1, 0)[:, None]
         if self.covers:
-            covered = self.steps[-1].numbers[-1][self.rows, : hopes.shape[1]]
+            part = 2 + list(self.shares).index("coverage")
+            covered = self.steps[-1].numbers[part][self.rows, : hopes.shape[1]]
             hopes = hopes + self.options.coverage_weight * (self.lengths[:, None] - covered)
+        if self.automata is not None:  # the end may add as much as a character
+            hopes = hopes + (self.automata.rates * np.maximum(self.limits - step, 0))[:, None]
         done: npt.NDArray[np.bool_] = hopes.max(1) <= self.best
         return done
 
@@ -194,6 +221,8 @@ class _Search:
             scorer.advance(old, parents, self.tokens)
             for scorer, old in zip(self.scorers, self.states, strict=True)
         ]
+        if self.automata is not None:
+            self.automaton_states = self.automata.advance(self.automaton_states, parents, self.tokens)
 
     def _keep(self, utterances: Integers) -> None:
         """Only these utterances, (B',), stay in the batch."""
@@ -206,6 +235,8 @@ class _Search:
         self.state = self.state.keep(utterances)
         pairs = [scorer.keep(old, utterances) for scorer, old in zip(self.scorers, self.states, strict=True)]
         self.scorers, self.states = [scorer for scorer, _ in pairs], [old for _, old in pairs]
+        if self.automata is not None:
+            self.automata, self.automaton_states = self.automata.keep(self.automaton_states, utterances)
 
 
 def log_softmax(scores: Float64) -> Float64:

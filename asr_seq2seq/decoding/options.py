@@ -20,6 +20,11 @@ class DecodingOptions:
     `coverage_weight` is added for each encoded frame that attention has looked at, `length_reward` for each
     character (None: what the language model takes from one on average). The decoder's logits are divided by
     `temperature`. No text has more characters than `tokens_per_frame` times the encoded frames (None: 1).
+
+    `hotwords`, each `text` or `text:weight`, add `hotword_boost` times the weight for each of their
+    characters; they need a beam. With `phrases` nothing but these can come out; among them `[unk]` is for
+    speech that no phrase fits, where the score is more than `phrase_margin` for each character below that of
+    an unbound search, and `[repeat]` lets several follow one another.
     """
 
     beam_size: int = 8
@@ -30,6 +35,10 @@ class DecodingOptions:
     length_reward: float | None = None
     temperature: float = 1.0
     tokens_per_frame: float | None = None
+    hotwords: tuple[str, ...] = ()
+    hotword_boost: float = 1.0
+    phrases: tuple[str, ...] = ()
+    phrase_margin: float = 0.5
 
     def __post_init__(self) -> None:
         self._check("beam_size", self.beam_size, 1 <= self.beam_size <= 1000, "from 1 to 1000")
@@ -42,6 +51,12 @@ class DecodingOptions:
         self._check("temperature", self.temperature, 0 < self.temperature < math.inf, "above 0")
         limit = self.tokens_per_frame
         self._check("tokens_per_frame", limit, limit is None or 0 < limit < math.inf, "above 0")
+        self._check("hotword_boost", self.hotword_boost, 0 <= self.hotword_boost <= 100, "from 0 to 100")
+        self._check("phrase_margin", self.phrase_margin, self.phrase_margin >= 0, "0 or more")
+        if self.hotwords and self.beam_size == 1:
+            raise ConfigError(
+                "hot words need a beam size of 2 or more (given: 1): 8 is good, or give no hot words"
+            )
 
     def changed(self, changes: Mapping[str, Any]) -> DecodingOptions:
         """The same with some options changed; ConfigError for one that is unknown or out of its range."""

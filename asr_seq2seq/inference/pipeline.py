@@ -7,7 +7,7 @@ nor its padding changes its result.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -20,11 +20,14 @@ from asr_seq2seq.config import LogMelConfig
 from asr_seq2seq.decoding.alignment import Frames, attention_of, character_frames, peak_frames, word_times
 from asr_seq2seq.decoding.beam import search
 from asr_seq2seq.decoding.confidence import word_confidences, word_places
+from asr_seq2seq.decoding.guides import Guide, is_rejected, with_hotwords
 from asr_seq2seq.decoding.hypothesis import Hypothesis
 from asr_seq2seq.decoding.options import DecodingOptions
+from asr_seq2seq.decoding.phrases import UNKNOWN_PHRASE
 from asr_seq2seq.decoding.scorers import TextScorer
 from asr_seq2seq.inference.loading import LoadedModel
 from asr_seq2seq.runtime.features import pad
+from asr_seq2seq.runtime.protocol import Encoded
 from asr_seq2seq.transcript import Word
 
 Inputs = npt.NDArray[np.floating[Any]]  # sound (N,) at the model's rate, or features (T, S)
@@ -72,6 +75,8 @@ class Pipeline:
         """`options` are the model's own where not given; with `times` the words of sound get their times."""
         self.model, self.alphabet, self.lm = model.acoustic, model.alphabet, lm
         self.options = options or model.options()
+        self.normalizer = model.normalizer
+        self.guide = Guide.of(self.options, self.alphabet, self.normalizer)
         self.batch_size = batch_size
         self.confidence_temperature = model.confidence_temperature
         self.longest_seconds = model.longest_seconds
@@ -106,29 +111,42 @@ class Pipeline:
         looked = attention_of(self.model, self.model.encode(features, lengths), [self.alphabet.encode(text)])
         return None if looked is None else looked[0]
 
+    def guide_with(self, hotwords: Sequence[str]) -> Guide:
+        """The pipeline's own hot words and phrases, and more hot words."""
+        if not hotwords:
+            return self.guide
+        return Guide.of(with_hotwords(self.options, hotwords), self.alphabet, self.normalizer)
+
     def recognize(
-        self, segments: Sequence[Inputs], on_progress: Callable[[float], None] | None = None
+        self,
+        segments: Sequence[Inputs],
+        on_progress: Callable[[float], None] | None = None,
+        guides: Sequence[Guide] | None = None,
     ) -> list[Recognition]:
         """Recognize segments, those of similar length together; the results are in their order.
 
-        `on_progress` is told the seconds of each batch that is done.
+        `on_progress` is told the seconds of each batch that is done. `guides` has the hot words and phrases
+        of each segment; the pipeline's own without it.
         """
+        guides = guides or [self.guide] * len(segments)
         by_length = sorted(range(len(segments)), key=lambda number: len(segments[number]))
         found: dict[int, Recognition] = {}
         for begin in range(0, len(segments), self.batch_size):
             numbers = by_length[begin : begin + self.batch_size]
-            batch = self._recognize_batch([segments[number] for number in numbers])
+            batch = self._recognize_batch([(segments[number], guides[number]) for number in numbers])
             found |= zip(numbers, batch, strict=True)
             if on_progress is not None:
                 on_progress(sum(len(segments[number]) for number in numbers) / self.input_rate)
         return [found[number] for number in range(len(segments))]
 
-    def _recognize_batch(self, segments: list[Inputs]) -> Iterator[Recognition]:
+    def _recognize_batch(self, guided: list[tuple[Inputs, Guide]]) -> Iterator[Recognition]:
         rate = self.sample_rate
+        segments, guides = [segment for segment, _ in guided], [guide for _, guide in guided]
         inputs = segments if rate is None else [even_out(segment, rate) for segment in segments]
         features, lengths = self.model.features(*pad(inputs))
         encoded = self.model.encode(features, lengths)
-        found = search(self.model, encoded, self.options, self.lm)
+        found = search(self.model, encoded, self.options, self.lm, [guide.automata for guide in guides])
+        rejected = self._rejected(encoded, guides, found)
         texts = [hypotheses[0].tokens for hypotheses in found]
         by_ctc: list[Frames | None] = [None] * len(found)
         if self.times and encoded.ctc is not None:
@@ -139,7 +157,30 @@ class Pipeline:
         has_ctc = encoded.ctc is not None
         for number, hypotheses in enumerate(found):
             looked = None if attention is None else attention[number]
-            yield self._recognition(segments[number], hypotheses, by_ctc[number], looked, has_ctc)
+            one = self._recognition(segments[number], hypotheses, by_ctc[number], looked, has_ctc)
+            yield self._unknown(one, segments[number]) if number in rejected else one
+
+    def _rejected(self, encoded: Encoded, guides: list[Guide], found: list[list[Hypothesis]]) -> set[int]:
+        """The utterances that no phrase fits, by a search that is not bound to phrases."""
+        rejecting = [number for number, guide in enumerate(guides) if guide.rejects]
+        if not rejecting:
+            return set()
+        hotwords = [guides[number].hotwords for number in rejecting]
+        free = search(self.model, encoded.keep(np.array(rejecting)), self.options, self.lm, hotwords)
+        return {
+            number
+            for number, unbound in zip(rejecting, free, strict=True)
+            if is_rejected(found[number][0], unbound[0], self.options.phrase_margin)
+        }
+
+    def _unknown(self, recognition: Recognition, segment: Inputs) -> Recognition:
+        """The same segment with [unk] as its text and only word."""
+        seconds = len(segment) / self.input_rate
+        words = (Word(UNKNOWN_PHRASE, 0.0, seconds, None),) if self.times else ()
+        timing = "the whole segment" if self.times else None
+        return replace(
+            recognition, text=UNKNOWN_PHRASE, confidences=(), words=words, frames=None, timing=timing
+        )
 
     def _recognition(
         self,

@@ -1,0 +1,167 @@
+"""Hot words: words and names that a search is to expect, raised as they are spelled.
+
+An automaton of Aho and Corasick (1975) over whole words: a text gets for each hot word in it its boost times
+its characters, words that hold others for both. A hot word that has begun counts already, so that a beam
+keeps it, and gives that back where another character breaks it off or the text ends.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from asr_seq2seq.decoding.automata import LARGEST_TABLE, Automaton, column_map
+from asr_seq2seq.errors import ConfigError, brief
+from asr_seq2seq.runtime.protocol import Integers
+from asr_seq2seq.text.normalizer import Normalizer
+from asr_seq2seq.text.tokenizer import UNKNOWN, Alphabet
+
+MOST = 1000  # hot words
+LONGEST = 100  # characters of one
+HIGHEST = 20.0  # weight of one
+
+
+@dataclass(frozen=True)
+class HotWord:
+    """A word or a phrase as its user writes it; `weight` multiplies the boost of others."""
+
+    text: str
+    weight: float = 1.0
+
+
+def parse_hotword(given: str) -> HotWord:
+    """`text` or `text:weight`; ConfigError for a weight out of its range.
+
+    >>> parse_hotword("Anna Schmidt:2.5")
+    HotWord(text='Anna Schmidt', weight=2.5)
+    """
+    text, colon, number = given.rpartition(":")
+    try:
+        weight = float(number)
+    except ValueError:
+        colon = ""
+    if not colon:
+        return HotWord(given.strip())
+    if not 0 < weight <= HIGHEST:
+        raise ConfigError(
+            f"hot words: the weight of {brief(text.strip())} must be above 0 and at most {HIGHEST:g} "
+            f"(given: {brief(number.strip(), 20)})"
+        )
+    return HotWord(text.strip(), weight)
+
+
+def split_hotwords(text: str) -> tuple[str, ...]:
+    """The hot words of a text in which commas and line ends part them."""
+    return tuple(part.strip() for line in text.splitlines() for part in line.split(",") if part.strip())
+
+
+def spelled(text: str, alphabet: Alphabet, normalizer: Normalizer, what: str) -> tuple[int, ...]:
+    """A text as the model spells it; ConfigError where it cannot, `what` says what the text is."""
+    normal = normalizer(text)
+    tokens = alphabet.encode(normal)
+    if not tokens:
+        raise ConfigError(f"{what} {brief(text)!r} has nothing that the model could write: take it out")
+    if UNKNOWN in tokens:
+        lacks = brief(" ".join(dict.fromkeys(c for c in normal if UNKNOWN in alphabet.encode(c))), 20)
+        raise ConfigError(
+            f"{what} {brief(text)!r} has characters that the model cannot write ({lacks}): spell it as it "
+            "is spoken"
+        )
+    return tuple(tokens)
+
+
+def hotword_automaton(
+    words: Sequence[str], boost: float, alphabet: Alphabet, normalizer: Normalizer
+) -> Automaton:
+    """Hot words, `text` or `text:weight`, as an automaton; `boost` is what a character of one adds.
+
+    ConfigError for words that are too many, too long, or have characters that the alphabet lacks.
+    """
+    if len(words) > MOST:
+        raise ConfigError(f"{len(words)} hot words are too many: give at most {MOST}")
+    weights: dict[tuple[int, ...], float] = {}
+    for given in words:
+        if len(given) > 2 * LONGEST:
+            raise ConfigError(f"the hot word {brief(given)!r} has more than {LONGEST} characters: shorten it")
+        word = parse_hotword(given)
+        tokens = spelled(word.text, alphabet, normalizer, "the hot word")
+        if len(tokens) > LONGEST:
+            raise ConfigError(f"the hot word {brief(given)!r} has more than {LONGEST} characters: shorten it")
+        weights[tokens] = max(word.weight * boost, weights.get(tokens, 0.0))
+    return _Tree(weights, alphabet).automaton()
+
+
+class _Tree:
+    """The prefix tree of hot words: a state for each beginning of one, and where a break leads.
+
+    Where the alphabet has a space, a hot word is read with one before it and one behind it, so that only
+    whole words count, and the beginning of a text stands behind a space.
+    """
+
+    def __init__(self, weights: dict[tuple[int, ...], float], alphabet: Alphabet) -> None:
+        self.vocabulary, self.space = len(alphabet), alphabet.space
+        self.spaced = self.space != UNKNOWN
+        self.children: list[dict[int, int]] = [{}]
+        self.kept, self.held = [0.0], [0.0]
+        self.first = self._child(0, self.space) if self.spaced else 0
+        for tokens, weight in weights.items():
+            node = self.first
+            for count, token in enumerate(tokens, start=1):
+                node = self._child(node, token)
+                if self.spaced or count < len(tokens):
+                    self.held[node] = max(self.held[node], weight * count)
+            if self.spaced:
+                node = self._child(node, self.space)
+            self.kept[node] += weight * len(tokens)
+        self.characters = {token for tokens in weights for token in tokens}
+        if self.spaced:
+            self.characters.add(self.space)
+
+    def _child(self, node: int, token: int) -> int:
+        if token not in self.children[node]:
+            self.children[node][token] = len(self.children)
+            self.children.append({})
+            self.kept.append(0.0)
+            self.held.append(0.0)
+        return self.children[node][token]
+
+    def automaton(self) -> Automaton:
+        """The tree with the states after a break filled in, each the longest end that begins a hot word."""
+        columns = column_map(self.characters, self.vocabulary)
+        width = len(self.characters) + 1
+        if len(self.children) * width > LARGEST_TABLE:
+            raise ConfigError("the hot words have too many different characters together: give fewer")
+        following = np.zeros((len(self.children), width), np.int32)
+        kept, held = np.array(self.kept), np.array(self.held)
+        breaks = [0] * len(self.children)
+        waiting = deque([0])
+        while waiting:
+            node = waiting.popleft()
+            if node:
+                following[node] = following[breaks[node]]
+                kept[node] += kept[breaks[node]]
+                held[node] = max(held[node], held[breaks[node]])
+            for token, child in self.children[node].items():
+                breaks[child] = int(following[node, columns[token]])
+                waiting.append(child)
+            for token, child in self.children[node].items():
+                following[node, columns[token]] = child
+        end = np.zeros(len(held))
+        if self.spaced:
+            end = kept[following[:, columns[self.space]]]
+        gains = (kept + held)[following] - held[:, None]
+        rate = max(0.0, float(gains.max()), float((end - held).max()))
+        order = self._first_first()
+        back = np.argsort(order)
+        following = back[following[order]].astype(np.int32)
+        never = np.zeros(len(held), np.int64)
+        return Automaton(columns, following, kept[order], held[order], end[order], never, rate)
+
+    def _first_first(self) -> Integers:
+        """The states, that of the empty text before all others."""
+        order = np.arange(len(self.children))
+        order[[0, self.first]] = order[[self.first, 0]]
+        return order
