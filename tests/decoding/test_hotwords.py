@@ -175,7 +175,7 @@ def test_a_huge_beam_finds_the_best_of_all_texts(
     monkeypatch.setattr(beam, "_SHORTEST_LIMIT", 4)
     monkeypatch.setattr(beam, "_CHECK_EVERY", 1)
     words = ["ab", "b a", "a:0.7"]
-    automaton = hotwords_for(SPACED, words, 1.5)
+    automaton = hotwords_for(SPACED, words, 4.0)
     patient = replace(hotwords_for(SPACED, [], 1.0), rate=1e9)  # adds nothing, and lets no text go untried
     options = DecodingOptions(beam_size=400, ctc_weight=weight, length_reward=0.0, tokens_per_frame=0.01)
     changed = 0
@@ -187,13 +187,13 @@ def test_a_huge_beam_finds_the_best_of_all_texts(
         assert len(plain) == sum(3**length for length in range(5))
         [raised] = beam.search(case.model, encoded, options, automata=[[automaton]])
         scores = {
-            one.tokens: one.score + 1.5 * boost_of(SPACED.decode(one.tokens), words, True) for one in plain
+            one.tokens: one.score + 4.0 * boost_of(SPACED.decode(one.tokens), words, True) for one in plain
         }
         assert raised[0].tokens == max(scores, key=lambda tokens: scores[tokens])
         for one in raised:
             if one.tokens in scores:
                 assert one.score == pytest.approx(scores[one.tokens], abs=1e-9)
-                boost = 1.5 * boost_of(SPACED.decode(one.tokens), words, True)
+                boost = 4.0 * boost_of(SPACED.decode(one.tokens), words, True)
                 assert one.boost == pytest.approx(boost)
         changed += raised[0].tokens != plain[0].tokens
     assert changed
