@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asr_seq2seq import bundled
 from asr_seq2seq.cli.options import (
@@ -20,18 +20,21 @@ from asr_seq2seq.cli.options import (
     CtcWeight,
     EvaluatedCorpus,
     EvaluatedModel,
+    Hotwords,
     Hypotheses,
     LanguageModel,
     LengthReward,
     Listen,
     LmWeight,
     NBest,
+    PhraseList,
     Report,
     RuntimeDevice,
     ScoringNormalizer,
     Temperature,
     Threads,
     check_lm_weight,
+    expected,
 )
 from asr_seq2seq.cli.output import need_standard_output, print_json, print_text
 from asr_seq2seq.errors import ConfigError, OutputError
@@ -93,6 +96,8 @@ def evaluate(
     coverage_weight: CoverageWeight = None,
     length_reward: LengthReward = None,
     temperature: Temperature = None,
+    hotwords: Hotwords = None,
+    phrases: PhraseList = None,
     hypotheses: Hypotheses = None,
     n_best: NBest = 0,
     by: By = None,
@@ -128,6 +133,7 @@ def evaluate(
         "coverage_weight": coverage_weight,
         "length_reward": length_reward,
         "temperature": temperature,
+        **expected(hotwords, phrases),
     }
     scoring = _Scoring(
         None if normalizer is None else scoring_normalizer(normalizer),
@@ -145,7 +151,7 @@ def evaluate(
 def _evaluate(
     files: _Files,
     scoring: _Scoring,
-    decoding: Mapping[str, float | None],
+    decoding: Mapping[str, Any],
     runtime: RuntimeOptions,
     batch_size: int,
 ) -> Evaluation:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from asr_seq2seq.cli.options import BeamSize, ComputeType, OptionalModel, Threads
+from asr_seq2seq.cli.options import (
+    BeamSize,
+    ComputeType,
+    Hotwords,
+    OptionalModel,
+    PhraseList,
+    Threads,
+    expected,
+)
 from asr_seq2seq.cli.output import need_standard_output, print_json, print_line
 from asr_seq2seq.errors import AudioError, ConfigError, brief, printable
 from asr_seq2seq.extras import needed
@@ -34,6 +42,8 @@ def listen(
     ] = 16000,
     device: Annotated[str | None, typer.Option(help="Microphone, by its number or name.")] = None,
     beam_size: BeamSize = None,
+    hotwords: Hotwords = None,
+    phrases: PhraseList = None,
     compute_type: ComputeType = "float32",
     threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each segment.")] = False,
@@ -50,9 +60,8 @@ def listen(
         from asr_seq2seq.inference.streaming import Final, LiveStream, Partial
 
     blocks = _piped(rate) if source == "-" else _microphone(rate, device)
-    recognizer = Recognizer.load(
-        model, compute_type=compute_type, threads=threads, decoding={"beam_size": beam_size}
-    )
+    decoding = {"beam_size": beam_size, **expected(hotwords, phrases)}
+    recognizer = Recognizer.load(model, compute_type=compute_type, threads=threads, decoding=decoding)
     live = LiveStream(recognizer, rate)
     shows = sys.stderr is not None and sys.stderr.isatty()
     for updates in _updates(live, blocks):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,6 +24,14 @@ LanguageModel = Annotated[
 ]
 LmWeight = Annotated[float | None, typer.Option(min=0, help="Weight of the language model.")]
 CoverageWeight = Annotated[float | None, typer.Option(min=0, help="Score for each frame attended to.")]
+Hotwords = Annotated[
+    str | None,
+    typer.Option(help="Words to expect, with commas, each NAME or NAME:WEIGHT; @FILE for one a line."),
+]
+PhraseList = Annotated[
+    Path | None,
+    typer.Option("--phrases", help="Only the lines of this file can come out; [unk] among them: none fits."),
+]
 LengthReward = Annotated[float | None, typer.Option(help="Score for each character.")]
 Temperature = Annotated[float | None, typer.Option(min=0.01, help="The decoder's logits are divided by it.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="path.to.key=value; repeatable.")]
@@ -109,6 +117,16 @@ Vad = Annotated[str, typer.Option(help="How pauses are found in long sound: ener
 WriteAttention = Annotated[
     bool, typer.Option("--attention", help="Also write the decoder's attention: NAME.attention.npz.")
 ]
+
+
+def expected(hotwords: str | None, phrases: Path | None) -> dict[str, Any]:
+    """The decoding options of hot words and phrases; ConfigError for a file of them that cannot be read."""
+    if hotwords is None and phrases is None:
+        return {}
+    from asr_seq2seq.decoding.guides import hotwords_of, read_list
+
+    lines = None if phrases is None else read_list(phrases, "phrases")
+    return {"hotwords": hotwords_of(hotwords) or None, "phrases": lines}
 
 
 def check_lm_weight(language_model: Path | None, lm_weight: float | None) -> None:

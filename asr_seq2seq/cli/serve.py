@@ -10,7 +10,16 @@ from typing import Annotated
 import typer
 
 from asr_seq2seq import bundled
-from asr_seq2seq.cli.options import BatchSize, BeamSize, ComputeType, OptionalModel, Threads
+from asr_seq2seq.cli.options import (
+    BatchSize,
+    BeamSize,
+    ComputeType,
+    Hotwords,
+    OptionalModel,
+    PhraseList,
+    Threads,
+    expected,
+)
 from asr_seq2seq.errors import ConfigError, brief
 from asr_seq2seq.extras import needed
 from asr_seq2seq.messages import message
@@ -36,6 +45,8 @@ def serve(
     max_waiting: Annotated[int, typer.Option(min=1, help="Requests held at once; others get 429.")] = 64,
     batch_size: BatchSize = 16,
     beam_size: BeamSize = None,
+    hotwords: Hotwords = None,
+    phrases: PhraseList = None,
     compute_type: ComputeType = "float32",
     threads: Threads = None,
 ) -> None:
@@ -54,7 +65,7 @@ def serve(
         model,
         compute_type=compute_type,
         threads=threads,
-        decoding={"beam_size": beam_size},
+        decoding={"beam_size": beam_size, **expected(hotwords, phrases)},
         batch_size=batch_size,
     )
     settings = ServerSettings(

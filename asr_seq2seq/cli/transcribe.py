@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asr_seq2seq.cli.channels import Input
 from asr_seq2seq.cli.options import (
@@ -18,6 +18,7 @@ from asr_seq2seq.cli.options import (
     CtcWeight,
     End,
     Formats,
+    Hotwords,
     InputChannel,
     Inputs,
     LanguageModel,
@@ -29,6 +30,7 @@ from asr_seq2seq.cli.options import (
     OptionalModel,
     OutputFolder,
     Overwrite,
+    PhraseList,
     Quiet,
     Recursive,
     RuntimeDevice,
@@ -40,6 +42,7 @@ from asr_seq2seq.cli.options import (
     Verbose,
     WriteAttention,
     check_lm_weight,
+    expected,
 )
 from asr_seq2seq.cli.output import need_standard_output
 from asr_seq2seq.cli.part import parse_part
@@ -73,6 +76,8 @@ def transcribe(
     coverage_weight: CoverageWeight = None,
     length_reward: LengthReward = None,
     temperature: Temperature = None,
+    hotwords: Hotwords = None,
+    phrases: PhraseList = None,
     batch_size: BatchSize = 16,
     vad: Vad = "energy",
     attention: WriteAttention = False,
@@ -99,8 +104,9 @@ def transcribe(
     with while_importing():
         from asr_seq2seq.inference.recognizer import Recognizer
 
-    decoding = {"beam_size": beam_size, "ctc_weight": ctc_weight, "lm_weight": lm_weight}
+    decoding: dict[str, Any] = {"beam_size": beam_size, "ctc_weight": ctc_weight, "lm_weight": lm_weight}
     decoding |= {"coverage_weight": coverage_weight, "length_reward": length_reward}
+    decoding |= expected(hotwords, phrases)
     load = partial(
         Recognizer.load, device=device, backend=backend, compute_type=compute_type, threads=threads
     )

@@ -22,6 +22,8 @@ from asr_seq2seq.text.tokenizer import UNKNOWN, Alphabet
 MOST = 1000  # hot words
 LONGEST = 100  # characters of one
 HIGHEST = 20.0  # weight of one
+_PROMPT = 20_000  # characters of a prompt that are looked at
+_WORDS_OF_PROMPT = 4  # a longer part of a prompt is a sentence and no name
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,19 @@ def parse_hotword(given: str) -> HotWord:
 def split_hotwords(text: str) -> tuple[str, ...]:
     """The hot words of a text in which commas and line ends part them."""
     return tuple(part.strip() for line in text.splitlines() for part in line.split(",") if part.strip())
+
+
+def usable_hotwords(prompt: str, alphabet: Alphabet, normalizer: Normalizer) -> tuple[str, ...]:
+    """Those parts of any text, between commas and line ends, of few words that the model can write."""
+    found = []
+    for part in split_hotwords(prompt[:_PROMPT])[:MOST]:
+        try:
+            spelled_well = 0 < len(spelled(parse_hotword(part).text, alphabet, normalizer, "")) <= LONGEST
+        except ConfigError:
+            continue
+        if spelled_well and len(part.split()) <= _WORDS_OF_PROMPT:
+            found.append(part)
+    return tuple(found)
 
 
 def spelled(text: str, alphabet: Alphabet, normalizer: Normalizer, what: str) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from asr_seq2seq.decoding.alignment import Frames, attention_of, character_frame
 from asr_seq2seq.decoding.beam import search
 from asr_seq2seq.decoding.confidence import word_confidences, word_places
 from asr_seq2seq.decoding.guides import Guide, is_rejected, with_hotwords
+from asr_seq2seq.decoding.hotwords import usable_hotwords
 from asr_seq2seq.decoding.hypothesis import Hypothesis
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.phrases import UNKNOWN_PHRASE
@@ -116,6 +117,12 @@ class Pipeline:
         if not hotwords:
             return self.guide
         return Guide.of(with_hotwords(self.options, hotwords), self.alphabet, self.normalizer)
+
+    def hotwords_in(self, prompt: str) -> tuple[str, ...]:
+        """Those parts of a text, between commas and line ends, that can be hot words in this search."""
+        if self.options.beam_size == 1:
+            return ()
+        return usable_hotwords(prompt, self.alphabet, self.normalizer)
 
     def recognize(
         self,

@@ -6,13 +6,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, TypedDict, overload
+from typing import Any, BinaryIO, TypedDict, overload
 
 import numpy.typing as npt
 
 from asr_seq2seq import audio
 from asr_seq2seq.audio.segmentation import Samples, cutter
 from asr_seq2seq.config import LogMelConfig, RecognizerSettings
+from asr_seq2seq.decoding.guides import Guide
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import TextScorer
 from asr_seq2seq.errors import AsrError, AudioError, ConfigError, ModelFileError
@@ -31,12 +32,14 @@ _BATCHES_AHEAD = 4  # of many sounds so many batches are gathered, and divided b
 class Job:
     """One source on its way: how many of its segments are still to be decoded, and what came out.
 
-    `start` is the second of the source at which what is transcribed begins, `seconds` how long it is.
+    `start` is the second of the source at which what is transcribed begins, `seconds` how long it is;
+    `guide` has its hot words and phrases where they are not the pipeline's own.
     """
 
     number: int = 0
     channel: int | None = None
     start: float = 0.0
+    guide: Guide | None = None
     waiting: int = 0
     seconds: float = 0.0
     segments: list[Segment] = field(default_factory=list)
@@ -135,7 +138,7 @@ class Recognizer:
         backend: str = "onnx",
         compute_type: str = "float32",
         threads: int | None = None,
-        decoding: Mapping[str, float | None] | None = None,
+        decoding: Mapping[str, Any] | None = None,
         language_model: str | Path | None = None,
         batch_size: int = BATCH_SIZE,
         vad: str = "energy",
@@ -145,6 +148,7 @@ class Recognizer:
 
         `device`, `backend`, `compute_type` and `threads` are those of `RuntimeOptions`. `decoding` names
         options of `DecodingOptions` that take the place of the model's own, such as `{"beam_size": 4}`.
+        Hot words and phrases are given there: `{"hotwords": ("Anna Schmidt",), "phrases": ("yes", "no")}`.
         `language_model` is a file of `train-lm` or of word n-grams. ConfigError for an option that the model
         cannot follow.
         """
@@ -181,6 +185,7 @@ class Recognizer:
         channel: int | None = None,
         start: float = 0.0,
         end: float | None = None,
+        hotwords: Sequence[str] = (),
     ) -> Transcript: ...
     @overload
     def transcribe(
@@ -191,6 +196,7 @@ class Recognizer:
         channel: int | None = None,
         start: float = 0.0,
         end: float | None = None,
+        hotwords: Sequence[str] = (),
     ) -> list[Transcript]: ...
     def transcribe(
         self,
@@ -200,18 +206,22 @@ class Recognizer:
         channel: int | None = None,
         start: float = 0.0,
         end: float | None = None,
+        hotwords: Sequence[str] = (),
     ) -> Transcript | list[Transcript]:
         """A path, bytes, an open file, samples, or a list of them -> a transcript, or a list of them.
 
         Arrays and tensors hold samples (N,) or (channels, N); `rate` is theirs in Hz and must be given.
         `channel`, counted from 0, is transcribed alone; without it all are, as one. `start` and `end`, in
-        seconds, choose a part; the times of the result are those of the whole. Raises AudioError for the
-        first sound that cannot be used.
+        seconds, choose a part; the times of the result are those of the whole. `hotwords` are words to
+        expect besides those of the options. Raises AudioError for the first sound that cannot be used.
         """
         results = []
         sources = list(source) if isinstance(source, list | tuple) else [source]
         channels = [channel] * len(sources)
-        for result in self.transcribe_each(sources, rate=rate, channels=channels, start=start, end=end):
+        found = self.transcribe_each(
+            sources, rate=rate, channels=channels, start=start, end=end, hotwords=hotwords
+        )
+        for result in found:
             if isinstance(result, AsrError):
                 raise result
             results.append(result)
@@ -225,6 +235,7 @@ class Recognizer:
         channels: Sequence[int | None] | None = None,
         start: float = 0.0,
         end: float | None = None,
+        hotwords: Sequence[str] = (),
         on_progress: Progress = lambda seconds: None,
         on_segment: OnSegment = lambda number, segment: None,
     ) -> Iterator[Transcript | AsrError]:
@@ -233,14 +244,16 @@ class Recognizer:
         One bad sound does not stop the others. Sound is read in blocks; what is longer than the model
         knows is cut at pauses, and segments of all sources are decoded in batches of similar length.
         `channels` has one of each source, or None for all of them as one; `start` and `end` choose a part
-        of every source, in seconds. `on_progress` is told the seconds of sound that were just recognized
-        or found silent, `on_segment` each finished segment after the number of its source, from 0.
+        of every source, in seconds; `hotwords` are those of `transcribe`. `on_progress` is told the seconds
+        of sound that were just recognized or found silent, `on_segment` each finished segment after the
+        number of its source, from 0.
         """
+        guide = self.pipeline.guide_with(hotwords)
         jobs: deque[Job] = deque()
         parts: list[_Part] = []
         enough = self.pipeline.batch_size * (_BATCHES_AHEAD if len(sources) > 1 else 1)
         for number, source in enumerate(sources):
-            job = Job(number, channels[number] if channels else None, start)
+            job = Job(number, channels[number] if channels else None, start, guide)
             jobs.append(job)
             try:
                 blocks = job.counted(self._blocks(source, rate, job.channel, start, end), self._rate)
@@ -280,7 +293,8 @@ class Recognizer:
         on_segment: OnSegment | None = None,
     ) -> None:
         """Recognize segments, and give each source its own, in order."""
-        found = self.pipeline.recognize([samples for _, _, samples in parts], on_progress)
+        guides = [job.guide or self.pipeline.guide for job, _, _ in parts]
+        found = self.pipeline.recognize([samples for _, _, samples in parts], on_progress, guides)
         for (job, start, samples), recognition in zip(parts, found, strict=True):
             end = start + len(samples) / self._rate
             job.segments.append(as_segment(len(job.segments), start, end, recognition))

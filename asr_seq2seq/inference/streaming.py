@@ -14,6 +14,7 @@ import numpy as np
 import soxr
 
 from asr_seq2seq.audio.segmentation import Samples, frame_levels
+from asr_seq2seq.decoding.guides import Guide
 from asr_seq2seq.inference.recognizer import Recognizer, as_segment
 from asr_seq2seq.transcript import Segment
 
@@ -63,9 +64,15 @@ Update = Started | Delta | Partial | Final
 class LiveStream:
     """One source of live sound; not for several threads at once."""
 
-    def __init__(self, recognizer: Recognizer, rate: int, *, pauses: bool = True) -> None:
-        """`rate` is that of the samples given; without `pauses` only `finish` ends a segment, or length."""
+    def __init__(
+        self, recognizer: Recognizer, rate: int, *, pauses: bool = True, guide: Guide | None = None
+    ) -> None:
+        """`rate` is that of the samples given; without `pauses` only `finish` ends a segment, or length.
+
+        `guide` has hot words and phrases that take the place of the recognizer's.
+        """
         self.recognizer, self.pauses = recognizer, pauses
+        self._guide = guide or recognizer.pipeline.guide
         self.rate = recognizer.sample_rate
         self._given_rate = rate
         self._frame = round(_FRAME_SECONDS * self.rate)
@@ -173,7 +180,7 @@ class LiveStream:
         start = self._position / self.rate
         if not len(samples) or not samples.any():
             return Segment(self._count, start, start + len(samples) / self.rate, "", (), 0.0)
-        (found,) = self.recognizer.pipeline.recognize([samples])
+        (found,) = self.recognizer.pipeline.recognize([samples], guides=[self._guide])
         return as_segment(self._count, start, start + len(samples) / self.rate, found)
 
     def _drop(self, count: int) -> None:

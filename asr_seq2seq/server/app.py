@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from asr_seq2seq.decoding.guides import Guide
 from asr_seq2seq.errors import AsrError
 from asr_seq2seq.inference.recognizer import Job, Recognizer
 from asr_seq2seq.server.answers import answer, event
@@ -60,11 +61,12 @@ class Service:
         streams = False
         try:
             form = await read_form(request, self.settings)
+            guide = await self.decoder.guide(form.hotwords, form.prompt)
             if form.stream:
                 streams = True
-                return StreamingResponse(self._events(form), media_type="text/event-stream")
+                return StreamingResponse(self._events(form, guide), media_type="text/event-stream")
             with _as_answers():
-                transcript = await self._unless_gone(request, form)
+                transcript = await self._unless_gone(request, form, guide)
             if transcript is None:
                 return _GONE
             self.metrics.latency.observe(time.monotonic() - begin)
@@ -73,9 +75,11 @@ class Service:
             if not streams:
                 self.free_place()
 
-    async def _unless_gone(self, request: Request, form: TranscriptionForm) -> Transcript | None:
+    async def _unless_gone(
+        self, request: Request, form: TranscriptionForm, guide: Guide
+    ) -> Transcript | None:
         """The transcript; None where the client goes away before, which ends the work."""
-        work = asyncio.create_task(self.decoder.transcribe(form.sound))
+        work = asyncio.create_task(self.decoder.transcribe(form.sound, guide))
         gone = asyncio.create_task(_disconnected(request))
         try:
             async with asyncio.timeout(self.settings.answer_seconds):
@@ -86,9 +90,9 @@ class Service:
                 task.cancel()
             await asyncio.gather(work, gone, return_exceptions=True)
 
-    async def _events(self, form: TranscriptionForm) -> AsyncIterator[str]:
+    async def _events(self, form: TranscriptionForm, guide: Guide) -> AsyncIterator[str]:
         """The events of a transcript that is told segment by segment."""
-        job = Job()
+        job = Job(guide=guide)
         try:
             with _as_answers():
                 async with (

@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TypeVar
 
 from asr_seq2seq import audio
 from asr_seq2seq.audio.segmentation import Samples
+from asr_seq2seq.decoding.guides import Guide
+from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.inference.pipeline import Recognition
 from asr_seq2seq.inference.recognizer import Job, Recognizer, as_segment
 from asr_seq2seq.server.errors import ApiError
@@ -22,13 +25,22 @@ _READERS = 2
 _BATCHES_CONSIDERED = 4  # of the segments that wait, so many batches are looked at for similar lengths
 
 
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """A segment that waits, with the hot words and phrases of its request."""
+
+    samples: Samples
+    guide: Guide
+    future: asyncio.Future[Recognition]
+
+
 class BatchDecoder:
     """A queue of segments and the task that decodes them; everything but decoding is in the event loop."""
 
     def __init__(self, recognizer: Recognizer, settings: ServerSettings, metrics: Metrics) -> None:
         self.recognizer, self.settings, self.metrics = recognizer, settings, metrics
         self.rate = recognizer.sample_rate
-        self._waiting: list[tuple[Samples, asyncio.Future[Recognition]]] = []
+        self._waiting: list[_Entry] = []
         self._more = asyncio.Event()
         self._decoder = ThreadPoolExecutor(1, "decode")
         self._readers = ThreadPoolExecutor(_READERS, "read")
@@ -44,16 +56,15 @@ class BatchDecoder:
             if not batch:
                 continue
             self.metrics.batch_size.observe(len(batch))
-            inputs = [samples for samples, _ in batch]
-            call = loop.run_in_executor(self._decoder, self.recognizer.pipeline.recognize, inputs)
+            call = loop.run_in_executor(self._decoder, self._decoded, batch)
             (found,) = await asyncio.gather(call, return_exceptions=True)
-            for number, (_, future) in enumerate(batch):
-                if future.done():
+            for number, entry in enumerate(batch):
+                if entry.future.done():
                     continue
                 if isinstance(found, BaseException):
-                    future.set_exception(found)
+                    entry.future.set_exception(found)
                 else:
-                    future.set_result(found[number])
+                    entry.future.set_result(found[number])
 
     def close(self) -> None:
         """End the threads."""
@@ -64,10 +75,27 @@ class BatchDecoder:
         """Do what decodes by itself, in the one thread that does."""
         return await asyncio.get_running_loop().run_in_executor(self._decoder, work)
 
-    def submit(self, samples: Samples) -> asyncio.Future[Recognition]:
+    async def guide(self, hotwords: tuple[str, ...], prompt: str = "") -> Guide:
+        """The server's hot words and phrases, and those of a request; ApiError for one that cannot be used.
+
+        Of a prompt, which may be any text, what is no hot word is passed over.
+        """
+        pipeline = self.recognizer.pipeline
+        if not hotwords and not prompt:
+            return pipeline.guide
+
+        def make() -> Guide:
+            return pipeline.guide_with((*hotwords, *pipeline.hotwords_in(prompt)))
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, make)
+        except ConfigError as error:
+            raise ApiError(400, str(error), "bad_value", param="hotwords") from None
+
+    def submit(self, samples: Samples, guide: Guide | None = None) -> asyncio.Future[Recognition]:
         """Put a segment in the queue; who cancels the future takes it out again."""
         future: asyncio.Future[Recognition] = asyncio.get_running_loop().create_future()
-        self._waiting.append((samples, future))
+        self._waiting.append(_Entry(samples, guide or self.recognizer.pipeline.guide, future))
         self._more.set()
         return future
 
@@ -85,7 +113,7 @@ class BatchDecoder:
             while True:
                 part = await loop.run_in_executor(self._readers, _next, parts)
                 if part is not None:
-                    flying.append((part[0] / self.rate, part[1], self.submit(part[1])))
+                    flying.append((part[0] / self.rate, part[1], self.submit(part[1], job.guide)))
                 while flying and (part is None or len(flying) >= self.recognizer.pipeline.batch_size):
                     start, samples, future = flying[0]
                     found = await future
@@ -99,30 +127,35 @@ class BatchDecoder:
             for _, _, future in flying:
                 future.cancel()
 
-    async def transcribe(self, sound: bytes) -> Transcript:
+    async def transcribe(self, sound: bytes, guide: Guide | None = None) -> Transcript:
         """The transcript of a sound file, as `Recognizer.transcribe` gives it."""
-        job = Job()
+        job = Job(guide=guide)
         async with aclosing(self.segments(sound, job)) as segments:  # type: ignore[type-var]
             async for _ in segments:
                 pass
         self.metrics.sound_seconds.inc(job.seconds)
         return job.transcript()
 
+    def _decoded(self, batch: list[_Entry]) -> list[Recognition]:
+        """What is recognized in a batch; for the thread that decodes."""
+        samples, guides = [entry.samples for entry in batch], [entry.guide for entry in batch]
+        return self.recognizer.pipeline.recognize(samples, guides=guides)
+
     def _check(self, job: Job) -> None:
         if job.seconds > self.settings.sound_seconds:
             most = f"{self.settings.sound_seconds:g} seconds of sound"
             raise ApiError(413, f"at most {most} are taken: divide it", "sound_too_long", param="file")
 
-    def _next_batch(self) -> list[tuple[Samples, asyncio.Future[Recognition]]]:
+    def _next_batch(self) -> list[_Entry]:
         """The oldest segment that waits, and those nearest to it in length."""
-        self._waiting = [entry for entry in self._waiting if not entry[1].done()]
+        self._waiting = [entry for entry in self._waiting if not entry.future.done()]
         size = self.recognizer.pipeline.batch_size
         considered = self._waiting[: size * _BATCHES_CONSIDERED]
         if not considered:
             self._more.clear()
             return []
-        length = len(considered[0][0])
-        near = sorted(range(len(considered)), key=lambda number: abs(len(considered[number][0]) - length))
+        lengths = [len(entry.samples) for entry in considered]
+        near = sorted(range(len(considered)), key=lambda number: abs(lengths[number] - lengths[0]))
         taken = sorted({0, *near[: size - 1]})
         batch = [considered[number] for number in taken]
         chosen = set(taken)

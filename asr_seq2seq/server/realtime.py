@@ -42,8 +42,13 @@ class _TurnDetection(BaseModel):
     type: Literal["server_vad"] = "server_vad"
 
 
+class _Transcription(BaseModel):
+    prompt: str = Field("", max_length=20_000)
+
+
 class _Input(BaseModel):
     format: _Format = _Format()
+    transcription: _Transcription | None = None
     turn_detection: _TurnDetection | None = _TurnDetection()
 
 
@@ -151,7 +156,9 @@ class RealtimeSession:
         self.session = event.session or self.session
         settings = self.session.audio.input
         pauses = settings.turn_detection is not None
-        self.live = LiveStream(self.decoder.recognizer, settings.format.rate, pauses=pauses)
+        prompt = settings.transcription.prompt if settings.transcription is not None else ""
+        guide = await self.decoder.guide((), prompt)
+        self.live = LiveStream(self.decoder.recognizer, settings.format.rate, pauses=pauses, guide=guide)
         await self._send("session.updated", session=self._described())
 
     async def _commit(self, event: _Event) -> None:
@@ -199,7 +206,8 @@ class RealtimeSession:
     def _described(self) -> dict[str, Any]:
         described = self.session.model_dump()
         found = described["audio"]["input"]
-        found["transcription"] = {"model": self.settings.model_name}
+        prompt = found["transcription"] or {}
+        found["transcription"] = {"model": self.settings.model_name, **prompt}
         if found["turn_detection"] is not None:
             found["turn_detection"]["silence_duration_ms"] = round(1000 * PAUSE_SECONDS)
         return {"id": self.session_id, "object": "realtime.transcription_session", **described}

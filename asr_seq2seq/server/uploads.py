@@ -10,6 +10,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from asr_seq2seq.decoding.hotwords import split_hotwords
 from asr_seq2seq.server.errors import ApiError
 from asr_seq2seq.server.settings import ServerSettings
 
@@ -34,6 +35,8 @@ class TranscriptionForm:
     response_format: str
     granularities: tuple[str, ...]
     stream: bool
+    hotwords: tuple[str, ...] = ()
+    prompt: str = ""
 
 
 async def read_form(request: Request, settings: ServerSettings) -> TranscriptionForm:
@@ -104,4 +107,11 @@ def _checked(sound: bytes, fields: list[tuple[str, str]], settings: ServerSettin
     stream = given.get("stream", "false").lower()
     if stream not in ("true", "false", "1", "0"):
         raise ApiError(400, "stream is true or false", "bad_value", param="stream")
-    return TranscriptionForm(sound, response_format, granularities, stream in ("true", "1"))
+    return TranscriptionForm(
+        sound,
+        response_format,
+        granularities,
+        stream in ("true", "1"),
+        split_hotwords(given.get("hotwords", "")),
+        given.get("prompt", ""),
+    )

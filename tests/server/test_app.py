@@ -74,6 +74,39 @@ def test_requests_of_many_clients_at_once_have_their_own_texts(client: Any, reco
         assert list(texts) == [one.text for one in recognizer.transcribe(list(SAMPLES))] * 4
 
 
+def test_requests_of_different_hot_words_have_their_own_texts(client: Any, recognizer: Recognizer) -> None:
+    """Sent at once, so that they are decoded in one batch; a prompt may be any text."""
+    forms: list[dict[str, Any]] = [
+        {},
+        {"extra_body": {"hotwords": "nine:20"}},
+        {"prompt": "oh:20, Meeting of 2026-11-29 about a great many things, four:20"},
+        {"extra_body": {"hotwords": "one two three four five:8"}, "prompt": "zero:20"},
+    ]
+    given = [(), ("nine:20",), ("oh:20", "four:20"), ("one two three four five:8", "zero:20")]
+
+    def send(number: int) -> str:
+        create = client.audio.transcriptions.create
+        return str(create(model="digits", file=SAMPLES[number % len(SAMPLES)], **forms[number // 8]).text)
+
+    with ThreadPoolExecutor(32) as pool:
+        texts = list(pool.map(send, range(32)))
+    wanted = [
+        recognizer.transcribe(SAMPLES[n % len(SAMPLES)], hotwords=given[n // 8]).text for n in range(32)
+    ]
+    assert texts == wanted
+    assert wanted[:8] != wanted[8:16] != wanted[16:24] != wanted[24:]
+
+
+def test_hot_words_that_cannot_be_used_are_told(client: Any) -> None:
+    openai = pytest.importorskip("openai")
+    for words in ("n1ne", "nine:0"):
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.audio.transcriptions.create(
+                model="digits", file=SAMPLES[0], extra_body={"hotwords": words}
+            )
+        assert caught.value.body["param"] == "hotwords" and "hot word" in caught.value.body["message"]
+
+
 def test_long_sound_is_told_segment_by_segment(client: Any, recognizer: Recognizer) -> None:
     samples = [soundfile.read(file, dtype="float32")[0] for file in SAMPLES * 3]
     sound = io.BytesIO()

@@ -23,6 +23,7 @@ def pcm(pause: float = 0.8) -> tuple[bytes, int]:
 
 def settings(rate: int, detection: Any = None) -> dict[str, Any]:
     found = {"format": {"type": "audio/pcm", "rate": rate}, "turn_detection": detection}
+    found["transcription"] = {"model": "digits", "prompt": "any words, or none"}
     return {"type": "transcription", "audio": {"input": found}}
 
 
@@ -34,6 +35,7 @@ def test_the_official_client_gets_the_text(client: Any, recognizer: Recognizer) 
         connection.session.update(session=settings(rate, {"type": "server_vad"}))
         updated = connection.recv()
         assert updated.type == "session.updated" and updated.session.audio.input.format.rate == rate
+        assert updated.session.audio.input.transcription.model == "digits"
         for begin in range(0, len(sound), rate // 5):
             block = base64.b64encode(sound[begin : begin + rate // 5]).decode()
             connection.input_audio_buffer.append(audio=block)
