@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 DEFAULT = "digits"
@@ -13,14 +14,26 @@ def names() -> list[str]:
 
 
 def find(model: str | Path) -> Path:
-    """The model file at this path, the best model of a run folder, or else the bundled one of this name."""
+    """The model file at this path, the best model of a run folder, or else the bundled one of this name.
+
+    What begins with hf: is fetched from the Hugging Face Hub.
+    """
     path = Path(model)
+    if str(model).startswith("hf:"):
+        return _from_hub(str(model))
     if (path / "model.safetensors").is_file():
         return path / "model.safetensors"
     if path.is_file() or path.suffix or len(path.parts) != 1:
         return path
     bundled = _folder() / f"{path}.safetensors"
     return bundled if bundled.exists() else path
+
+
+@cache
+def _from_hub(name: str) -> Path:
+    from asr_seq2seq import hub
+
+    return hub.download(name)
 
 
 def recipes() -> list[str]:

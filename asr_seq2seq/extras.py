@@ -12,6 +12,7 @@ _EXTRAS = {
     "train": ("PyTorch", ("torch", "torchaudio", "lhotse", "tensorboard")),
     "silero": ("silero-vad", ("silero_vad", "torch")),
     "kenlm": ("kenlm", ("kenlm",)),
+    "hub": ("huggingface-hub", ("huggingface_hub",)),
     "huggingface": ("pyarrow", ("pyarrow",)),
     "report": ("Pillow", ("PIL",)),
     "serve": (

@@ -25,6 +25,7 @@ VERBS = {
     "inspect": "inspect train.jsonl dev.jsonl",
     "serve": "serve --model english --port 8000",
     "listen": "listen --model english",
+    "push-to-hub": "push-to-hub runs/mine me/my-recognizer --license cc-by-4.0 --language en",
     "export": "export runs/fsdd/model.safetensors digits.onnx.zip --int8",
 }
 
