@@ -58,9 +58,9 @@ def download(name: str) -> Path:
         disable_progress_bars()
     with _told(name):
         about = hf_hub_download(wanted.repository, wanted.file, revision=wanted.revision, dry_run=True)
-        if about.file_size > MOST_BYTES:
+        if (size := about.file_size or 0) > MOST_BYTES:
             raise ModelFileError(
-                f"{name}: the file has {about.file_size / 1e9:.1f} GB, more than the "
+                f"{name}: the file has {size / 1e9:.1f} GB, more than the "
                 f"{MOST_BYTES / 1e9:.1f} that a model may have"
             )
         return Path(hf_hub_download(wanted.repository, wanted.file, revision=wanted.revision))
@@ -101,9 +101,11 @@ def _told(name: str) -> Iterator[None]:
         (errors.EntryNotFoundError, "has no such file; name it as hf:OWNER/NAME/FILE.safetensors"),
         (errors.HFValidationError, "is no name that the Hub takes; write OWNER/NAME"),
     )
+    # What its client of HTTP raises, of one library or another by the release.
+    network: type[BaseException] = errors.HfHubHTTPError.__mro__[1]
     try:
         yield
-    except (errors.HTTPError, errors.EntryNotFoundError, errors.HFValidationError, OSError) as error:
+    except (network, errors.EntryNotFoundError, errors.HFValidationError, OSError) as error:
         for kind, told in ways:
             if isinstance(error, kind):
                 raise ModelFileError(f"{name}: {told}") from None

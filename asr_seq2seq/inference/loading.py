@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from asr_seq2seq import bundled
-from asr_seq2seq.config import RecognizerSettings
+from asr_seq2seq.config import DecodingConfig, RecognizerSettings
 from asr_seq2seq.decoding.ngram import WordNgramScorer
 from asr_seq2seq.decoding.ngram_file import is_word_ngram
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import LanguageModelScorer, TextScorer
-from asr_seq2seq.errors import ConfigError
+from asr_seq2seq.errors import ConfigError, ModelFileError
 from asr_seq2seq.extras import needed
-from asr_seq2seq.model_file.acoustic import longest_seconds, read_model
+from asr_seq2seq.model_file.acoustic import longest_seconds, read_model, write_model
 from asr_seq2seq.model_file.language import read_language_model
+from asr_seq2seq.outputs import keep_inputs
 from asr_seq2seq.runtime.onnx_language_model import OnnxLanguageModel
 from asr_seq2seq.runtime.onnx_model import OnnxModel
 from asr_seq2seq.runtime.protocol import AcousticModel, LanguageModel
@@ -29,13 +30,17 @@ from asr_seq2seq.text.tokenizer import Alphabet
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model that can be recognized with: the network behind its protocol, and all that its file says."""
+    """A model that can be recognized with: the network behind its protocol, and all that its file says.
+
+    `path` is the file, None of a model that has none yet.
+    """
 
     acoustic: AcousticModel
     config: RecognizerSettings
     alphabet: Alphabet
     normalizer: Normalizer
     provenance: dict[str, Any] = field(default_factory=dict)
+    path: Path | None = None
 
     @property
     def longest_seconds(self) -> float:
@@ -66,13 +71,26 @@ def load(path: str | Path | None = None, options: RuntimeOptions | None = None) 
     It is computed in onnxruntime, or in PyTorch where the options' backend says so. Raises ModelFileError in
     one sentence for a file that is missing, damaged or from another program.
     """
-    arrays = read_model(path)
+    found = bundled.default() if path is None else bundled.find(path)
+    arrays = read_model(found)
     acoustic: AcousticModel
     if options is not None and options.backend == "torch":
         acoustic = _torch_backend().acoustic_model(arrays, options)
     else:
         acoustic = OnnxModel(arrays, options)
-    return LoadedModel(acoustic, arrays.config, arrays.alphabet, arrays.normalizer, arrays.provenance)
+    return LoadedModel(acoustic, arrays.config, arrays.alphabet, arrays.normalizer, arrays.provenance, found)
+
+
+def save_copy(model: LoadedModel, options: DecodingOptions, path: Path, *, half: bool = False) -> None:
+    """Write the model file anew with these decoding options as its own; `half` stores weights as float16."""
+    if model.path is None:
+        raise ModelFileError("this model was not loaded from a file: there is none to copy")
+    keep_inputs([path], [model.path])
+    arrays = read_model(model.path)
+    names = DecodingConfig.model_fields.keys() & {one.name for one in fields(options)}
+    changed = arrays.config.decoding.model_copy(update={name: getattr(options, name) for name in names})
+    config = arrays.config.model_copy(update={"decoding": changed})
+    write_model(path, replace(arrays, config=config), half=half)
 
 
 def _torch_backend() -> ModuleType:

@@ -17,7 +17,7 @@ from asr_seq2seq.decoding.guides import Guide
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import TextScorer
 from asr_seq2seq.errors import AsrError, AudioError, ConfigError, ModelFileError
-from asr_seq2seq.inference.loading import LoadedModel, load, load_text_scorer
+from asr_seq2seq.inference.loading import LoadedModel, load, load_text_scorer, save_copy
 from asr_seq2seq.inference.pipeline import BATCH_SIZE, Pipeline, Recognition
 from asr_seq2seq.runtime.session import RuntimeOptions
 from asr_seq2seq.transcript import Segment, Transcript, Word
@@ -160,6 +160,14 @@ class Recognizer:
         options = model.options(decoding)
         lm = None if language_model is None else load_text_scorer(language_model, model.alphabet, runtime)
         return cls(model, options, lm, batch_size=batch_size, vad=vad, attention=attention)
+
+    def save(self, path: str | Path, *, half: bool = False) -> None:
+        """Write a model file that `load` reads: the weights, and these decoding options as its own.
+
+        The language model stays a file of its own. `half` stores weights as float16. ModelFileError where
+        the file that the model was loaded from is gone; OutputError for a path that cannot be written.
+        """
+        save_copy(self.model, self.pipeline.options, Path(path), half=half)
 
     @property
     def sample_rate(self) -> int:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from asr_seq2seq import Recognizer, Transcript
-from asr_seq2seq.errors import AudioError, ConfigError, ModelFileError
+from asr_seq2seq.errors import AudioError, ConfigError, ModelFileError, OutputError
 from asr_seq2seq.model.files import ModelFile, save_model
 from asr_seq2seq.training_config import validate
 from asr_seq2seq.writers import to_ctm, write_attention
@@ -110,6 +110,25 @@ def test_load_reads_a_file_and_takes_a_beam_size(tiny_model: ModelFile, tmp_path
     recognizer = Recognizer.load(tmp_path / "m.safetensors", decoding={"beam_size": 3})
     assert recognizer.pipeline.options.beam_size == 3
     assert recognizer.config == tiny_model.config
+
+
+def test_what_is_saved_is_loaded(tiny_model: ModelFile, make_sounds, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    save_model(first, tiny_model)
+    options = {"beam_size": 3, "ctc_weight": 0.1, "length_reward": 0.5}
+    before = Recognizer.load(first, decoding=options)
+    before.save(second)
+    after = Recognizer.load(second)
+    assert after.pipeline.options == before.pipeline.options
+    sounds = make_sounds(9000, 12000)
+    assert after.transcribe(sounds, rate=8000) == before.transcribe(sounds, rate=8000)
+    with pytest.raises(OutputError):
+        after.save(second)
+    before.save(tmp_path / "half.safetensors", half=True)
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.7 * second.stat().st_size
+    first.unlink()
+    with pytest.raises(ModelFileError, match="no such model file"):
+        before.save(tmp_path / "third.safetensors")
 
 
 def test_the_runtime_gives_what_the_network_gives(
