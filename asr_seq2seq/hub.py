@@ -53,7 +53,7 @@ def download(name: str) -> Path:
     wanted = HubName.parse(name)
     with while_importing(), needed(f"the model {name}", "hub"):
         from huggingface_hub import hf_hub_download
-        from huggingface_hub.utils import disable_progress_bars
+        from huggingface_hub.utils.tqdm import disable_progress_bars
     if not sys.stderr.isatty():
         disable_progress_bars()
     with _told(name):

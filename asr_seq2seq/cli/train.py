@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from asr_seq2seq.extras import needed
 from asr_seq2seq.messages import message
 from asr_seq2seq.outputs import keep_inputs, keep_recipe
 from asr_seq2seq.signals import while_importing
+
+if TYPE_CHECKING:
+    from asr_seq2seq.training.fit import Result
 
 _HELD_OUT = 0.1  # of the corpora that are named without a dev corpus
 
@@ -77,14 +80,18 @@ def train(
     if result.stopped:
         message("the state is saved: the same command resumes")
         stop_interrupted(result.model, result.epoch, result.stopped)
-    if leads and as_json:
-        figures = {"epoch": result.epoch, "dev_wer": round(result.dev_wer, 6)}
-        compared = {} if result.fine_tuning is None else {"fine_tuning": result.fine_tuning.to_dict()}
-        print_json({"model": str(result.model)} | figures | compared)
-    elif leads:
-        print_line(str(result.model))
+    if leads:
+        _print_result(result, as_json)
     if os.environ.get("WORLD_SIZE", "1") != "1":
         _end_at_once()
+
+
+def _print_result(result: Result, as_json: bool) -> None:
+    if not as_json:
+        return print_line(str(result.model))
+    figures = {"epoch": result.epoch, "dev_wer": round(result.dev_wer, 6)}
+    compared = {} if result.fine_tuning is None else {"fine_tuning": result.fine_tuning.to_dict()}
+    print_json({"model": str(result.model)} | figures | compared)
 
 
 def _end_at_once() -> None:
