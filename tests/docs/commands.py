@@ -43,6 +43,8 @@ def commands_in(path: Path) -> Iterator[Shown]:
     else:
         fences = [match for match in _FENCE.finditer(text) if match[1] in _SHELLS]
         blocks = [(text.count("\n", 0, fence.start(2)) + 1, fence[2]) for fence in fences]
+        for number, line in enumerate(_without_fences(text).splitlines(), 1):
+            blocks += [(number, line)] if line.startswith("    ") else []
     for number, block in blocks:
         for line in re.sub(r"\\\n *", " ", block).splitlines():
             for part in _PARTS.split(re.sub(r"(^|\s)#.*", "", line)):
@@ -54,8 +56,7 @@ def commands_in(path: Path) -> Iterator[Shown]:
 
 def quoted_in(path: Path) -> Iterator[Shown]:
     """What stands in backquotes outside of the blocks, without the program's name."""
-    text = _FENCE.sub(lambda fence: re.sub(r"[^\n]", "", fence[0]), path.read_text(encoding="utf-8"))
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(_without_fences(path.read_text(encoding="utf-8")).splitlines(), 1):
         for match in _QUOTED.finditer(line):
             words = [word for word in words_of(match[1]) if word not in _PROGRAMS]
             if words:
@@ -68,6 +69,11 @@ def texts_in_source(package: Path) -> Iterator[Shown]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield Shown((node.value,), f"{path.relative_to(package)}:{node.lineno}")
+
+
+def _without_fences(text: str) -> str:
+    """The same lines, those of fenced blocks empty."""
+    return _FENCE.sub(lambda fence: re.sub(r"[^\n]", "", fence[0]), text)
 
 
 def words_of(part: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Every verb, option and setting that a page, a recipe or a message shows exists."""
 
+import ast
 import re
 import sys
 from itertools import chain
@@ -30,11 +31,13 @@ OPTIONS = {
 # Options of other programs that the pages and messages name.
 OTHERS = {
     "--": "parts torchrun's options from ours",
+    "--gpus": "docker",
+    "--target": "docker",
+    "--build-arg": "docker",
+    "--user": "docker",
     "--preload": "gunicorn",
     "--signal": "Slurm",
     "--count": "tests/fuzz",
-    "--requests": "benchmarks/serving.py",
-    "--clients": "benchmarks/serving.py",
     "--strict": "mypy",
     "--nproc-per-node": "torchrun",
 }
@@ -89,16 +92,32 @@ def options_of(text: str) -> list[str]:
     return re.findall(r"(?<![\w-])(--[a-z][a-z-]*[a-z])\b", text)
 
 
+def options_of_script(script: Path) -> set[str]:
+    """The options of a script: those that it names, and the parameters of its `main`."""
+    text = script.read_text(encoding="utf-8")
+    mains = [
+        node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name == "main"
+    ]
+    names = {one.arg for main in mains for one in (*main.args.args, *main.args.kwonlyargs)}
+    return {f"--{name.replace('_', '-')}" for name in names} | set(options_of(text))
+
+
+SCRIPTS = {
+    script.relative_to(ROOT).as_posix(): options_of_script(script)
+    for folder in ("benchmarks", "tools")
+    for script in (ROOT / folder).glob("*.py")
+}
+
+
 def known_options(words: tuple[str, ...]) -> set[str]:
-    """The options that may stand in such a command; those of a script are its parameters or named in it."""
-    scripts = [ROOT / word for word in words if word.endswith(".py") and (ROOT / word).is_file()]
-    if scripts:
-        names = re.findall(r"[a-z][a-z_-]*", scripts[0].read_text(encoding="utf-8"))
-        return {f"--{name.replace('_', '-')}" for name in names}
+    """The options that may stand in such a command."""
+    for word in words:
+        if word in SCRIPTS:
+            return SCRIPTS[word]
     if words[0] in VERBS:
         own = {name for parameter in VERBS[words[0]].params for name in parameter.opts}
         return own | {"--help", "--traceback"}
-    return OPTIONS | OTHERS.keys()
+    return OPTIONS.union(OTHERS, *SCRIPTS.values())
 
 
 def test_every_option_in_backquotes_exists() -> None:
