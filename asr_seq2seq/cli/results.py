@@ -20,6 +20,8 @@ from asr_seq2seq.outputs import keep_inputs, keep_texts_beside
 
 if TYPE_CHECKING:
     from asr_seq2seq.cli.manifest import ManifestWriter
+    from asr_seq2seq.cli.small_vocabulary import VocabularyNote
+    from asr_seq2seq.inference.recognizer import Recognizer
     from asr_seq2seq.transcript import Segment, Transcript
 
 
@@ -40,6 +42,7 @@ class Results:
     verbose: bool = False
     quiet: bool = False
     manifest: ManifestWriter | None = None
+    vocabulary: VocabularyNote | None = None
     alone: bool = False
     failed: int = 0
     total: int = 0
@@ -140,14 +143,22 @@ class Results:
         if written and (self.verbose or self.alone):
             self.note(f"written: {', '.join(map(str, written))}")
 
+    def watch_vocabulary(self, model: Path | None, recognizer: Recognizer) -> None:
+        """Tell once where the model, of few words, is given what it cannot mean."""
+        from asr_seq2seq.cli.small_vocabulary import VocabularyNote
+
+        self.vocabulary = VocabularyNote(model, recognizer.model)
+
     def show(self, one: Input, segment: Segment) -> None:
-        """Tell of a segment that is finished, where that is wanted."""
+        """Tell of a segment that is finished, where that is wanted, and where the model cannot mean it."""
         from asr_seq2seq.inference.subtitles import milliseconds
         from asr_seq2seq.writers import clock
 
         if self.verbose:
             times = " --> ".join(clock(time, ".") for time in milliseconds(segment.start, segment.end))
             self.note(f"{'' if self.alone else one.shown + ' '}[{times}] {segment.text}".rstrip())
+        if self.vocabulary is not None and (text := self.vocabulary.of_segment(segment, self.part.start)):
+            self.note(text)
 
     def finish(self) -> None:
         """Tell what was done; exit code 1 where sounds failed."""
@@ -155,6 +166,8 @@ class Results:
             self.note(f"{len(self.transcripts)} of {self.total} files transcribed into {self.output}")
         if self.manifest is not None:
             self.note(self.manifest.finish())
+        if self.vocabulary is not None and (text := self.vocabulary.at_end()):
+            self.note(text)
         if self.untimed is not None:
             self.note(f"words have no times ({self.untimed.timing})")
         if self.as_json:

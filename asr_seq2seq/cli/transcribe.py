@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,19 +101,25 @@ def transcribe(
         need_standard_output()
     inputs = results.find_inputs(files or [], listed, recursive=recursive, skip_existing=skip_existing)
     results.keep_files(inputs, [model, language_model], overwrite=overwrite)
-    with while_importing():
-        from asr_seq2seq.inference.recognizer import Recognizer
-
     decoding: dict[str, Any] = {"beam_size": beam_size, "ctc_weight": ctc_weight, "lm_weight": lm_weight}
     decoding |= {"coverage_weight": coverage_weight, "length_reward": length_reward}
     decoding |= expected(hotwords, phrases)
-    load = partial(
-        Recognizer.load, device=device, backend=backend, compute_type=compute_type, threads=threads
-    )
+    load = _loader(device, backend, compute_type, threads)
     load = partial(load, language_model=language_model, batch_size=batch_size, vad=vad, attention=attention)
     recognizer = load(model, decoding=decoding | {"temperature": temperature})
+    results.watch_vocabulary(model, recognizer)
     _transcribe(recognizer, inputs, results)
     results.finish()
+
+
+def _loader(device: str, backend: str, compute_type: str, threads: int | None) -> Callable[..., Recognizer]:
+    """What loads a model to be computed in this way."""
+    with while_importing():
+        from asr_seq2seq.inference.recognizer import Recognizer
+
+    return partial(
+        Recognizer.load, device=device, backend=backend, compute_type=compute_type, threads=threads
+    )
 
 
 def _listed(files: Sequence[str] | None, list_file: str | None, null: bool) -> list[str]:

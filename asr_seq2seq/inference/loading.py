@@ -19,6 +19,7 @@ from asr_seq2seq.errors import ConfigError, ModelFileError
 from asr_seq2seq.extras import needed
 from asr_seq2seq.model_file.acoustic import longest_seconds, read_model, write_model
 from asr_seq2seq.model_file.language import read_language_model
+from asr_seq2seq.model_file.vocabulary import Vocabulary, vocabulary
 from asr_seq2seq.outputs import keep_inputs
 from asr_seq2seq.runtime.onnx_language_model import OnnxLanguageModel
 from asr_seq2seq.runtime.onnx_model import OnnxModel
@@ -46,6 +47,11 @@ class LoadedModel:
     def longest_seconds(self) -> float:
         """The longest utterance that the model was trained on; a longer one is cut into segments."""
         return longest_seconds(self.provenance)
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The words of the training texts, where the file tells."""
+        return vocabulary(self.provenance)
 
     @property
     def confidence_temperature(self) -> float:

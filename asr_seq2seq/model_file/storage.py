@@ -22,6 +22,7 @@ from asr_seq2seq.config import Settings, check
 from asr_seq2seq.errors import AsrError, ModelFileError, brief
 from asr_seq2seq.files import atomic_write, parse_json
 from asr_seq2seq.model_file.parameters import Shapes
+from asr_seq2seq.model_file.vocabulary import vocabulary
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
 
@@ -142,6 +143,7 @@ class _Description(BaseModel):
             value = provenance.get(name, 1.0)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e300:
                 raise ValueError(f"{name} is no number above 0")
+        vocabulary(provenance)
         if not _is_shallow(provenance, 10):
             raise ValueError("tables and lists in it are nested too deeply")
         return provenance

@@ -15,6 +15,7 @@ from asr_seq2seq.corpora.parts import write_manifest
 from asr_seq2seq.errors import ConfigError, CorpusError
 from asr_seq2seq.messages import message
 from asr_seq2seq.model.files import ModelFile
+from asr_seq2seq.model_file.vocabulary import vocabulary_of
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
 from asr_seq2seq.training.batching import Batches, hold_out, readable, within_limits
@@ -29,7 +30,8 @@ _LIMIT_MARGIN = 1.2  # a text may be so much denser than the densest of training
 @dataclass(frozen=True)
 class TrainingData:
     """The batches of a run. `lengths` has the characters of each training text, `left_out` counts utterances
-    that are too short or too long; `start` is the model whose weights the run starts from.
+    that are too short or too long; `start` is the model whose weights the run starts from, `vocabulary` what
+    the model file tells of the words.
     """
 
     train: Batches
@@ -41,6 +43,7 @@ class TrainingData:
     start: ModelFile | None
     train_digest: str
     dev_digest: str
+    vocabulary: dict[str, Any]
 
     @property
     def utterances(self) -> Sequence[Utterance]:
@@ -75,6 +78,7 @@ class TrainingData:
             "utterances": len(self.utterances),
             "hours": round(self.train.seconds / 3600, 3),
             "longest_seconds": round(max(longest, joining.max_seconds if joining.probability else 0.0), 3),
+            **self.vocabulary,
             "torch": torch.__version__,
             "recipe": config.provenance(),
         }
@@ -104,6 +108,7 @@ def load_data(config: Config, say: Callable[[str], None]) -> TrainingData:
         start,
         digest(train),
         digest(dev),
+        vocabulary_of(texts, start.provenance if start else None),
     )
 
 

@@ -7,7 +7,9 @@ import pytest
 import soundfile
 
 from asr_seq2seq.cli.manifest import ManifestWriter
+from asr_seq2seq.cli.small_vocabulary import VocabularyNote
 from asr_seq2seq.corpora import load_corpora
+from asr_seq2seq.model.files import ModelFile
 from asr_seq2seq.transcript import Segment, Transcript, Word
 
 RATE = 8000
@@ -167,6 +169,30 @@ def test_a_manifest_is_extended_and_resumed(run, model: Path, noise, results, tm
     path.write_text("[]\n")
     code, _, err = run("transcribe", *sounds, *arguments)
     assert code == 2 and "line 1: is no line of a manifest" in err
+
+
+def test_speech_that_digits_cannot_mean(run, noise, tmp_path: Path) -> None:
+    digits = SAMPLES / "digits_03.flac"
+    assert run("transcribe", digits, "--threads", 1)[2] == ""
+    long, other = noise(tmp_path / "long.wav", 20), noise(tmp_path / "other.wav", 20)
+    _, _, err = run("transcribe", digits, long, other, "--threads", 1)
+    words = "eight, five, four, nine, one, seven, six, three, two, zero"
+    advice = "for other speech choose another model, such as --model english"
+    assert err == f"note: the model digits knows only 10 words: {words}; {advice}\n"
+    assert run("transcribe", long, "--threads", 1, "-q")[2] == ""
+
+
+def test_words_that_are_unsure_make_other_speech_likely(tiny_model: ModelFile) -> None:
+    for size, sure, tells in ((10, 0.8, True), (10, 0.95, False), (101, 0.8, False), (None, 0.8, False)):
+        known = {} if size is None else {"vocabulary": {"size": size}}
+        model = tiny_model.with_provenance(longest_seconds=5.0, **known).loaded()
+        note = VocabularyNote(Path("runs/mine"), model)
+        assert note.of_segment(_segment(0, 60.0, 61.0, ("one", sure)), 60.0) is None
+        end = note.at_end()
+        assert (end is not None) is tells
+        if end is not None:
+            assert end.startswith("note: the model runs/mine knows only 10 words; ")
+            assert note.at_end() is None
 
 
 RECIPE = """

@@ -81,6 +81,8 @@ def test_a_run_leaves_its_folder(make_config: MakeConfig, corpus: Path, tmp_path
     )
     assert recognizer.alphabet.characters == "egnotw"
     assert recognizer.provenance["utterances"] == 12
+    words = {json.loads(line)["text"] for line in corpus.read_text().splitlines()}
+    assert recognizer.provenance["vocabulary"] == {"size": len(words), "words": sorted(words)}
     assert any((tmp_path / "run" / "tensorboard").iterdir())
     facts = inspect(tmp_path / "run")
     assert (facts["epochs"], facts["best"]["epoch"], facts["model"]["alphabet"]) == (
