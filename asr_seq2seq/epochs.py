@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from asr_seq2seq.errors import AsrError, brief
-from asr_seq2seq.files import output_error, parse_json
+from asr_seq2seq.files import output_error, parse_json, to_json
 
 METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
@@ -71,14 +70,20 @@ def rank(epoch: Mapping[str, float | None]) -> list[float]:
     return [math.inf if value is None else value for value in found]
 
 
-def append_metrics(run: Path, figures: Mapping[str, float]) -> None:
-    """Add one line to the metrics; JSON knows no infinity, which becomes null."""
-    rounded = {name: float(f"{x:.6g}") if math.isfinite(x) else None for name, x in figures.items()}
+def append_row(path: Path, *rows: Mapping[str, float | str]) -> None:
+    """Add JSON lines to a log; JSON knows no infinity and no NaN, which become null."""
+    lines = [to_json({name: _rounded(value) for name, value in row.items()}) + "\n" for row in rows]
     try:
-        with (run / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(rounded) + "\n")
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(lines)
     except OSError as error:
-        raise output_error(run / METRICS, error) from None
+        raise output_error(path, error) from None
+
+
+def _rounded(value: float | str) -> float | str | None:
+    if isinstance(value, str):
+        return value
+    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def checkpoints(run: Path) -> list[Path]:

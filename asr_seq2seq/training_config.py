@@ -100,7 +100,18 @@ class TrainingConfig(OptimizationConfig):
     """How the network learns."""
 
     start_from: FileName | None = Field(
-        None, description="model file whose weights and alphabet the run begins with (fine-tuning)"
+        None,
+        description="model file whose weights and alphabet the run begins with (fine-tuning); new characters "
+        "are added to the alphabet",
+    )
+    freeze_encoder_steps: int = Field(
+        0, ge=0, le=1_000_000_000, description="first steps in which the encoder's weights stay as they are"
+    )
+    patience: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="epochs without a better dev WER or loss after which the run ends early; 0: never",
     )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="part of the target's probability that all characters share"
@@ -130,6 +141,12 @@ class TrainingConfig(OptimizationConfig):
     )
     save_steps: int = Field(
         500, ge=1, le=1_000_000_000, description="steps after which the state of the run is saved"
+    )
+    log_steps: int = Field(
+        50,
+        ge=1,
+        le=1_000_000_000,
+        description="steps whose mean loss, gradient norm, learning rate and speed make a row of steps.jsonl",
     )
     keep_epochs: int = Field(
         0,

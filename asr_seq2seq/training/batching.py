@@ -52,6 +52,21 @@ class Batch:
         """The same batch in memory that a GPU copies from while it works."""
         return self._each(Tensor.pin_memory)
 
+    def part(self, begin: int, end: int) -> Batch:
+        """The utterances from number `begin` to before `end`, without the padding that only others needed."""
+        longest = int(self.lengths[begin:end].max())
+        most = max(1, int(self.token_lengths[begin:end].max()))
+        return replace(
+            self,
+            inputs=self.inputs[begin:end, :longest],
+            lengths=self.lengths[begin:end],
+            tokens=self.tokens[begin:end, :most],
+            token_lengths=self.token_lengths[begin:end],
+            ids=self.ids[begin:end],
+            texts=self.texts[begin:end],
+            seconds=self.seconds * (end - begin) / len(self.ids),
+        )
+
     def __getstate__(self) -> dict[str, Any]:
         """As NumPy arrays, which go from process to process by value; torch would use shared memory."""
         state = self.__dict__.items()

@@ -12,7 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.compat.proto.types_pb2 import DT_STRING
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from asr_seq2seq.files import make_folder, output_error
@@ -33,6 +36,16 @@ class Board:
         values = [Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
         for value in values:
             self._write(Event(wall_time=time.time(), step=step, summary=Summary(value=[value])))
+
+    def add_text(self, name: str, text: str, step: int) -> None:
+        """Write a text (Markdown) of a step; OutputError where the disk is full."""
+        shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)])
+        tensor = TensorProto(
+            dtype=DT_STRING, string_val=[text.encode("utf-8", "replace")], tensor_shape=shape
+        )
+        of_texts = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
+        value = Summary.Value(tag=name, tensor=tensor, metadata=of_texts)
+        self._write(Event(wall_time=time.time(), step=step, summary=Summary(value=[value])))
 
     def _write(self, event: Event) -> None:
         try:

@@ -21,9 +21,10 @@ from asr_seq2seq.text.tokenizer import Alphabet
 from asr_seq2seq.training.batching import Batches, hold_out, readable, within_limits
 from asr_seq2seq.training.choosing import shared
 from asr_seq2seq.training.distributed import DistributedContext
-from asr_seq2seq.training.fine_tuning import model_to_start_from
+from asr_seq2seq.training.fine_tuning import extend, model_to_start_from, new_characters
 from asr_seq2seq.training_config import Config
 
+_SHOWN = 30  # new characters
 _LIMIT_MARGIN = 1.2  # a text may be so much denser than the densest of training
 
 
@@ -93,7 +94,12 @@ def load_data(config: Config, say: Callable[[str], None]) -> TrainingData:
     texts = [normalizer(one.text) for one in train]
     spelled = [*texts, " "] if config.augmentation.joining.probability else texts
     path = config.training.start_from
-    start = model_to_start_from(path, config, spelled) if path else None
+    start = model_to_start_from(path, config) if path else None
+    if start is not None and (foreign := new_characters(start, spelled)):
+        more = " ..." if foreign[_SHOWN:] else ""
+        shown = " ".join(map(repr, foreign[:_SHOWN])) + more
+        say(f"{len(foreign)} new characters in the training texts, which {path} could not spell: {shown}")
+        start = extend(start, foreign, config.seed)
     alphabet = start.alphabet if start else Alphabet.from_texts(spelled)
     common: dict[str, Any] = {"features": config.features, "alphabet": alphabet, "normalizer": normalizer}
     return TrainingData(

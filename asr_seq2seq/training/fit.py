@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from rich.progress import TaskID
 
-from asr_seq2seq.epochs import append_metrics, checkpoints, rank
+from asr_seq2seq.epochs import checkpoints, rank
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.evaluation.comparison import Comparison
 from asr_seq2seq.files import lock, make_folder
@@ -27,13 +27,13 @@ from asr_seq2seq.model_file.averaging import average_recognizers
 from asr_seq2seq.progress import Progress, sound_progress
 from asr_seq2seq.training import before_after
 from asr_seq2seq.training.batching import Batch
-from asr_seq2seq.training.board import Board
 from asr_seq2seq.training.data import TrainingData, check_sounds, load_data
 from asr_seq2seq.training.dev_scoring import DevScore, calibrate_model, facts, score_dev
 from asr_seq2seq.training.distributed import DistributedContext, join_processes
 from asr_seq2seq.training.fine_tuning import take_weights
 from asr_seq2seq.training.learner import Learner
 from asr_seq2seq.training.run_folder import MODEL, Resume, keep_checkpoint, open_run
+from asr_seq2seq.training.run_log import RunLog
 from asr_seq2seq.training.state import Position, restore, save_state
 from asr_seq2seq.training.stopping import StopRequest
 from asr_seq2seq.training_config import Config
@@ -94,6 +94,8 @@ def _prepare(
     model = Seq2Seq(config, len(data.alphabet)).to(device)
     if config.decoding.tokens_per_frame is None:
         limit = data.tokens_per_frame(model.seconds_per_frame)
+        if data.start is not None:  # which may know faster speech
+            limit = max(limit, data.start.config.decoding.tokens_per_frame or 0.0)
         decoding = config.decoding.changed(tokens_per_frame=limit)
         config = config.model_copy(update={"decoding": decoding})
     if data.start is not None:
@@ -126,6 +128,7 @@ class _Run:
     context: DistributedContext
     resumed: bool
     started: float = field(init=False)
+    log: RunLog | None = None  # of the process that writes
     stopped: int = 0  # the signal that ends the run, or 0
     unreadable: set[str] = field(default_factory=set)  # what was said of utterances already
 
@@ -137,20 +140,21 @@ class _Run:
     def train(self) -> Result:
         """Train to the last epoch, or until a signal."""
         self._announce()
-        self.learner.check_memory(self.data.train.longest(), self.folder)
+        self.learner.check_memory(self.data.train.longest())
         self.data.share(self.context)
         position, provenance = self.position, self.data.provenance(self.config)
         self.started = time.perf_counter() - position.elapsed
-        board = Board(self.folder / "tensorboard", position.step + 1) if self.context.leads else None
+        if self.context.leads:
+            self.log = RunLog(self.folder, position, self.config.training.log_steps)
         with StopRequest() as stop, sound_progress() as bars:
             total = self.config.training.epochs * self.data.train.seconds
             bar = bars.add_task("", total=total, note="", visible=self.context.leads)
-            self._score_start(provenance, board)
-            while position.epoch <= self.config.training.epochs and not self.stopped:
+            self._score_start(provenance)
+            while position.epoch <= self.config.training.epochs and not (self.stopped or self._stale()):
                 figures = self._train_epoch(stop, bars, bar)
                 if self.stopped:
                     break
-                self._end_epoch(figures, provenance, board)
+                self._end_epoch(figures, provenance)
                 if self.context.sum(torch.tensor(float(bool(stop.signal)), device=self.learner.device)):
                     self.stopped = stop.signal or signal.SIGTERM
         finished = self.context.leads and not self.stopped and position.best_epoch
@@ -158,7 +162,16 @@ class _Run:
         wer, cer, _ = position.best
         return Result(self.folder / MODEL, position.best_epoch, wer, cer, self.stopped, compared)
 
-    def _score_start(self, provenance: dict[str, Any], board: Board | None) -> None:
+    def _stale(self) -> bool:
+        """Whether so many epochs brought no better dev figures that the run ends early."""
+        patience, position = self.config.training.patience, self.position
+        waited = position.epoch - 1 - max(position.better_epoch, position.best_epoch)
+        if not patience or waited < patience:
+            return False
+        self.say(f"ending after epoch {position.epoch - 1}: {waited} epochs without a better dev WER or loss")
+        return True
+
+    def _score_start(self, provenance: dict[str, Any]) -> None:
         """Of fine-tuning, score the model before the first step as epoch 0, and keep its hypotheses."""
         kept = self.context.from_leader(self.resumed and (self.folder / before_after.BEFORE).exists())
         if self.data.start is None or kept:
@@ -166,13 +179,11 @@ class _Run:
         network = self.learner.network if not self.resumed else self.data.start.model
         dev = score_dev(self._recognizer(network, provenance), self.data.dev, self.context)
         elapsed = time.perf_counter() - self.started
-        if self.context.leads:
+        if self.log is not None:
             before_after.keep_before(self.folder, dev.lines)
             if not self.resumed:
                 figures = {"epoch": 0, "step": 0, **dev.figures, "elapsed_seconds": elapsed}
-                append_metrics(self.folder, figures)
-                if board is not None:
-                    board.add(figures, 0)
+                self.log.add_epoch(figures, dev.lines, 0)
                 self._save()
         start = self.config.training.start_from
         self.say(f"epoch   0  {start} before any step  {_described(dev.figures)}  {elapsed:.0f} s")
@@ -200,6 +211,7 @@ class _Run:
         learner.model.train()
         sums = defaultdict(float, position.sums)
         started, seconds_before = time.perf_counter(), sums["seconds"]
+        last = started
         group = self.context.size * self.config.training.accumulate  # batches of one step
         for batches in self._steps():
             progress = self._progress(sums["seconds"])
@@ -213,10 +225,15 @@ class _Run:
             position.batches += group
             sums["seconds"] += share["seconds"]
             if share["characters"]:
-                if learner.step(share, batches, progress, self.folder):
+                norm = learner.step(share, batches, progress, self.folder)
+                if norm is not None:
                     position.step += 1
                     for name in ("loss", "decoder", "ctc", "characters"):
                         sums[name] += share[name]
+                    if self.log is not None:
+                        now = time.perf_counter()
+                        self.log.add_step(position, share, norm, learner.schedule.rate, now - last)
+                        last = now
                 done = (position.epoch - 1) * data.train.seconds + min(sums["seconds"], data.train.seconds)
                 note = f"loss {share['loss'] / share['characters']:.3f}"
                 bars.update(bar, completed=done, description=f"epoch {position.epoch}", note=note)
@@ -257,7 +274,7 @@ class _Run:
         if self.context.leads:
             save_state(self.folder, self.position, self.learner.parts)
 
-    def _end_epoch(self, figures: dict[str, float], provenance: dict[str, Any], board: Board | None) -> None:
+    def _end_epoch(self, figures: dict[str, float], provenance: dict[str, Any]) -> None:
         """Score the epoch on the dev set; keep its model where it is the best, its figures, the state."""
         position, learner, epoch = self.position, self.learner, self.position.epoch
         recognizer = self._recognizer(learner.network, provenance)
@@ -274,16 +291,17 @@ class _Run:
         better = rank(dev) < position.best
         if better:
             position.best, position.best_epoch = rank(dev), epoch
+        if better or dev["dev_loss"] < position.best_loss:
+            position.better_epoch = epoch
+        position.best_loss = min(position.best_loss, dev["dev_loss"])
         position.epoch, position.batches, position.sums, position.elapsed = epoch + 1, 0, {}, elapsed
-        if self.context.leads:
+        if self.log is not None:
             recognizer = recognizer.with_provenance(epoch=epoch, **facts(dev))
             if better:
                 save_model(self.folder / MODEL, recognizer)
                 self._keep_after(scored)
             keep_checkpoint(self.folder, recognizer, epoch, self.config.training.keep_epochs)
-            append_metrics(self.folder, figures)
-            if board is not None:
-                board.add(figures, position.step)
+            self.log.add_epoch(figures, scored.lines, position.step)
             self._save()
         self.say(
             f"epoch {epoch:3d}  loss {figures['loss']:.4f}  {_described(dev)}  "

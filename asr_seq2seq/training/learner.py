@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from asr_seq2seq.errors import AsrError
+from asr_seq2seq.errors import AsrError, brief
 from asr_seq2seq.messages import message
 from asr_seq2seq.model.seq2seq import Seq2Seq
 from asr_seq2seq.training.batching import Batch, seed_from
@@ -39,6 +39,7 @@ class Learner:
             average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
             self.average = average.to(device)  # of a copy, cuDNN wants the weights laid together anew
         self._skipped = 0
+        self._split = False  # whether it was said that a batch does not fit into memory
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -71,17 +72,10 @@ class Learner:
         (loss.total * characters).backward()  # type: ignore[no-untyped-call]
         return torch.stack((loss.total, loss.decoder, loss.ctc)).detach() * characters, characters
 
-    def check_memory(self, longest: Batch, place: object) -> None:
-        """AsrError if the longest batch does not fit into memory, which should show before the first step."""
-        try:
-            self.model.train()
-            if longest.ids:
-                self.gradient(longest, 1.0)
-        except torch.OutOfMemoryError:
-            raise AsrError(
-                f"{place}: the longest batch does not fit into the memory of {self.device}; lower "
-                "data.batch_seconds or data.max_seconds"
-            ) from None
+    def check_memory(self, longest: Batch) -> None:
+        """AsrError if an utterance does not fit into memory, which should show before the first step."""
+        self.model.train()
+        self._sums([(longest, 0)], 1.0)
 
     def gradients(
         self, batches: Sequence[Batch], epoch: int, first: int, progress: float, stop: bool
@@ -90,22 +84,71 @@ class Learner:
 
         `first` is the number in the epoch of the step's first batch.
         """
-        self.optimizer.zero_grad(set_to_none=True)
+        self._freeze()
         shares = torch.zeros(len(_SHARES), device=self.device)
-        for number, batch in enumerate(batches):
-            if batch.ids:
-                place = first + number * self.context.size + self.context.rank
-                torch.manual_seed(seed_from(self.config.seed, epoch, place))
-                losses, characters = self.gradient(batch, progress)
-                shares[:3] += losses
-                shares[3] += characters
+        places = [first + number * self.context.size + self.context.rank for number in range(len(batches))]
+        seeds = [seed_from(self.config.seed, epoch, place) for place in places]
+        shares[:4] = self._sums(list(zip(batches, seeds, strict=True)), progress)
         shares[4:] = torch.tensor([sum(batch.seconds for batch in batches), len(batches), stop])
         return dict(zip(_SHARES, self.context.sum(shares).tolist(), strict=True))
 
-    def step(self, share: dict[str, float], batches: Sequence[Batch], progress: float, place: object) -> bool:
-        """Change the weights by the gradients of all processes; False where the loss was not finite.
+    def _freeze(self) -> None:
+        """Keep the encoder as it is in the first steps of a run that asks for that."""
+        learns = self.schedule.steps >= self.settings.freeze_encoder_steps
+        for parameter in self.model.encoder.parameters():
+            parameter.requires_grad_(learns)
 
-        AsrError after many such steps in a row.
+    def _sums(self, parts: list[tuple[Batch, int]], progress: float) -> Tensor:
+        """The gradient of batches, each with its seed; the sums of [loss, decoder, ctc, characters] (4,).
+
+        A batch that does not fit into memory is computed as two halves, which changes nothing but the
+        rounding and what is drawn. What a failed pass left is thrown away: all is computed anew.
+        """
+        while True:
+            failed = 0
+            sums = torch.zeros(4, device=self.device)
+            self.optimizer.zero_grad(set_to_none=True)
+            try:
+                for number, (batch, seed) in enumerate(parts):
+                    failed = number
+                    if batch.ids:
+                        torch.manual_seed(seed)
+                        losses, characters = self.gradient(batch, progress)
+                        sums[:3] += losses
+                        sums[3] += characters
+                return sums
+            except RuntimeError as error:  # torch.OutOfMemoryError is one
+                if not _out_of_memory(error):
+                    raise
+            parts[failed : failed + 1] = self._halves(*parts[failed])
+
+    def _halves(self, batch: Batch, seed: int) -> list[tuple[Batch, int]]:
+        """A batch that does not fit into memory as two; AsrError where it is one utterance."""
+        if len(batch.ids) < 2:
+            raise AsrError(
+                f"utterance {brief(batch.ids[0])} of {batch.seconds:.1f} s does not fit into the memory of "
+                f"{self.device}; lower data.max_seconds"
+            )
+        if not self._split:
+            message(
+                f"a batch of {len(batch.ids)} utterances does not fit into the memory of {self.device}: it "
+                "and others like it are split in two; lower data.batch_seconds to spare the time"
+            )
+        self._split = True
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        middle = (len(batch.ids) + 1) // 2
+        return [
+            (batch.part(0, middle), seed),
+            (batch.part(middle, len(batch.ids)), seed_from(seed, middle)),
+        ]
+
+    def step(
+        self, share: dict[str, float], batches: Sequence[Batch], progress: float, place: object
+    ) -> float | None:
+        """Change the weights by the gradients of all processes; the gradient's norm before it is clipped.
+
+        None where the loss was not finite: nothing is changed then. AsrError after many such steps in a row.
         """
         self.schedule.before_step(progress)
         self.context.sum_gradients(self.model.parameters(), share["characters"])
@@ -115,7 +158,7 @@ class Learner:
             self.optimizer.step()
             if self.average is not None:
                 self.average.update_parameters(self.model)
-            return True
+            return norm
         self._skipped += 1
         names = ", ".join(name for batch in batches for name in batch.ids)
         message(f"a batch without a finite loss is left out: {names}")
@@ -124,4 +167,9 @@ class Learner:
                 f"{place}: {self._skipped} batches in a row had no finite loss; lower "
                 "training.learning_rate or training.gradient_clip, or mend the data"
             )
-        return False
+        return None
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch found too little memory; on a processor it has no exception of its own."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: " in str(error)

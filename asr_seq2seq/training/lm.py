@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from asr_seq2seq.epochs import append_metrics
+from asr_seq2seq.epochs import METRICS, append_row
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
 from asr_seq2seq.files import lock, make_folder
 from asr_seq2seq.messages import message
@@ -181,7 +181,7 @@ def _end_epoch(
 ) -> LanguageModelResult:
     """Keep the figures of an epoch, and its model where it is the best so far."""
     epoch, perplexity = int(figures["epoch"]), figures["dev_perplexity"]
-    append_metrics(run, figures)
+    append_row(run / METRICS, figures)
     better = perplexity < best.dev_perplexity
     if better:
         provenance = {

@@ -11,6 +11,7 @@ from asr_seq2seq.errors import ConfigError, brief
 from asr_seq2seq.files import atomic_write, make_folder, remove_left
 from asr_seq2seq.model.files import ModelFile, save_model
 from asr_seq2seq.recipes import load_config, to_yaml
+from asr_seq2seq.training.run_log import EXAMPLES, STEPS
 from asr_seq2seq.training.state import STATE, load_state
 from asr_seq2seq.training_config import Config, LanguageModelConfig
 
@@ -43,6 +44,8 @@ _MAY_DIFFER = (
     "training.epochs",
     "training.save_steps",
     "training.keep_epochs",
+    "training.log_steps",
+    "training.patience",
 )
 _MAY_LIE_ELSEWHERE = ("augmentation.noise.folder", "augmentation.reverberation.folder", "training.start_from")
 
@@ -68,15 +71,16 @@ def open_run(run: Path, config: Config, resume: Resume) -> dict[str, Any] | None
                     f"{run}: the run there had {key}={was} and not {now}; resume with its own settings "
                     f"(in its {RECIPE}), or give another folder with --run"
                 )
-    for name in (RECIPE, METRICS, MODEL, STATE):
+    for name in (RECIPE, METRICS, EXAMPLES, STEPS, MODEL, STATE):
         remove_left(run / name)
     if frozen != config:
         _freeze(run, config)
-    metrics = run / METRICS
-    if metrics.exists():
-        lines = lines_before(metrics, "epoch", state["position"]["epoch"] if state else 0)
-        with atomic_write(metrics, "wb") as file:
-            file.write(b"".join(line + b"\n" for line in lines))
+    epoch, step = (state["position"]["epoch"], state["position"]["step"]) if state else (0, -1)
+    for name, key, end in ((METRICS, "epoch", epoch), (EXAMPLES, "epoch", epoch), (STEPS, "step", step + 1)):
+        if (run / name).exists():
+            lines = lines_before(run / name, key, end)
+            with atomic_write(run / name, "wb") as file:
+                file.write(b"".join(line + b"\n" for line in lines))
     return state
 
 

@@ -36,9 +36,10 @@ _TYPES = {"F32", "F64", "I64", "I32", "U8", "BOOL", "F16", "BF16"}
 class Position:
     """How far a run has come: `batches` of `epoch` are done, and what they summed up to.
 
-    `best` is the rank (dev WER, CER and loss) of the best epoch, which is `best_epoch`; `elapsed` is
-    in seconds; `corpus` and `dev` are digests of what is learned from and chosen on; `plan` names the
-    settings that put utterances into batches.
+    `best` is the rank (dev WER, CER and loss) of the best epoch, which is `best_epoch`; `better_epoch` is
+    the last one with a better rank or loss (`best_loss`) than all before; `elapsed` is in seconds; `recent`
+    sums up the steps since the last row of the log; `corpus` and `dev` are digests of what is learned from
+    and chosen on; `plan` names the settings that put utterances into batches.
     """
 
     epoch: int = 1
@@ -48,6 +49,9 @@ class Position:
     best: list[float] = field(default_factory=lambda: [math.inf] * 3)
     best_epoch: int = 0
     elapsed: float = 0.0
+    best_loss: float = math.inf
+    better_epoch: int = 0
+    recent: dict[str, float] = field(default_factory=dict)
     corpus: str = ""
     dev: str = ""
     plan: str = ""
@@ -69,6 +73,11 @@ class _Position(_Checked):
     best: Annotated[list[float | None], Field(min_length=3, max_length=3)]
     best_epoch: _Count
     elapsed: Annotated[float, Field(ge=0, le=1e12)]
+    best_loss: float | None = None
+    better_epoch: _Count = 0
+    recent: Annotated[
+        dict[Literal["loss", "characters", "gradient_norm", "steps"], float], Field(default_factory=dict)
+    ]
     corpus: _Text
     dev: _Text
     plan: _Text
@@ -129,6 +138,7 @@ def load_state(run: Path) -> dict[str, Any] | None:
         ) from None
     state: dict[str, Any] = {part: header.model_dump()[part] for part in ("position", "schedule")}
     state["position"]["best"] = [_or_infinity(x) for x in state["position"]["best"]]
+    state["position"]["best_loss"] = _or_infinity(state["position"]["best_loss"])
     state["schedule"]["best"] = _or_infinity(state["schedule"]["best"])
     for name, tensor in tensors.items():
         part, _, rest = name.partition("/")

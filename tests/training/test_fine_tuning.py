@@ -17,7 +17,7 @@ from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
 from asr_seq2seq.training import before_after, fit
 from asr_seq2seq.training.dev_scoring import DevScore
-from asr_seq2seq.training.fine_tuning import model_to_start_from
+from asr_seq2seq.training.fine_tuning import OUTPUTS, extend, new_characters
 from asr_seq2seq.training_config import Config
 
 MakeConfig = Callable[..., Config]
@@ -96,12 +96,50 @@ def test_what_does_not_fit_is_refused(
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
-def test_characters_that_it_cannot_spell_are_named(
-    make_config: MakeConfig, corpus: Path, start: Path
+def test_new_characters_extend_the_model_and_keep_the_rest_bit_by_bit(
+    make_config: MakeConfig, make_sounds: Callable[..., list[torch.Tensor]], start: Path
 ) -> None:
-    config = _recipe(make_config, corpus, start)
-    with pytest.raises(ConfigError, match="cannot spell 'a' 'q'"):
-        model_to_start_from(str(start), config, ["one", "aqto"])
+    before = load_model(start)
+    assert new_characters(before, ["one", "aqto", "e\u0301"]) == ["a", "q", "\u00e9"]
+    after = extend(before, ["a", "q", "\u00e9"], seed=1)
+    assert after.alphabet.characters == "aenoqtwxyz\u00e9"
+    old, new = before.model.state_dict(), after.model.state_dict()
+    places = {character: 4 + place for place, character in enumerate(after.alphabet.characters)}
+    rows = [0, 1, 2, 3, *(places[character] for character in before.alphabet.characters)]
+    for name, weight in old.items():
+        grown = name in ("decoder.embedding.weight", *OUTPUTS)
+        assert torch.equal(new[name][rows] if grown else new[name], weight), name
+    for name in OUTPUTS:  # the new ones are as unlikely as what never was in a text
+        assert all(torch.equal(new[name][places[one]], old[name][3]) for one in "aq\u00e9")
+    embedded = new["decoder.embedding.weight"]
+    assert not torch.equal(embedded[places["a"]], embedded[places["q"]])
+    again = extend(before, ["a", "q", "\u00e9"], seed=1).model.state_dict()
+    assert all(torch.equal(again[name], weight) for name, weight in new.items())
+
+
+def test_a_corpus_with_new_characters_is_learned_and_they_are_named(
+    make_config: MakeConfig, corpus: Path, start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus.write_text(corpus.read_text().replace("two", "quo"))
+    config = _recipe(make_config, corpus, start, **{"training.freeze_encoder_steps": 1})
+    result = fit.train(config, tmp_path / "run", "cpu")
+    assert load_model(result.model).alphabet.characters == "enoqtuwxyz"
+    told = capsys.readouterr().err
+    assert f"2 new characters in the training texts, which {start} could not spell: 'q' 'u'\n" in told
+    # In its one step the encoder was frozen, and nothing else.
+    found, before = load_model(result.model).model.state_dict(), load_model(start).model.state_dict()
+    for name, weight in before.items():
+        if name.startswith(("encoder.", "features.")):
+            assert torch.equal(found[name], weight), name
+    assert not torch.equal(found["context.projection.weight"], before["context.projection.weight"])
+    # It resumes with the same alphabet, and the encoder learns from the second step on.
+    longer = fit.train(config_with(config, epochs=2), tmp_path / "run", "cpu")
+    found = load_model(longer.model).model.state_dict()
+    assert not all(torch.equal(found[name], before[name]) for name in before if name.startswith("encoder."))
+
+
+def config_with(config: Config, **training: object) -> Config:
+    return config.model_copy(update={"training": config.training.model_copy(update=training)})
 
 
 def _metrics(run: Path) -> list[dict[str, float]]:

@@ -14,8 +14,13 @@ from safetensors.torch import load_file
 from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
 from asr_seq2seq.inspection import inspect
 from asr_seq2seq.model.files import load_model
+from asr_seq2seq.model.seq2seq import Seq2Seq
 from asr_seq2seq.recipes import load_config
 from asr_seq2seq.training import fit, learner
+from asr_seq2seq.training.batching import Batch
+from asr_seq2seq.training.data import load_data
+from asr_seq2seq.training.dev_scoring import DevScore
+from asr_seq2seq.training.distributed import DistributedContext
 from asr_seq2seq.training_config import Config
 
 MakeConfig = Callable[..., Config]
@@ -90,6 +95,117 @@ def test_a_run_leaves_its_folder(make_config: MakeConfig, corpus: Path, tmp_path
         best["epoch"],
         "egnotw",
     )
+
+
+def test_the_log_has_rows_of_steps_and_dev_texts_of_epochs(
+    make_config: MakeConfig, corpus: Path, tmp_path: Path
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    changes = {"training.log_steps": 2, "data.batch_seconds": 1.2, "training.epochs": 2}
+    config, run = _recipe(make_config, corpus, **changes), tmp_path / "run"
+    fit.train(config, run, "cpu")
+    rows = [json.loads(line) for line in (run / "steps.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(2, 2 * len(rows) + 1, 2)) and len(rows) > 2
+    for row in rows:
+        assert row["loss"] > 0 and row["gradient_norm"] > 0 and row["sound_per_second"] > 0
+        assert 0 <= row["learning_rate"] <= config.training.learning_rate
+    texts = [json.loads(line) for line in (run / "examples.jsonl").read_text().splitlines()]
+    assert [text["epoch"] for text in texts] == [1] * 5 + [2] * 5
+    assert [text["id"] for text in texts[:5]] == [text["id"] for text in texts[5:]]
+    assert {text["reference"] for text in texts} <= {"one", "two", "go"}
+    board = EventAccumulator(str(run / "tensorboard"))
+    board.Reload()
+    assert [event.step for event in board.Tensors("dev")][-1] == board.Scalars("dev_wer")[-1].step
+    (text,) = board.Tensors("dev")[0].tensor_proto.string_val
+    assert text.decode().startswith("| reference | hypothesis |\n|---|---|\n| go | ")
+    norms = [event.value for event in board.Scalars("step/gradient_norm")]
+    assert norms == pytest.approx([row["gradient_norm"] for row in rows], rel=1e-4)
+
+
+def test_a_run_ends_early_where_dev_gets_no_better_and_can_be_continued(
+    make_config: MakeConfig,
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = iter([(0.9, 2.0), (0.8, 1.9), (0.9, 1.8), (0.9, 1.9), (0.85, 1.8), (0.7, 1.9), (0.6, 1.5)])
+
+    def scored(model: object, *rest: object) -> DevScore:
+        wer, loss = next(found)
+        return DevScore({"dev_wer": wer, "dev_cer": 0.5, "dev_loss": loss}, [])
+
+    monkeypatch.setattr(fit, "score_dev", scored)
+    changes = {"training.epochs": 50, "training.patience": 2}
+    result = fit.train(_recipe(make_config, corpus, **changes), tmp_path / "run", "cpu")
+    assert (result.epoch, result.dev_wer) == (2, 0.8)  # epoch 3 has a better loss, 4 and 5 have nothing
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 5
+    assert "ending after epoch 5: 2 epochs without a better dev WER or loss" in capsys.readouterr().err
+    again = fit.train(_recipe(make_config, corpus, **changes), tmp_path / "run", "cpu")
+    assert again.epoch == 2 and len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 5
+    more = changes | {"training.patience": 3, "training.epochs": 7}
+    assert fit.train(_recipe(make_config, corpus, **more), tmp_path / "run", "cpu").epoch == 7
+
+
+@pytest.mark.parametrize("kind", ["processor", "gpu"])
+def test_a_batch_that_does_not_fit_into_memory_is_split_and_the_gradient_is_the_same(
+    kind: str,
+    make_config: MakeConfig,
+    corpus: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = _recipe(make_config, corpus, **{"data.batch_seconds": 4.0, "training.label_smoothing": 0.1})
+    data = load_data(config, print)
+    batches = list(data.train)
+    torch.manual_seed(1)
+    made = learner.Learner(
+        config, Seq2Seq(config, len(data.alphabet)), torch.device("cpu"), DistributedContext()
+    )
+
+    def gradients() -> list[torch.Tensor]:
+        share = made.gradients(batches, 1, 0, 0.0, stop=False)
+        assert share["batches"] == len(batches)
+        assert share["seconds"] == pytest.approx(sum(one.seconds for one in batches))
+        return [parameter.grad.clone() for parameter in made.model.parameters() if parameter.grad is not None]
+
+    whole, true, tried = gradients(), learner.Learner.gradient, list[int]()
+
+    def failing(self: learner.Learner, batch: Batch, progress: float) -> tuple[torch.Tensor, int]:
+        tried.append(len(batch.ids))
+        losses = true(self, batch, progress)  # it fails after some gradients are there already
+        if len(batch.ids) > most:
+            if kind == "gpu":
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            raise RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:119] . DefaultCPUAllocator: can't allocate memory: you tried"
+            )
+        return losses
+
+    monkeypatch.setattr(learner.Learner, "gradient", failing)
+    most = 2
+    capsys.readouterr()
+    for one, other in zip(gradients(), whole, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert max(tried) > most
+    gradients()
+    told = capsys.readouterr().err
+    assert told.count("utterances does not fit into the memory of cpu: it and others") == 1
+    most = 0
+    with pytest.raises(AsrError, match=r"utterance \S+ of 0.\d s does not fit .* lower data.max_seconds"):
+        gradients()
+
+
+def test_another_error_while_computing_is_no_lack_of_memory(
+    make_config: MakeConfig, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*rest: object) -> None:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(learner.Learner, "gradient", failing)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        fit.train(_recipe(make_config, corpus), tmp_path / "run", "cpu")
 
 
 def test_the_same_seed_gives_the_same_weights(make_config: MakeConfig, corpus: Path, tmp_path: Path) -> None:
