@@ -55,6 +55,11 @@ class Results:
         """The endings of the files that each input gets."""
         return [*self.formats, "attention.npz"] if self.attention else self.formats
 
+    @property
+    def watches_segments(self) -> bool:
+        """Whether something is to be told of segments as they come."""
+        return self.verbose or not (self.vocabulary is None or self.vocabulary.told)
+
     def note(self, text: str) -> None:
         """Tell what is no error."""
         if not self.quiet:

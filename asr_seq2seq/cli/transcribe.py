@@ -53,6 +53,7 @@ from asr_seq2seq.signals import while_importing
 if TYPE_CHECKING:
     from asr_seq2seq.cli.manifest import ManifestWriter
     from asr_seq2seq.inference.recognizer import Recognizer
+    from asr_seq2seq.transcript import Segment
 
 
 def transcribe(
@@ -163,6 +164,9 @@ def _transcribe(recognizer: Recognizer, inputs: Sequence[Input], results: Result
         from asr_seq2seq.audio import expected_seconds
         from asr_seq2seq.progress import sound_progress
 
+    def show(number: int, segment: Segment) -> None:
+        results.show(inputs[number], segment)
+
     part = results.part
     with sound_progress(shown=not results.quiet) as progress:
         lengths = [] if progress.disable else [expected_seconds(one.source) for one in inputs]
@@ -173,8 +177,8 @@ def _transcribe(recognizer: Recognizer, inputs: Sequence[Input], results: Result
             channels=[one.channel for one in inputs],
             start=part.start,
             end=part.end,
-            on_progress=lambda seconds: progress.advance(bar, seconds),
-            on_segment=lambda number, segment: results.show(inputs[number], segment),
+            on_progress=None if progress.disable else lambda seconds: progress.advance(bar, seconds),
+            on_segment=show if results.watches_segments else None,
         )
         for done, (one, result) in enumerate(zip(inputs, transcripts, strict=True), start=1):
             progress.update(bar, note=f"{done}/{len(inputs)} files")

@@ -6,6 +6,7 @@ nor its padding changes its result.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -33,6 +34,7 @@ from asr_seq2seq.transcript import Word
 
 Inputs = npt.NDArray[np.floating[Any]]  # sound (N,) at the model's rate, or features (T, S)
 BATCH_SIZE = 16  # segments that are decoded together
+WATCHED_SECONDS = 120.0  # the most sound of a batch, padding included, where progress is told after each
 
 
 @dataclass(frozen=True)
@@ -132,14 +134,18 @@ class Pipeline:
     ) -> list[Recognition]:
         """Recognize segments, those of similar length together; the results are in their order.
 
-        `on_progress` is told the seconds of each batch that is done. `guides` has the hot words and phrases
-        of each segment; the pipeline's own without it.
+        `on_progress` is told the seconds of each batch that is done; a batch then has few seconds of sound,
+        so that it is told often. `guides` has the hot words and phrases of each segment; the pipeline's own
+        without it.
         """
         guides = guides or [self.guide] * len(segments)
         by_length = sorted(range(len(segments)), key=lambda number: len(segments[number]))
         found: dict[int, Recognition] = {}
-        for begin in range(0, len(segments), self.batch_size):
-            numbers = by_length[begin : begin + self.batch_size]
+        most = math.inf if on_progress is None else WATCHED_SECONDS * self.input_rate
+        while by_length:
+            longest = [len(segments[number]) for number in by_length[: self.batch_size]]
+            size = max(1, sum(count * length <= most for count, length in enumerate(longest, start=1)))
+            numbers, by_length = by_length[:size], by_length[size:]
             batch = self._recognize_batch([(segments[number], guides[number]) for number in numbers])
             found |= zip(numbers, batch, strict=True)
             if on_progress is not None:

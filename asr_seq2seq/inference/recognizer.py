@@ -18,7 +18,7 @@ from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import TextScorer
 from asr_seq2seq.errors import AsrError, AudioError, ConfigError, ModelFileError
 from asr_seq2seq.inference.loading import LoadedModel, load, load_text_scorer, save_copy
-from asr_seq2seq.inference.pipeline import BATCH_SIZE, Pipeline, Recognition
+from asr_seq2seq.inference.pipeline import BATCH_SIZE, WATCHED_SECONDS, Pipeline, Recognition
 from asr_seq2seq.runtime.session import RuntimeOptions
 from asr_seq2seq.transcript import Segment, Transcript, Word
 
@@ -244,8 +244,8 @@ class Recognizer:
         start: float = 0.0,
         end: float | None = None,
         hotwords: Sequence[str] = (),
-        on_progress: Progress = lambda seconds: None,
-        on_segment: OnSegment = lambda number, segment: None,
+        on_progress: Progress | None = None,
+        on_segment: OnSegment | None = None,
     ) -> Iterator[Transcript | AsrError]:
         """In the order of `sources`, each one's transcript or what is wrong with it.
 
@@ -259,6 +259,7 @@ class Recognizer:
         guide = self.pipeline.guide_with(hotwords)
         jobs: deque[Job] = deque()
         parts: list[_Part] = []
+        watched = not (on_progress is None and on_segment is None)
         enough = self.pipeline.batch_size * (_BATCHES_AHEAD if len(sources) > 1 else 1)
         for number, source in enumerate(sources):
             job = Job(number, channels[number] if channels else None, start, guide)
@@ -268,18 +269,15 @@ class Recognizer:
                 for first, samples in self.pipeline.segments(blocks, self.cut):
                     job.waiting += 1
                     parts.append((job, start + first / self._rate, samples))
-                    if len(parts) == enough:
+                    if len(parts) == enough or self._waits(parts, watched and len(sources) == 1):
                         self._decode(parts, on_progress, on_segment)
                         parts = []
             except AsrError as error:
                 job.error = error
             while jobs and not jobs[0].waiting:
-                on_progress(jobs[0].silent_seconds)
-                yield jobs.popleft().result()
+                yield self._finished(jobs.popleft(), on_progress)
         self._decode(parts, on_progress, on_segment)
-        for job in jobs:
-            on_progress(job.silent_seconds)
-            yield job.result()
+        yield from (self._finished(job, on_progress) for job in jobs)
 
     def stream(self, blocks: Iterable[npt.ArrayLike], *, rate: int) -> Iterator[Segment]:
         """Samples block by block, at `rate` Hz, as from a microphone -> each segment once it is finished.
@@ -293,6 +291,16 @@ class Recognizer:
         for start, samples in self.pipeline.segments(sound, self.cut):
             self._decode([(job, start / self._rate, samples)])
             yield job.segments[-1]
+
+    def _waits(self, parts: Sequence[_Part], watched: bool) -> bool:
+        """Whether so much sound waits that one who watches should see some of it done."""
+        return watched and sum(len(samples) for _, _, samples in parts) >= WATCHED_SECONDS * self._rate
+
+    def _finished(self, job: Job, on_progress: Progress | None) -> Transcript | AsrError:
+        """The result of a source all of whose segments are decoded."""
+        if on_progress is not None:
+            on_progress(job.silent_seconds)
+        return job.result()
 
     def _decode(
         self,

@@ -282,6 +282,25 @@ def test_progress_counts_what_was_recognized(recognizer: Recognizer, make_sounds
     assert sum(seconds for what, seconds in told if what == "seconds") == pytest.approx(transcript.duration)
 
 
+@pytest.mark.parametrize("sources", [1, 2])
+def test_who_watches_is_told_often_and_gets_the_same(
+    recognizer: Recognizer, make_sounds, monkeypatch: pytest.MonkeyPatch, sources: int
+) -> None:
+    recognizer.pipeline.longest_seconds = 1.0
+    for module in ("pipeline", "recognizer"):
+        monkeypatch.setattr(f"asr_seq2seq.inference.{module}.WATCHED_SECONDS", 2.0)
+    burst, gap = 5 * make_sounds(4000)[0], torch.full((2400,), 1e-5)
+    sounds = [torch.cat([burst, gap] * 10)] * sources
+    told: list[float] = []
+    watched = list(recognizer.transcribe_each(sounds, rate=RATE, on_progress=told.append))
+    assert max(told) <= 2.0 and len(told) >= 4 * sources
+    assert sum(told) == pytest.approx(sum(one.duration for one in watched if isinstance(one, Transcript)))
+    for one, other in zip(watched, recognizer.transcribe(sounds, rate=RATE), strict=True):
+        assert isinstance(one, Transcript)
+        _same(one, other)
+        assert [(s.start, s.text) for s in one.segments] == [(s.start, s.text) for s in other.segments]
+
+
 def test_a_part_keeps_the_times_of_the_whole(recognizer: Recognizer, make_sounds, tmp_path: Path) -> None:
     import soundfile
 
