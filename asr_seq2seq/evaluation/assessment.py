@@ -21,7 +21,7 @@ _MISSING = "(not given)"
 
 @dataclass(frozen=True)
 class Intervals:
-    """The 95 % intervals of three rates; None where there is too little to tell."""
+    """The 95 % intervals of three rates; None where there is too little to tell, or too few speakers."""
 
     wer: Interval | None
     cer: Interval | None
@@ -64,6 +64,8 @@ class Assessment:
             "interval_level": 0.95,
             "interval_over": self.units.unit,
             "interval_units": self.units.count,
+            "interval_speakers": self.units.speakers or None,
+            "interval_trusted": self.units.trusted,
             "normalizer": self.normalizer,
             "raw": self.raw.to_dict(),
             "groups": {
@@ -87,8 +89,7 @@ class Assessment:
             f"({score.sentence_errors} of {score.utterances:,} utterances)",
             f"MER {score.mer:.2%}, WIL {score.wil:.2%}; without normalization WER {raw.wer:.2%}, "
             f"CER {raw.cer:.2%}",
-            f"95 % intervals by bootstrap over {self.units.count:,} {self.units.unit}; "
-            f"texts normalized by {self.normalizer}",
+            f"{self.units.describe()}; texts normalized by {self.normalizer}",
         ]
         if score.empty_references:
             lines.append(
@@ -161,6 +162,8 @@ def printable(text: str) -> str:
 
 
 def _interval(units: Sampling, counts: Sequence[tuple[int, int]]) -> Interval | None:
+    if not units.trusted:
+        return None
     errors, totals = zip(*counts, strict=True)
     return ratio_interval(units.sums(errors), units.sums(totals))
 

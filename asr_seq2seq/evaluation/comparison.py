@@ -81,12 +81,12 @@ class Comparison:
             f"{name}: WER {score.wer:.2%}  ({score.errors:,} errors in {score.words:,} words)"
             for name, score in zip(self.names, self.scores, strict=True)
         ]
-        test = self.matched_pairs
+        test, low, high = self.matched_pairs, 100 * self.interval.low, 100 * self.interval.high
+        interval = f"95 % interval {low:+.2f} to {high:+.2f}" if self.units.trusted else self.units.describe()
         return "\n".join(
             [
                 *rows,
-                f"difference {100 * self.difference:+.2f} points, 95 % interval "
-                f"{100 * self.interval.low:+.2f} to {100 * self.interval.high:+.2f}",
+                f"difference {100 * self.difference:+.2f} points, {interval}",
                 f"paired bootstrap over {self.units.count:,} {self.units.unit}: p = {_p(self.p)}",
                 f"matched pairs (MAPSSWE), {test.segments:,} segments: Z = {test.z:.3f}, p = {_p(test.p)}",
                 f"{self.verdict()}.",
@@ -102,7 +102,7 @@ class Comparison:
                 {"name": name, **score.to_dict()} for name, score in zip(self.names, self.scores, strict=True)
             ],
             "wer_difference": self.difference,
-            "wer_difference_interval": self.interval.to_list(),
+            "wer_difference_interval": self.interval.to_list() if self.units.trusted else None,
             "bootstrap": {"p": self.p, "unit": self.units.unit, "units": self.units.count},
             "mapsswe": {
                 "p": test.p,

@@ -17,6 +17,7 @@ LEVEL = 0.95
 RESAMPLES = 2000
 SEED = 1
 FEWEST_SPEAKERS = 4  # with fewer there is nothing to learn about speakers that are not in it
+TRUSTED_SPEAKERS = 10  # with fewer, but more than one, an interval is either too narrow or says nothing
 _FEW = 10  # errors; with more of them the bootstrap needs no help
 _CELLS = 2_000_000  # drawn numbers held at a time
 
@@ -37,11 +38,30 @@ class Interval:
 
 @dataclass(frozen=True)
 class Sampling:
-    """What is drawn in a bootstrap: ``unit`` is its name, ``of`` the number of each utterance's unit."""
+    """What is drawn in a bootstrap: ``unit`` is its name, ``of`` the number of each utterance's unit.
+
+    ``speakers`` is how many there are, 0 where that is not known.
+    """
 
     unit: str
     of: npt.NDArray[np.int64]
     count: int
+    speakers: int = 0
+
+    @property
+    def trusted(self) -> bool:
+        """Whether an interval can be trusted: enough speakers, one (whom it is about), or none known."""
+        return self.speakers < 2 or self.speakers >= TRUSTED_SPEAKERS
+
+    def describe(self) -> str:
+        """Return in words what the intervals rest on, or why there are none."""
+        if not self.trusted:
+            return (
+                f"no 95 % intervals: with {self.speakers} speakers they cannot be trusted "
+                f"({TRUSTED_SPEAKERS} or more are needed)"
+            )
+        whose = " of one speaker, and for that speaker alone" if self.speakers == 1 else ""
+        return f"95 % intervals by bootstrap over {self.count:,} {self.unit}{whose}"
 
     def sums(self, values: Sequence[float]) -> Numbers:
         """Return the sum of an utterance's value over each unit, (count,)."""
@@ -56,9 +76,10 @@ def sampling(speakers: Sequence[str | None]) -> Sampling:
     """
     numbers: dict[Hashable, int] = {}
     of = [numbers.setdefault(speaker, len(numbers)) for speaker in speakers]
-    if None in numbers or len(numbers) < FEWEST_SPEAKERS:
-        return Sampling("utterances", np.arange(len(speakers)), len(speakers))
-    return Sampling("speakers", np.array(of, dtype=np.int64), len(numbers))
+    known = 0 if None in numbers else len(numbers)
+    if known < FEWEST_SPEAKERS:
+        return Sampling("utterances", np.arange(len(speakers)), len(speakers), known)
+    return Sampling("speakers", np.array(of, dtype=np.int64), known, known)
 
 
 def ratio_interval(

@@ -189,9 +189,8 @@ def _tile(name: str, rate: float, interval: Interval | None, more: str, kind: st
 
 
 def _note(assessment: Assessment) -> str:
-    units = assessment.units
-    why = "" if units.unit == "speakers" else " (too few or no speakers are known)"
-    note = f"Intervals: bootstrap-t over {units.count:,} {units.unit}{why}."
+    basis = assessment.units.describe()
+    note = f"{basis[0].upper()}{basis[1:]}."
     if assessment.score.empty_references:
         note += (
             f" {assessment.score.empty_references:,} references are empty after normalization; words "

@@ -1,4 +1,6 @@
 import json
+import random
+from dataclasses import replace
 
 import pytest
 
@@ -18,17 +20,43 @@ LINES = [
 
 
 def test_rates_with_and_without_normalization_and_intervals() -> None:
-    found = assess(LINES, ENGLISH)
+    # Three times as many speakers who say the same.
+    lines = [replace(line, speaker=f"{line.speaker}{number}") for number in range(3) for line in LINES]
+    found = assess(lines, ENGLISH)
     data = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert data["wer"] == 3 / 8 and data["raw"]["wer"] == 6 / 9
-    assert (data["normalizer"], data["empty_references"]) == ("english-v1", 1)
-    assert (data["interval_over"], data["interval_units"]) == ("speakers", 4)
+    assert (data["normalizer"], data["empty_references"]) == ("english-v1", 3)
+    assert (data["interval_over"], data["interval_units"]) == ("speakers", 12)
     low, high = data["wer_interval"]
     assert low <= 3 / 8 <= high
     assert data["ser_interval"][1] <= 1.0
     text = found.describe()
+    assert "95 % intervals by bootstrap over 12 speakers; texts" in text
     assert text.startswith("WER 37.50% [") and "without normalization WER 66.67%" in text
-    assert "1 references are empty after normalization" in text
+    assert "3 references are empty after normalization" in text
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 9, 10])
+def test_intervals_of_few_speakers_are_not_given_but_explained(count: int) -> None:
+    chance = random.Random(1)
+    texts = ["a b" + " c" * chance.randrange(3) for _ in range(90)]
+    lines = [HypothesisLine(str(n), "a b c", text, speaker=str(n % count)) for n, text in enumerate(texts)]
+    found = assess(lines, ENGLISH, by=["speaker"])
+    text, data = found.describe(["speaker"]), found.to_dict()
+    rates, _, table = text.partition("\n\n")
+    given = count in (1, 10)
+    assert ("[" in rates, data["wer_interval"] is not None, data["interval_trusted"]) == (given,) * 3
+    assert data["interval_speakers"] == count
+    basis = {
+        1: "95 % intervals by bootstrap over 90 utterances of one speaker, and for that speaker alone",
+        10: "95 % intervals by bootstrap over 10 speakers",
+    }
+    few = f"no 95 % intervals: with {count} speakers they cannot be trusted (10 or more are needed)"
+    assert f"{basis.get(count, few)}; texts" in text
+    assert table.count("[") == count  # of each speaker by itself there is one
+    unknown = assess([replace(line, speaker=None) for line in lines], ENGLISH)
+    assert "95 % intervals by bootstrap over 90 utterances; texts" in unknown.describe()
+    assert unknown.to_dict()["interval_speakers"] is None
 
 
 def test_groups_are_by_value_with_the_numbers_in_order() -> None:

@@ -135,3 +135,5 @@ def test_a_few_speakers_tell_what_all_their_utterances_say(speakers: int) -> Non
     of = [str(number % speakers) for number in range(200)]
     found = compare(references, bad, references, NONE, speakers=of, resamples=1000)
     assert found.better == 1 and found.interval.low > 0
+    few = f"no 95 % intervals: with {speakers} speakers they cannot be trusted"
+    assert few in found.describe() and found.to_dict()["wer_difference_interval"] is None
