@@ -111,6 +111,8 @@ class _Search:
         self.steps: list[_Step] = []
         self.automata: AutomatonScorer | None = None
         self.automaton_states: Any = None
+        self.gates: Float64 = np.ones((self.batch, 1, 1))  # of the step, (B, K, V)
+        self.ctc: Float64 = np.zeros((self.batch, 1))  # CTC prefix score of each hypothesis
 
     def guide(self, automata: Sequence[Sequence[Automaton]]) -> None:
         """Let the automata of each utterance join the search."""
@@ -160,8 +162,16 @@ class _Search:
             covered = (self.looked > _LOOKED_AT).sum(-1).astype(np.float64)  # (B, K)
             parts.append(np.broadcast_to(covered[..., None], log_p.shape))
         if self.automata is not None:
-            parts.append(self.automata.scores(self.automaton_states, self.limits - step - 1))
+            self.gates = self._gates(parts)
+            parts.append(self.automata.scores(self.automaton_states, self.gates, self.limits - step - 1))
         return parts
+
+    def _gates(self, parts: list[Float64]) -> Float64:
+        """How far CTC confirms each character, from -1 to 1, (B, K, V); 1 without CTC."""
+        if "ctc" not in self.shares:
+            return np.ones(parts[0].shape)
+        rise = parts[1] - self.ctc[..., None]
+        return np.clip(1 + rise / self.options.hotword_evidence, -1.0, 1.0)
 
     def _choose(
         self, step: int, total: Float64, parts: list[Float64], must_end: bool
@@ -195,6 +205,8 @@ class _Search:
         self.best = np.maximum(self.best, np.where(ended, scores, -np.inf).max(1))
         open_scores = np.where(ended, -np.inf, scores)
         self.decoder = np.where(open_scores == -np.inf, -np.inf, found[2])
+        if "ctc" in self.shares:
+            self.ctc = found[3]
         return parents, open_scores
 
     def _done(self, step: int, open_scores: Float64) -> npt.NDArray[np.bool_]:
@@ -206,8 +218,9 @@ class _Search:
             part = 2 + list(self.shares).index("coverage")
             covered = self.steps[-1].numbers[part][self.rows, : hopes.shape[1]]
             hopes = hopes + self.options.coverage_weight * (self.lengths[:, None] - covered)
-        if self.automata is not None:  # the end may add as much as a character
-            hopes = hopes + (self.automata.rates * np.maximum(self.limits - step, 0))[:, None]
+        if self.automata is not None:
+            rest = np.maximum(self.limits - step - 1, 0) + self.automata.reach
+            hopes = hopes + (self.automata.rates * rest)[:, None]
         done: npt.NDArray[np.bool_] = hopes.max(1) <= self.best
         return done
 
@@ -222,13 +235,15 @@ class _Search:
             for scorer, old in zip(self.scorers, self.states, strict=True)
         ]
         if self.automata is not None:
-            self.automaton_states = self.automata.advance(self.automaton_states, parents, self.tokens)
+            self.automaton_states = self.automata.advance(
+                self.automaton_states, parents, self.tokens, self.gates
+            )
 
     def _keep(self, utterances: Integers) -> None:
         """Only these utterances, (B',), stay in the batch."""
         self.rows = utterances if isinstance(self.rows, slice) else self.rows[utterances]
         self.batch = len(utterances)
-        for name in ("decoder", "tokens", "best", "limits", "lengths"):
+        for name in ("decoder", "tokens", "best", "limits", "lengths", "ctc"):
             setattr(self, name, getattr(self, name)[utterances])
         if self.looked is not None:
             self.looked = self.looked[utterances]

@@ -1,8 +1,9 @@
 """Hot words: words and names that a search is to expect, raised as they are spelled.
 
-An automaton of Aho and Corasick (1975) over whole words: a text gets for each hot word in it its boost times
-its characters, words that hold others for both. A hot word that has begun counts already, so that a beam
-keeps it, and gives that back where another character breaks it off or the text ends.
+An automaton of Aho and Corasick (1975) over whole words: a text gets for each hot word in it the boost times
+how far the sound confirms its characters, a word that stands in another besides that one. A hot word that
+has begun counts already, so that a beam keeps it, and gives that back where another character breaks it off
+or the text ends.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from asr_seq2seq.decoding.automata import LARGEST_TABLE, Automaton, column_map
+from asr_seq2seq.decoding.automata import LARGEST_TABLE, Automaton, Float64, column_map
 from asr_seq2seq.errors import ConfigError, brief
 from asr_seq2seq.runtime.protocol import Integers
 from asr_seq2seq.text.normalizer import Normalizer
@@ -120,63 +122,79 @@ class _Tree:
         self.vocabulary, self.space = len(alphabet), alphabet.space
         self.spaced = self.space != UNKNOWN
         self.children: list[dict[int, int]] = [{}]
-        self.kept, self.held = [0.0], [0.0]
-        self.first = self._child(0, self.space) if self.spaced else 0
+        self.depth, self.weight = [0], [0.0]
+        self.words: list[list[tuple[int, float]]] = [[]]  # lengths and weights of those completed
+        self.first = self._child(0, self.space, 0) if self.spaced else 0
         for tokens, weight in weights.items():
             node = self.first
             for count, token in enumerate(tokens, start=1):
-                node = self._child(node, token)
+                node = self._child(node, token, count)
                 if self.spaced or count < len(tokens):
-                    self.held[node] = max(self.held[node], weight * count)
+                    self.weight[node] = max(self.weight[node], weight)
             if self.spaced:
-                node = self._child(node, self.space)
-            self.kept[node] += weight * len(tokens)
+                node = self._child(node, self.space, len(tokens) + 1)
+            self.words[node].append((len(tokens), weight))
+        # A character is in words that end behind it, or behind words that follow in the same hot word.
+        self.overlap = max([1, *((t.count(self.space) + 1) if self.spaced else len(t) for t in weights)])
         self.characters = {token for tokens in weights for token in tokens}
         if self.spaced:
             self.characters.add(self.space)
 
-    def _child(self, node: int, token: int) -> int:
+    def _child(self, node: int, token: int, depth: int) -> int:
         if token not in self.children[node]:
             self.children[node][token] = len(self.children)
             self.children.append({})
-            self.kept.append(0.0)
-            self.held.append(0.0)
+            self.depth.append(depth)
+            self.weight.append(0.0)
+            self.words.append([])
         return self.children[node][token]
 
     def automaton(self) -> Automaton:
         """The tree with the states after a break filled in, each the longest end that begins a hot word."""
         columns = column_map(self.characters, self.vocabulary)
-        width = len(self.characters) + 1
-        if len(self.children) * width > LARGEST_TABLE:
+        width, count = len(self.characters) + 1, len(self.children)
+        if count * width > LARGEST_TABLE:
             raise ConfigError("the hot words have too many different characters together: give fewer")
-        following = np.zeros((len(self.children), width), np.int32)
-        kept, held = np.array(self.kept), np.array(self.held)
-        breaks = [0] * len(self.children)
+        following = np.zeros((count, width), np.int32)
+        breaks = [0] * count
         waiting = deque([0])
         while waiting:
             node = waiting.popleft()
             if node:
                 following[node] = following[breaks[node]]
-                kept[node] += kept[breaks[node]]
-                held[node] = max(held[node], held[breaks[node]])
+                self.words[node] += self.words[breaks[node]]
             for token, child in self.children[node].items():
                 breaks[child] = int(following[node, columns[token]])
                 waiting.append(child)
             for token, child in self.children[node].items():
                 following[node, columns[token]] = child
-        end = np.zeros(len(held))
-        if self.spaced:
-            end = kept[following[:, columns[self.space]]]
-        gains = (kept + held)[following] - held[:, None]
-        rate = max(0.0, float(gains.max()), float((end - held).max()))
-        order = self._first_first()
-        back = np.argsort(order)
-        following = back[following[order]].astype(np.int32)
-        never = np.zeros(len(held), np.int64)
-        return Automaton(columns, following, kept[order], held[order], end[order], never, rate)
+        # A state of no open word holds what a shorter beginning in it does.
+        depth, weight = np.array(self.depth), np.array(self.weight)
+        for node in self._breadth_first():
+            if not weight[node]:
+                depth[node], weight[node] = depth[breaks[node]], weight[breaks[node]]
+        return self._ordered(columns, following, depth, weight)
 
-    def _first_first(self) -> Integers:
-        """The states, that of the empty text before all others."""
-        order = np.arange(len(self.children))
+    def _breadth_first(self) -> list[int]:
+        found = [0]
+        for node in found:
+            found += self.children[node].values()
+        return found
+
+    def _ordered(
+        self, columns: Integers, following: npt.NDArray[np.int32], depth: Integers, weight: Float64
+    ) -> Automaton:
+        """The automaton, the state of the empty text before all others."""
+        count, most = len(depth), max(1, *map(len, self.words))
+        lengths, weights = np.zeros((most, count), np.int64), np.zeros((most, count))
+        for node, words in enumerate(self.words):
+            for place, (length, of_word) in enumerate(words):
+                lengths[place, node], weights[place, node] = length, of_word
+        order = np.arange(count)
         order[[0, self.first]] = order[[self.first, 0]]
-        return order
+        following = order[following[order]].astype(np.int32)  # the exchange is its own inverse
+        never = np.zeros(count, np.int64)
+        return Automaton(
+            columns, following, never > 0, never, depth[order], weight[order], lengths[:, order],
+            weights[:, order], self.spaced, self.space, self.overlap * most,
+        )  # fmt: skip

@@ -22,9 +22,12 @@ class DecodingOptions:
     `temperature`. No text has more characters than `tokens_per_frame` times the encoded frames (None: 1).
 
     `hotwords`, each `text` or `text:weight`, add `hotword_boost` times the weight for each of their
-    characters; they need a beam. With `phrases` nothing but these can come out; among them `[unk]` is for
-    speech that no phrase fits, where the score is more than `phrase_margin` for each character below that of
-    an unbound search, and `[repeat]` lets several follow one another.
+    characters, less the more the character costs in CTC (natural logarithm): nothing at `hotword_evidence`,
+    and beyond that it takes from what the others add. They need a beam.
+
+    With `phrases` nothing but these can come out; among them `[unk]` is for speech that no phrase fits, where
+    the score is more than `phrase_margin` for each character below that of an unbound search, and `[repeat]`
+    lets several follow one another.
     """
 
     beam_size: int = 8
@@ -37,6 +40,7 @@ class DecodingOptions:
     tokens_per_frame: float | None = None
     hotwords: tuple[str, ...] = ()
     hotword_boost: float = 1.0
+    hotword_evidence: float = 5.0
     phrases: tuple[str, ...] = ()
     phrase_margin: float = 0.5
 
@@ -52,6 +56,7 @@ class DecodingOptions:
         limit = self.tokens_per_frame
         self._check("tokens_per_frame", limit, limit is None or 0 < limit < math.inf, "above 0")
         self._check("hotword_boost", self.hotword_boost, 0 <= self.hotword_boost <= 100, "from 0 to 100")
+        self._check("hotword_evidence", self.hotword_evidence, self.hotword_evidence > 0, "above 0")
         self._check("phrase_margin", self.phrase_margin, self.phrase_margin >= 0, "0 or more")
         if self.hotwords and self.beam_size == 1:
             raise ConfigError(

@@ -102,11 +102,9 @@ def _closed(
     following = np.full((count + 1, width), count, np.int32)
     for state, column, after in edges:
         following[state, column] = after
-    held = np.zeros(count + 1)
-    held[count] = -np.inf
-    end = np.where([*ends, False], 0.0, -np.inf)
-    distance = np.array([*(_distances(edges, ends)), 0])
-    return Automaton(columns, following, np.zeros(count + 1), held, end, distance)
+    barred = np.zeros(count + 1, np.int64)
+    barred[count] = 1
+    return Automaton.of_edges(columns, following, barred, np.array([*_distances(edges, ends), 0]))
 
 
 def _distances(edges: Sequence[tuple[int, int, int]], ends: Sequence[bool]) -> list[int]:

@@ -34,9 +34,10 @@ def automaton_of(words: list[str], alphabet: Alphabet, boost: float = 1.0) -> Au
     return hotword_automaton(words, boost, alphabet, PLAIN)
 
 
-def boost_of(text: str, words: list[str], spaced: bool) -> float:
+def boost_of(text: str, words: list[str], spaced: bool, gates: list[float] | None = None) -> float:
     """What the hot words in a text add, found by looking at every place of it."""
     total = 0.0
+    gates = gates or [1.0] * len(text)
     for given in words:
         word = parse_hotword(given)
         for start in range(len(text)):
@@ -45,18 +46,20 @@ def boost_of(text: str, words: list[str], spaced: bool) -> float:
                 (start == 0 or text[start - 1] == " ") and text[end : end + 1] in ("", " ")
             )
             if text[start:end] == word.text and whole:
-                total += word.weight * len(word.text)
+                total += word.weight * max(0.0, sum(gates[start:end]))
     return total
 
 
-def trace(scorer: AutomatonScorer, tokens: list[int]) -> list[float]:
+def trace(scorer: AutomatonScorer, tokens: list[int], gates: list[float] | None = None) -> list[float]:
     """The added score of each beginning of a text, and of the text with its end."""
     state, found = scorer.start(), []
-    zero = np.zeros((1, 1), np.int64)
-    for token in tokens:
-        found.append(float(scorer.scores(state, np.array([100]))[0, 0, token]))
-        state = scorer.advance(state, zero, zero + token)
-    return [*found, float(scorer.scores(state, np.array([100]))[0, 0, END])]
+    zero, left = np.zeros((1, 1), np.int64), np.array([100])
+    vocabulary = scorer.columns.shape[1]
+    for token, gate in zip(tokens, gates or [1.0] * len(tokens), strict=True):
+        confirmed = np.full((1, 1, vocabulary), gate)
+        found.append(float(scorer.scores(state, confirmed, left)[0, 0, token]))
+        state = scorer.advance(state, zero, zero + token, confirmed)
+    return [*found, float(scorer.scores(state, np.ones((1, 1, vocabulary)), left)[0, 0, END])]
 
 
 @pytest.mark.parametrize(
@@ -65,17 +68,19 @@ def trace(scorer: AutomatonScorer, tokens: list[int]) -> list[float]:
 def test_a_text_gets_what_its_whole_hot_words_add(alphabet: Alphabet, words: list[str], spaced: bool) -> None:
     automaton = automaton_of(words, alphabet)
     scorer = AutomatonScorer([[automaton]], len(alphabet), END)
-    raised = 0
-    for length in range(8):
+    raised, rng = 0, np.random.default_rng(0)
+    for length in range(7):
         for text in map("".join, product(alphabet.characters, repeat=length)):
             expected = boost_of(text, words, spaced)
             tokens = alphabet.encode(text)
             found = trace(scorer, tokens)
             assert found[-1] == expected
             raised += expected > 0
-            steps = np.diff([0.0, *found])
-            assert steps.max(initial=0.0) <= automaton.rate + 1e-12
-    assert raised > 500
+            assert found[-1] <= scorer.rates[0] * length
+            gates = [float(gate) for gate in rng.uniform(-1, 1, length)]
+            found = trace(scorer, tokens, gates)
+            assert found[-1] == pytest.approx(boost_of(text, words, spaced, gates))
+    assert raised > 200
 
 
 def test_a_hot_word_counts_as_it_is_spelled_and_is_taken_back_where_it_breaks() -> None:
@@ -88,22 +93,30 @@ def test_a_hot_word_counts_as_it_is_spelled_and_is_taken_back_where_it_breaks() 
     assert trace(scorer, alphabet.encode("banna")) == [0.0] * 6
 
 
+def test_what_the_sound_does_not_confirm_adds_less_and_never_takes_away() -> None:
+    alphabet = Alphabet(" abnst")
+    scorer = AutomatonScorer([[automaton_of(["anna"], alphabet)]], len(alphabet), END)
+    text = alphabet.encode("anna")
+    assert trace(scorer, text, [1.0, 0.5, 0.25, 1.0])[-1] == 2.75
+    assert trace(scorer, text, [1.0, -1.0, -1.0, 0.5]) == [1.0, 0.0, 0.0, 0.0, 0.0]
+
+
 def test_each_utterance_has_hot_words_of_its_own() -> None:
     first, second = automaton_of(["ab"], SPACED), automaton_of(["b a", "bb"], SPACED, 2.0)
     scorer = AutomatonScorer([[first], [], [second], [first, second]], len(SPACED), END)
     state = scorer.start()
-    left = np.full(4, 100)
+    left, ones = np.full(4, 100), np.ones((4, 1, len(SPACED)))
     for text in ("ab", "bb a"):
         state = scorer.start()
         for token in SPACED.encode(text):
-            state = scorer.advance(state, np.zeros((4, 1), np.int64), np.full((4, 1), token))
+            state = scorer.advance(state, np.zeros((4, 1), np.int64), np.full((4, 1), token), ones)
         alone = [
             trace(AutomatonScorer([[one]], len(SPACED), END), SPACED.encode(text))[-1]
             for one in (first, second)
         ]
-        assert scorer.scores(state, left)[:, 0, END].tolist() == [alone[0], 0.0, alone[1], sum(alone)]
+        assert scorer.scores(state, ones, left)[:, 0, END].tolist() == [alone[0], 0.0, alone[1], sum(alone)]
         kept, rest = scorer.keep(state, np.array([2, 3]))
-        assert kept.scores(rest, left[:2])[:, 0, END].tolist() == [alone[1], sum(alone)]
+        assert kept.scores(rest, ones[:2], left[:2])[:, 0, END].tolist() == [alone[1], sum(alone)]
 
 
 def test_words_pass_the_normalizer_of_the_model() -> None:
@@ -176,8 +189,11 @@ def test_a_huge_beam_finds_the_best_of_all_texts(
     monkeypatch.setattr(beam, "_CHECK_EVERY", 1)
     words = ["ab", "b a", "a:0.7"]
     automaton = hotwords_for(SPACED, words, 4.0)
-    patient = replace(hotwords_for(SPACED, [], 1.0), rate=1e9)  # adds nothing, and lets no text go untried
-    options = DecodingOptions(beam_size=400, ctc_weight=weight, length_reward=0.0, tokens_per_frame=0.01)
+    # Adds nothing, and lets no text go untried.
+    patient = replace(hotwords_for(SPACED, ["a" * 50], 1e6), overlap=1)
+    options = DecodingOptions(
+        beam_size=400, ctc_weight=weight, length_reward=0.0, tokens_per_frame=0.01, hotword_evidence=1e300
+    )
     changed = 0
     for seed in range(4):
         sounds = make_sounds(1500, seed=seed)

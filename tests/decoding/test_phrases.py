@@ -28,7 +28,7 @@ def accepts(automaton: Automaton, tokens: list[int]) -> bool:
     state = 0
     for token in tokens:
         state = int(automaton.following[state, automaton.columns[token]])
-    return bool(automaton.end[state] == 0.0)
+    return bool(not automaton.barred[state] and automaton.distance[state] == 0)
 
 
 @pytest.mark.parametrize("alphabet", [SPACED, UNSPACED])
