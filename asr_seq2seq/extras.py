@@ -15,6 +15,7 @@ _EXTRAS = {
     "hub": ("huggingface-hub", ("huggingface_hub",)),
     "huggingface": ("pyarrow", ("pyarrow",)),
     "report": ("Pillow", ("PIL",)),
+    "ray": ("Ray", ("ray", "pyarrow")),
     "serve": (
         "Starlette and uvicorn",
         ("starlette", "uvicorn", "python_multipart", "prometheus_client", "websockets", "h11"),

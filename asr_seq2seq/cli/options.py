@@ -113,6 +113,10 @@ Overwrite = Annotated[
 InputChannel = Annotated[
     str | None, typer.Option("--channel", help="Transcribe this channel, counted from 1, or all: each alone.")
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option(help="Transcribe an archive by workers of Ray: auto, or the address of a cluster."),
+]
 Vad = Annotated[str, typer.Option(help="How pauses are found in long sound: energy or silero.")]
 WriteAttention = Annotated[
     bool, typer.Option("--attention", help="Also write the decoder's attention: NAME.attention.npz.")

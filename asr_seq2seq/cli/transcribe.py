@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asr_seq2seq.cli.archive import ArchiveRequest, transcribe_archive
 from asr_seq2seq.cli.channels import Input
 from asr_seq2seq.cli.options import (
     AsJson,
@@ -32,6 +33,7 @@ from asr_seq2seq.cli.options import (
     Overwrite,
     PhraseList,
     Quiet,
+    Ray,
     Recursive,
     RuntimeDevice,
     SkipExisting,
@@ -89,38 +91,39 @@ def transcribe(
     as_json: AsJson = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
+    ray: Ray = None,
 ) -> None:
     """Transcribe sound files.
 
     The text of one file is printed alone; of several, each on a line after its name and a tab.
     """
     check_lm_weight(language_model, lm_weight)
+    decoding: dict[str, Any] = {"beam_size": beam_size, "ctc_weight": ctc_weight, "lm_weight": lm_weight}
+    decoding |= {"coverage_weight": coverage_weight, "length_reward": length_reward}
+    decoding |= {"temperature": temperature} | expected(hotwords, phrases)
+    load = partial(_load, model, device=device, backend=backend, compute_type=compute_type, threads=threads)
+    load = partial(load, language_model=language_model, batch_size=batch_size, vad=vad, attention=attention)
+    load, models = partial(load, decoding=decoding), [model, language_model]
+    if ray is not None:
+        unused: dict[str, Any] = {"-0": null, "--start": start, "--end": end, "--channel": channel}
+        unused |= {"--min-confidence": min_confidence, "--attention": attention, "--json": as_json}
+        request = ArchiveRequest(ray, output, formats, files or [], list_file, recursive, threads, unused)
+        return transcribe_archive(request, load, models, decoding)
     part, listed = parse_part(start, end), _listed(files, list_file, null)
     wanted, manifest = _formats(formats, output, skip_existing, attention, min_confidence)
     results = Results(output, wanted, attention, as_json, channel, part, verbose, quiet, manifest)
     if output is None or as_json:
         need_standard_output()
     inputs = results.find_inputs(files or [], listed, recursive=recursive, skip_existing=skip_existing)
-    results.keep_files(inputs, [model, language_model], overwrite=overwrite)
-    decoding: dict[str, Any] = {"beam_size": beam_size, "ctc_weight": ctc_weight, "lm_weight": lm_weight}
-    decoding |= {"coverage_weight": coverage_weight, "length_reward": length_reward}
-    decoding |= expected(hotwords, phrases)
-    load = _loader(device, backend, compute_type, threads)
-    load = partial(load, language_model=language_model, batch_size=batch_size, vad=vad, attention=attention)
-    recognizer = load(model, decoding=decoding | {"temperature": temperature})
-    results.watch_vocabulary(model, recognizer)
-    _transcribe(recognizer, inputs, results)
-    results.finish()
+    results.keep_files(inputs, models, overwrite=overwrite)
+    _transcribe(load, model, inputs, results)
 
 
-def _loader(device: str, backend: str, compute_type: str, threads: int | None) -> Callable[..., Recognizer]:
-    """What loads a model to be computed in this way."""
+def _load(model: Path | None, **options: Any) -> Recognizer:
     with while_importing():
         from asr_seq2seq.inference.recognizer import Recognizer
 
-    return partial(
-        Recognizer.load, device=device, backend=backend, compute_type=compute_type, threads=threads
-    )
+    return Recognizer.load(model, **options)
 
 
 def _listed(files: Sequence[str] | None, list_file: str | None, null: bool) -> list[str]:
@@ -159,7 +162,11 @@ def _formats(
     return [name for name in wanted if name != MANIFEST], ManifestWriter(output, min_confidence)
 
 
-def _transcribe(recognizer: Recognizer, inputs: Sequence[Input], results: Results) -> None:
+def _transcribe(
+    load: Callable[[], Recognizer], model: Path | None, inputs: Sequence[Input], results: Results
+) -> None:
+    recognizer = load()
+    results.watch_vocabulary(model, recognizer)
     with while_importing():
         from asr_seq2seq.audio import expected_seconds
         from asr_seq2seq.progress import sound_progress
@@ -183,3 +190,4 @@ def _transcribe(recognizer: Recognizer, inputs: Sequence[Input], results: Result
         for done, (one, result) in enumerate(zip(inputs, transcripts, strict=True), start=1):
             progress.update(bar, note=f"{done}/{len(inputs)} files")
             results.add(one, result)
+    results.finish()

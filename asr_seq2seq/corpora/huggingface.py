@@ -58,7 +58,7 @@ def is_dataset(folder: Path) -> bool:
 def open_dataset(folder: Path) -> Any:
     """The rows of a dataset, opened once a process; what they hold stays on the disk until it is read."""
     with needed(f"{folder}: is a Hugging Face datasets folder, which", "huggingface"):
-        import pyarrow  # type: ignore[import-untyped]
+        import pyarrow
     tables = []
     try:
         for file in _described(folder / "state.json", _State).files:
