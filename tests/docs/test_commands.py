@@ -36,6 +36,7 @@ OTHERS = {
     "--build-arg": "docker",
     "--user": "docker",
     "--preload": "gunicorn",
+    "--logdir": "tensorboard",
     "--signal": "Slurm",
     "--count": "tests/fuzz",
     "--strict": "mypy",
