@@ -14,7 +14,17 @@ LONGEST_NAME, LONGEST_TEXT = 1_000, 1_000_000  # characters
 
 # Names that mean the same in manifests, tables and datasets; the first is that of the documents.
 SYNONYMS = {
-    "audio_filepath": ("audio_filepath", "path", "file", "file_name", "wav", "audio", "audio_path"),
+    "audio_filepath": (
+        "audio_filepath",
+        "path",
+        "file",
+        "file_name",
+        "wav",
+        "audio",
+        "audio_path",
+        "audio_file",
+        "wav_filename",
+    ),
     "text": ("text", "sentence", "transcript", "transcription"),
     "speaker": ("speaker", "speaker_id", "client_id"),
 }

@@ -18,6 +18,14 @@ from asr_seq2seq.corpora.table import common_voice_tables, is_table, read_table
 from asr_seq2seq.corpora.utterance import Utterance
 from asr_seq2seq.errors import CorpusError
 
+# Files that hold corpora in other programs -> the way out.
+_ADVICE = {
+    (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar"): "unpack it, and name the folder",
+    (".parquet", ".arrow"): "load it with `datasets`, and name the folder that save_to_disk writes",
+    (".xlsx", ".xls", ".ods"): "save the sheet as .csv with a header, and name that",
+    (".txt", ".lst"): "give it a header such as audio_filepath|text, and call it .csv",
+}
+
 
 def load_corpus(path: str | Path) -> list[Utterance]:
     """The utterances of a corpus of any form.
@@ -63,6 +71,9 @@ def _read_file(path: Path) -> Iterable[Utterance]:
         return read_cutset(path) if is_cutset(path) else read_manifest(path)
     if path.suffix in (".csv", ".tsv"):
         return read_table(path)
+    for endings, advice in _ADVICE.items():
+        if path.name.lower().endswith(endings):
+            raise CorpusError(f"{path}: is not a corpus that is known; {advice}")
     raise CorpusError(
         f"{path}: is not a corpus that is known; give a .jsonl manifest, a .jsonl.gz CutSet or a .csv or "
         ".tsv table"
@@ -82,8 +93,30 @@ def _read_folder(path: Path) -> Iterable[Utterance]:
         return read_table(path / "metadata.csv")
     if (path / "clips").is_dir() and (tables := common_voice_tables(path)):
         return chain.from_iterable(map(read_table, tables))
-    utterances = list(read_folder(path))
+    try:
+        utterances = list(read_folder(path))
+    except CorpusError:
+        if below := _corpora_below(path):
+            named = " or ".join(below)
+            raise CorpusError(f"{path}: holds corpora in its folders; name {named}") from None
+        raise
     if not utterances:
         manifest = next(iter(manifests_in(path)), path / "train.jsonl")
         raise CorpusError(f"{path}: is a folder without sound; give the manifest in it, e.g. {manifest}")
     return utterances
+
+
+def _corpora_below(path: Path) -> list[str]:
+    """The first few folders in a folder that are corpora of their own: parts or languages."""
+    try:
+        found = [str(one) for one in sorted(path.iterdir()) if one.is_dir() and _is_described(one)]
+    except OSError:  # the folder of somebody else, of which the first error tells
+        return []
+    return found[:3]
+
+
+def _is_described(folder: Path) -> bool:
+    """Whether a folder says in a file which sounds it has, as AudioFolders and Common Voice do."""
+    if (folder / "metadata.jsonl").is_file() or is_table(folder / "metadata.csv"):
+        return True
+    return (folder / "clips").is_dir() and bool(common_voice_tables(folder))

@@ -22,6 +22,8 @@ from asr_seq2seq.corpora.utterance import Features, Utterance, make_utterance
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.files import parse_json
 
+_LIST = "is a JSON list; write one object a line, as jq -c '.[]' does"
+
 
 class Record(BaseModel):
     """What a line of a manifest or a row of a table says of an utterance, under the names of this class."""
@@ -45,9 +47,13 @@ def read_manifest(path: Path) -> Iterator[Utterance]:
         try:
             value = parse_json(line, nan_is_null=True)
         except ValueError as error:
+            if line.lstrip().startswith("["):
+                raise CorpusError(f"{where}: {_LIST}") from None
             raise CorpusError(
-                f"{where}: is not a JSON object ({error}); correct or delete the line"
+                f"{where}: is not a JSON object ({error}); correct it, with one whole object on each line"
             ) from None
+        if isinstance(value, list):
+            raise CorpusError(f"{where}: {_LIST}")
         if not isinstance(value, dict):
             raise CorpusError(f'{where}: must be an object such as {{"audio_filepath": ..., "text": ...}}')
         given = {key: inner for key, inner in value.items() if inner is not None}
@@ -57,6 +63,9 @@ def read_manifest(path: Path) -> Iterator[Utterance]:
             name = pick(names, key, where, first_wins=True)
             if name not in (None, key) and not with_features:
                 given[key] = given.pop(name)
+        sound = given.get("audio_filepath")
+        if isinstance(sound, dict) and isinstance(sound.get("path"), str) and sound.get("bytes") is None:
+            given["audio_filepath"] = sound["path"]  # as `datasets` writes a column of sound
         yield from_record(given, where, (folder,), "paths are relative to the manifest")
 
 
@@ -65,7 +74,8 @@ def from_record(values: dict[str, Any], where: str, folders: Sequence[str], advi
     record = checked(Record, values, where, "correct the line")
     name = record.feature_filepath if record.audio_filepath is None else record.audio_filepath
     if name is None:
-        raise CorpusError(f"{where}: the key `audio_filepath` is missing; add it")
+        others = ", ".join(SYNONYMS["audio_filepath"][1:])
+        raise CorpusError(f"{where}: the key `audio_filepath` is missing; add it, or one of {others}")
     path = find_file(where, name, *folders, advice=advice)
     has_sound = record.audio_filepath is not None
     if not has_sound and (record.duration is None or record.offset or record.channel is not None):

@@ -13,15 +13,16 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|pipe:", re.IGNORECASE)
 
 
 def find_file(where: str, name: str, *folders: Path | str, advice: str) -> str:
-    """The path of the file called `name` in the first of the folders that has it.
+    """The path of the file called `name`, which Windows may spell, in the first of the folders that has it.
 
     CorpusError for a command (`... |`), an address (`http://...`, `pipe:...`), and where no folder has it.
     """
     refuse_address(where, name)
-    for folder in folders:
-        path = os.path.join(folder, name)  # noqa: PTH118 - a Path takes ten times as long
-        if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where the name is too long
-            return path
+    for spelled in (name, name.replace("\\", "/")) if "\\" in name else (name,):
+        for folder in folders:
+            path = os.path.join(folder, spelled)  # noqa: PTH118 - a Path takes ten times as long
+            if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where the name is too long
+                return path
     path = os.path.join(folders[-1], name)  # noqa: PTH118
     raise CorpusError(f"{where}: there is no file {shown(path, 70)}; {advice}")
 

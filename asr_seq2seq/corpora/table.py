@@ -1,7 +1,8 @@
 """A table with a header: `.csv`, split at commas and quoted with ", or `.tsv`, split at tabs, no quoting.
 
-The columns have the names of a manifest's keys; an empty cell counts as not given, and any other column is
-kept with the utterance. Paths are relative to the table.
+Where the header can only be read when it is split at semicolons, tabs, commas or bars, the table is. The
+columns have the names of a manifest's keys, in any case; an empty cell counts as not given, and any other
+column is kept with the utterance. Paths are relative to the table.
 """
 
 from __future__ import annotations
@@ -18,15 +19,36 @@ from asr_seq2seq.corpora.utterance import Utterance
 from asr_seq2seq.errors import CorpusError
 
 _NEEDED = {"audio_filepath": "names the sound", "text": "holds the text"}
+_OTHERS = ("duration", "offset", "channel", "id")
+# The first by what a table is called, the others where the header calls for them; texts between tabs and
+# bars are full of stray quotes.
+_SEPARATORS = {".csv": ",;\t|", ".tsv": "\t,;|"}
+_UNQUOTED = "\t|"
+_NAMES = {",": "commas (quote a text that holds one)", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def is_table(path: Path) -> bool:
     """Whether a file is there whose first line names a column of sound and one of text."""
     if not path.is_file():
         return False
+    return any(_names_both(path, separator) for separator in _SEPARATORS[path.suffix])
+
+
+def _separator(path: Path) -> str:
+    """What splits the lines of a table; that of its name where the header is not one anyway."""
+    of_name = _SEPARATORS[path.suffix]
+    return next((one for one in of_name if _names_both(path, one)), of_name[0])
+
+
+def _names_both(path: Path, separator: str) -> bool:
+    """Whether the first line, split so, names a column of sound and one of text."""
     _, line = next(read_lines(path), ("", ""))
-    names = [name.strip(' "') for name in line.split("\t" if path.suffix == ".tsv" else ",")]
-    return all(set(SYNONYMS[key]) & set(names) for key in _NEEDED)
+    names = {_plain(name) for name in line.split(separator)}
+    return all(names.intersection(SYNONYMS[key]) for key in _NEEDED)
+
+
+def _plain(name: str) -> str:
+    return name.strip(' "').lower()
 
 
 def common_voice_tables(folder: Path) -> list[Path]:
@@ -43,15 +65,15 @@ def read_table(path: Path) -> Iterator[Utterance]:
     Sound that is not in the folder of the table may be in its folder `clips`, as Common Voice has it, and
     `clip_durations.tsv` may give its duration.
     """
-    tabs = path.suffix == ".tsv"
+    separator = _separator(path)
     clips = path.parent / "clips"
     folders = (str(path.parent), str(clips)) if clips.is_dir() else (str(path.parent),)
     durations = _clip_durations(path.with_name("clip_durations.tsv"))
     with open_text(path, newline="") as file:
         rows = csv.DictReader(
             file,
-            delimiter="\t" if tabs else ",",
-            quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,  # spoken text is full of stray quotes
+            delimiter=separator,
+            quoting=csv.QUOTE_NONE if separator in _UNQUOTED else csv.QUOTE_MINIMAL,
             strict=True,
         )
         try:
@@ -61,7 +83,7 @@ def read_table(path: Path) -> Iterator[Utterance]:
             for row in rows:
                 where = f"{path}, line {rows.line_num}"
                 if None in row or None in row.values():
-                    split = "tabs" if tabs else "commas (quote a text that holds one)"
+                    split = _NAMES[separator]
                     raise CorpusError(f"{where}: has not as many fields as the header; split it at {split}")
                 given = _given({columns.get(name, name): cell for name, cell in row.items()}, where)
                 given.setdefault("duration", durations.get(given["audio_filepath"]))
@@ -83,15 +105,16 @@ def _clip_durations(path: Path) -> dict[str, float]:
 
 def _columns(names: list[str], where: str) -> dict[str, str]:
     """Column -> the key that it means, of columns that have a synonym; CorpusError where one is missing."""
-    columns = {}
+    plain = [_plain(name) for name in names]
+    columns = {names[plain.index(key)]: key for key in _OTHERS if key in plain}
     for key, known in SYNONYMS.items():
-        name = pick(names, key, where)
+        name = pick(plain, key, where)
         if name is not None:
-            columns[name] = key
+            columns[names[plain.index(name)]] = key
         elif key in _NEEDED:
             there = shown(", ".join(names), 60) or "nothing"
             raise CorpusError(
-                f"{where}: no column {_NEEDED[key]}; call it {' or '.join(known)} (there is: {there})"
+                f"{where}: no column {_NEEDED[key]}; call it {' or '.join(known[:5])} (there is: {there})"
             )
     return columns
 

@@ -84,6 +84,45 @@ def tsv_table(words: list[Word], folder: Path) -> Path:
     return path
 
 
+def semicolon_table(words: list[Word], folder: Path) -> Path:
+    """As a spreadsheet in a German Windows saves it, with names of columns as people write them."""
+    rows = [["File_Name", "Sentence", "Speaker"], *([str(w.path), w.text, w.speaker] for w in words)]
+    with (folder / "s.csv").open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file, delimiter=";").writerows(rows)
+    return folder / "s.csv"
+
+
+def bar_table(words: list[Word], folder: Path) -> Path:
+    rows = [f"{w.path}|{w.text}|{w.speaker}" for w in words]
+    (folder / "b.csv").write_text("\n".join(["path|text|speaker", *rows]), encoding="utf-8")
+    return folder / "b.csv"
+
+
+def deepspeech(words: list[Word], folder: Path) -> Path:
+    with (folder / "d.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["wav_filename", "wav_filesize", "transcript"])
+        rows.writerows([str(w.path), w.path.stat().st_size, w.text] for w in words)
+    return folder / "d.csv"
+
+
+def datasets_json(words: list[Word], folder: Path) -> Path:
+    """As `datasets` writes a table with a column of sound to JSON lines."""
+    lines = [{"audio": {"bytes": None, "path": str(w.path)}, "transcription": w.text} for w in words]
+    (folder / "d.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    return folder / "d.jsonl"
+
+
+def windows_paths(words: list[Word], folder: Path) -> Path:
+    (folder / "wavs").mkdir()
+    for word in words:
+        shutil.copy(word.path, folder / "wavs")
+    lines = [{"audio_filepath": f"wavs\\{w.path.name}", "text": w.text} for w in words]
+    content = "\r\n".join(json.dumps(line) for line in lines)
+    (folder / "w.jsonl").write_bytes(b"\xef\xbb\xbf" + content.encode())
+    return folder / "w.jsonl"
+
+
 def audio_folder(form: str) -> Callable[[list[Word], Path], Path]:
     """Hugging Face's AudioFolder: a table of the files below it."""
 
@@ -239,6 +278,11 @@ def dataset_of_paths(words: list[Word], folder: Path) -> Path:
 FORMS = {
     "csv": csv_table,
     "tsv": tsv_table,
+    "semicolons": semicolon_table,
+    "bars": bar_table,
+    "deepspeech": deepspeech,
+    "datasets as json": datasets_json,
+    "paths of windows": windows_paths,
     "audio folder, csv": audio_folder("csv"),
     "audio folder, jsonl": audio_folder("jsonl"),
     "other keys, packed": nemo,
@@ -354,6 +398,23 @@ def test_embedded_sound_that_has_gone_is_named(words: list[Word], tmp_path: Path
         ("t.csv", b"", "line 1: no column names the sound"),
         ("t.csv", b"path,text\n", "holds no utterance"),
         ("wav.scp", b"", "is not a corpus that is known"),
+        ("c.tar.gz", b"", "is not a corpus that is known; unpack it"),
+        ("c.parquet", b"", "name the folder that save_to_disk writes"),
+        ("c.xlsx", b"", "save the sheet as .csv"),
+        ("filelist.txt", b"a.wav|one", "give it a header such as"),
+        ("t.csv", b"a.wav;one", r"line 1: no column names the sound; call it .*there is: a.wav;one"),
+        ("t.csv", b"path;path;text", r"line 1: two columns are called path"),
+        ("t.csv", b"Path,path,text", r"line 1: two columns are called path"),
+        ("t.csv", b"path;text\nx;y;z", r"line 2: has not as many fields .* semicolons"),
+        ("m.json", b'[{"path": "a.wav", "text": "one"}]', "line 1: is a JSON list; write one object a line"),
+        ("m.json", b"[\n{\n", "line 1: is a JSON list; write one object a line"),
+        ("m.json", b'{\n"path": "a.wav"\n}', "line 1: .*one whole object on each line"),
+        (
+            "m.jsonl",
+            b'{"audio": {"path": "a", "bytes": "UklG"}, "text": "a"}',
+            "line 1: `audio_filepath` must",
+        ),
+        ("m.jsonl", b'{"sound": "a.wav", "text": "one"}', "is missing; add it, or one of path, file"),
     ],
 )
 def test_what_is_no_corpus_is_named(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
@@ -361,6 +422,18 @@ def test_what_is_no_corpus_is_named(tmp_path: Path, name: str, content: bytes, r
     with pytest.raises(CorpusError, match=reason) as caught:
         load_corpus(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
+
+
+def test_a_folder_of_corpora_names_them(words: list[Word], tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        (tmp_path / "parts" / part).mkdir(parents=True)
+        audio_folder("csv")(words, tmp_path / "parts" / part)
+    (tmp_path / "voice" / "de").mkdir(parents=True)
+    common_voice(words, tmp_path / "voice" / "de")
+    for name, named in (("parts", r"parts/test or .*parts/train"), ("voice", "name .*voice/de")):
+        with pytest.raises(CorpusError, match=f"holds corpora in its folders; .*{named}"):
+            load_corpus(tmp_path / name)
+    assert len(load_corpus(tmp_path / "parts" / "test")) == len(words)
 
 
 def test_a_corpus_may_be_named_twice(words: list[Word], tmp_path: Path) -> None:

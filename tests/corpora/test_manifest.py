@@ -183,7 +183,7 @@ def test_a_channel_that_is_not_there_is_named(folder: Path) -> None:
         ("{not json", "not a JSON object"),
         ('{"audio_filepath": "sound/a.wav"', "not a JSON object"),
         ("[" * 100_000, "JSON"),
-        ("[1, 2]", "must be an object"),
+        ("[1, 2]", "is a JSON list"),
         ('"text"', "must be an object"),
         ("null", "must be an object"),
         ({"text": "a"}, "`audio_filepath` is missing"),

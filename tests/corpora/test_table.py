@@ -60,7 +60,7 @@ def test_a_quoted_line_end_and_a_byte_order_mark(folder: Path) -> None:
     ("header", "line", "reason"),
     [
         ("clip,text", "a.wav,one", "line 1: no column names the sound; .*there is: clip, text"),
-        ("path;text", "a.wav;one", "line 1: no column names the sound"),
+        ("path:text", "a.wav:one", "line 1: no column names the sound"),
         ("path,words", "a.wav,one", "line 1: no column holds the text"),
         ("path,wav,text", "a.wav,a.wav,one", "line 1: path and wav mean the same"),
         ("path,text,sentence", "a.wav,one,one", "line 1: text and sentence mean the same"),
