@@ -31,6 +31,7 @@ OPTIONS = {
 # Options of other programs that the pages and messages name.
 OTHERS = {
     "--": "parts torchrun's options from ours",
+    "--logdir": "tensorboard",
     "--gpus": "docker",
     "--target": "docker",
     "--build-arg": "docker",
