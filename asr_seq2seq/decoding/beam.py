@@ -95,7 +95,7 @@ class _Search:
         if reward is None:
             reward = self.shares.get("lm", 0.0) * (lm.cost if lm is not None else 0.0)
         self.reward = reward
-        self.rewards = np.full(model.vocabulary, reward)
+        self.rewards = np.full(model.vocabulary, reward, np.float64)
         self.rewards[END] = 0.0
         self.rewards[[PADDING, START, UNKNOWN]] = -np.inf
         self.lengths = encoded.lengths

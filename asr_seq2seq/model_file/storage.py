@@ -31,7 +31,11 @@ AnySettings = TypeVar("AnySettings", bound=Settings)
 
 _LONGEST_HEADER = 100_000_000  # bytes, as safetensors has it
 # What such a file holds, and the verb that writes it.
-_KINDS = {"asr_seq2seq": ("a recognizer", "train"), "asr_seq2seq_lm": ("a language model", "train-lm")}
+_KINDS = {
+    "asr_seq2seq": ("a recognizer", "train"),
+    "asr_seq2seq_lm": ("a language model", "train-lm"),
+    "asr_seq2seq_words": ("a language model of words", "train-lm"),
+}
 _OF_TRAINING = ("seed", "data", "augmentation", "training")  # parts of a recipe that are provenance alone
 _ZIP = b"PK\x03\x04"
 _AGAIN = "copy or train it again"
@@ -75,14 +79,10 @@ def read_file(path: Path, kind: Kind[AnySettings]) -> ModelArrays[AnySettings]:
     Raises ModelFileError in one sentence for a file that is missing, cut short, changed, from another
     program, or from a newer version.
     """
-    content = read_bytes(path)
-    metadata = _checked(path, content, kind.format)
-    try:
-        arrays = load_arrays(content)
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise ModelFileError(f"{path}: is damaged or cut short ({brief(str(error))}); {_AGAIN}") from None
-    with _blaming(path):
-        config, alphabet, normalizer, provenance = _described(metadata, kind)
+    metadata, arrays = read_arrays(path, kind.format)
+    with blaming(path):
+        settings, alphabet, normalizer, provenance = described(_as_today(metadata, kind))
+        config = check(kind.settings, settings, "its configuration")
         if {name: array.shape for name, array in arrays.items()} != kind.parameters(config, len(alphabet)):
             raise ModelFileError("its weights do not fit its own description")
         for name, array in arrays.items():
@@ -92,6 +92,16 @@ def read_file(path: Path, kind: Kind[AnySettings]) -> ModelArrays[AnySettings]:
                 raise ModelFileError("not all of its weights are finite")
     floats = {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
     return ModelArrays(floats, config, alphabet, normalizer, provenance)
+
+
+def read_arrays(path: Path, wanted: str) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """The description and the arrays of a file of the format `wanted`; ModelFileError for any other file."""
+    content = read_bytes(path)
+    metadata = _checked(path, content, wanted)
+    try:
+        return metadata, load_arrays(content)
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise ModelFileError(f"{path}: is damaged or cut short ({brief(str(error))}); {_AGAIN}") from None
 
 
 def write_file(
@@ -154,19 +164,16 @@ def _is_shallow(value: Any, levels: int) -> bool:
     return not inner or (levels > 0 and all(_is_shallow(one, levels - 1) for one in inner))
 
 
-def _described(
-    metadata: dict[str, Any], kind: Kind[AnySettings]
-) -> tuple[AnySettings, Alphabet, Normalizer, dict[str, Any]]:
-    """Settings, alphabet, normalizer and provenance of what `describe` returned."""
+def described(metadata: dict[str, Any]) -> tuple[dict[str, Any], Alphabet, Normalizer, dict[str, Any]]:
+    """Settings (not yet checked), alphabet, normalizer and provenance of what a file says of itself."""
     try:
-        found = _Description.model_validate(_as_today(metadata, kind))
+        found = _Description.model_validate(metadata)
     except ValidationError as error:
         problem = error.errors()[0]
         place, message = problem["loc"][0], problem["msg"].removeprefix("Value error, ")
         raise ModelFileError(f"{place}: {message[:1].lower()}{message[1:]}") from None
-    config = check(kind.settings, found.config, "its configuration")
     alphabet = Alphabet.from_json(found.alphabet)
-    return config, alphabet, Normalizer.named(found.normalizer), found.provenance
+    return found.config, alphabet, Normalizer.named(found.normalizer), found.provenance
 
 
 def _as_today(metadata: dict[str, Any], kind: Kind[AnySettings]) -> dict[str, Any]:
@@ -187,7 +194,7 @@ def _as_today(metadata: dict[str, Any], kind: Kind[AnySettings]) -> dict[str, An
 
 
 @contextmanager
-def _blaming(path: Path) -> Iterator[None]:
+def blaming(path: Path) -> Iterator[None]:
     """What is wrong with a file's content becomes a ModelFileError that names the file."""
     try:
         yield
