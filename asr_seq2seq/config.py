@@ -290,6 +290,25 @@ class LanguageModelSettings(Settings):
     model: CharacterLstmConfig = Field(default_factory=CharacterLstmConfig)
 
 
+class LanguageModelDecoding(Settings):
+    """What suits a language model in a search: it takes the place of the recognizer's own defaults."""
+
+    word_penalty: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        description="taken from the log-probability for each word: recognizers tend to split long words",
+    )
+    lm_weight: float | None = Field(None, ge=0, le=1e6, description="in place of the recognizer's")
+    length_reward: float | None = Field(None, ge=-1e6, le=1e6, description="in place of the recognizer's")
+    ctc_weight: float | None = Field(None, ge=0, lt=1, description="in place of the recognizer's")
+    beam_size: int | None = Field(None, ge=1, le=1000, description="in place of the recognizer's")
+
+    def options(self) -> dict[str, float]:
+        """The decoding options that it has."""
+        return self.model_dump(exclude={"word_penalty"}, exclude_none=True)
+
+
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
 
 

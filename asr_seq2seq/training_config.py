@@ -7,7 +7,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from asr_seq2seq.config import LanguageModelSettings, RecognizerSettings, Settings, check
+from asr_seq2seq.config import (
+    LanguageModelDecoding,
+    LanguageModelSettings,
+    RecognizerSettings,
+    Settings,
+    check,
+)
 
 
 def _as_list(value: object) -> object:
@@ -249,9 +255,32 @@ class TextDataConfig(Settings):
         return self
 
 
-class LanguageModelConfig(LanguageModelSettings):
-    """A recipe for a character language model."""
+class WordNgramConfig(Settings):
+    """Word n-grams, where `kind` is words."""
 
+    order: int = Field(3, ge=2, le=4, description="words of the longest n-grams")
+    vocabulary: int = Field(50_000, ge=1, le=65_534, description="the most frequent words, which are known")
+    cutoffs: list[Annotated[int, Field(ge=0, le=1_000_000)]] = Field(
+        default=[0, 1],
+        max_length=3,
+        description="of orders from 2: n-grams that occur no more often are left out; the last for all above",
+    )
+    prune: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="n-grams that lower the relative entropy by less are left out (Stolcke 1998), e.g. 1e-8",
+    )
+    decoding: LanguageModelDecoding = Field(default_factory=LanguageModelDecoding)
+
+
+class LanguageModelConfig(LanguageModelSettings):
+    """A recipe for a language model."""
+
+    kind: Literal["characters", "words"] = Field(
+        "characters", description="a network of characters (`model`), or n-grams of words (`words`)"
+    )
+    words: WordNgramConfig = Field(default_factory=WordNgramConfig)
     seed: int = Field(1, ge=-(2**63), lt=2**63, description="of everything random in the run")
     data: TextDataConfig = Field(default_factory=TextDataConfig)
     training: OptimizationConfig = Field(default_factory=OptimizationConfig)

@@ -169,10 +169,10 @@ def _evaluate(
     if files.report is not None and scoring.listen:
         check_report_packages()
     model = load(files.model, runtime)
-    options = model.options(decoding)
     lm = None
     if files.language_model is not None:
         lm = load_text_scorer(files.language_model, model.alphabet, runtime)
+    options = model.options(decoding, lm)
     utterances = load_corpora([files.corpus])
     keep_inputs(files.outputs, map(place_of, utterances))
     journal = None

@@ -16,14 +16,14 @@ from asr_seq2seq.signals import while_importing
 
 
 def train_lm(
-    config: Annotated[Path, typer.Argument(help="A recipe: a YAML file, or lm_chars.")],
+    config: Annotated[Path, typer.Argument(help="A recipe: a YAML file, lm_chars or lm_words.")],
     settings: Settings = None,
     help_settings: HelpSettings = False,
     run: RunFolder = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Train a character language model on text; the best one by dev loss is RUN/model.safetensors."""
+    """Train a language model of characters or words on text; the best one is RUN/model.safetensors."""
     from asr_seq2seq.recipes import load_language_model_config, to_yaml
 
     config = find_recipe(config)
@@ -33,11 +33,15 @@ def train_lm(
     with needed("training", "train"), while_importing():
         from asr_seq2seq.model.device import keep_freed_memory
         from asr_seq2seq.training.lm import train_language_model
+        from asr_seq2seq.training.word_lm import train_word_ngrams
 
     run = run or Path("runs") / config.stem
     keep_recipe(run, config, lambda: to_yaml(load_language_model_config(config, [])))
     keep_freed_memory()
-    result = train_language_model(recipe, run, device)
+    if recipe.kind == "words":
+        result = train_word_ngrams(recipe, run)
+    else:
+        result = train_language_model(recipe, run, device)
     if result.stopped:
         stop_interrupted(result.model, result.epoch, result.stopped)
     if as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class WordNgramScorer:
             import kenlm
         self.alphabet = alphabet
         self.cost = 0.0  # an n-gram file does not tell
+        self.suits: Mapping[str, float] = {}
         self.space = alphabet.space
         self.new_state = kenlm.State
         settings = kenlm.Config()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -36,10 +37,12 @@ class Scorer(Protocol):
 class TextScorer(Scorer, Protocol):
     """A scorer of text alone, so that one serves every batch.
 
-    `cost` is what a character costs on average, -log p, on text it had not seen; 0 where not known.
+    `cost` is what a character costs on average, -log p, on text it had not seen; 0 where not known. `suits`
+    has the decoding options that go with it where the user gives none.
     """
 
     cost: float
+    suits: Mapping[str, float]
 
     def start(self, batch: int) -> Any:
         """The empty text, K = 1, of each utterance."""
@@ -187,6 +190,7 @@ class LanguageModelScorer:
         """`own` is the language model's alphabet, `alphabet` the one of the decoder."""
         self.model = model
         self.cost = cost
+        self.suits: Mapping[str, float] = {}
         self.ids = np.array([*range(FIRST_CHARACTER), *(own.encode(c)[0] for c in alphabet.characters)])
         self._same = bool(np.array_equal(self.ids, np.arange(len(own))))
 

@@ -10,19 +10,21 @@ unknown word:
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from asr_seq2seq.decoding.prefix_tree import END_OF_WORD, PrefixTree
 from asr_seq2seq.decoding.scorers import IMPOSSIBLE, Float64
-from asr_seq2seq.model_file.word_ngrams import HistoryLevel, SearchDefaults, WordNgrams
+from asr_seq2seq.model_file.word_ngrams import HistoryLevel, WordNgrams
 from asr_seq2seq.runtime.protocol import Integers
 from asr_seq2seq.text.tokenizer import END, FIRST_CHARACTER, Alphabet
 
 _BITS = 16  # of a word's number
 _UNIT = 2.0**-52  # shares are summed in whole units, so that differences of running sums are exact
-_FOREIGN = np.log(1e-6)  # of a character that no word of the model has
+_FOREIGN = math.log(1e-6)  # of a character that no word of the model has
 _NONE = -1
 
 
@@ -122,17 +124,17 @@ class WordNgramState:
     strange: Float64
 
 
-class WordNgramScorer:
+class LookAheadScorer:
     """log p(text begins so) by word n-grams, less a penalty for each word.
 
     Without the penalty all that may follow a beginning, the end of the text too, sums to it.
     """
 
-    def __init__(self, model: WordNgrams, alphabet: Alphabet, cost: float = 0.0) -> None:
+    def __init__(self, model: WordNgrams, alphabet: Alphabet) -> None:
         """`alphabet` is the decoder's."""
-        self.cost = cost
-        self.defaults: SearchDefaults = model.defaults
-        self.word_penalty = model.defaults.word_penalty
+        self.cost = math.log(max(1.0, float(model.provenance.get("dev_perplexity", 1.0))))
+        self.suits: Mapping[str, float] = model.decoding.options()
+        self.word_penalty = model.decoding.word_penalty
         self.table = NgramTable(model)
         characters = model.alphabet.characters
         self.tree = PrefixTree.of(model.words, characters)
@@ -196,7 +198,7 @@ class WordNgramScorer:
             )
         )
 
-    def keep(self, state: WordNgramState, utterances: Integers) -> tuple[WordNgramScorer, WordNgramState]:
+    def keep(self, state: WordNgramState, utterances: Integers) -> tuple[LookAheadScorer, WordNgramState]:
         """The scorer itself, and the state of only these utterances, (B',)."""
         opened = _Open(*(getattr(state.open, field.name)[utterances] for field in fields(_Open)))
         rest = (getattr(state, field.name)[utterances] for field in fields(state)[1:])

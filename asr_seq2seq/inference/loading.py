@@ -15,11 +15,15 @@ from asr_seq2seq.decoding.ngram import WordNgramScorer
 from asr_seq2seq.decoding.ngram_file import is_word_ngram
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import LanguageModelScorer, TextScorer
+from asr_seq2seq.decoding.word_ngrams import LookAheadScorer
 from asr_seq2seq.errors import ConfigError, ModelFileError
 from asr_seq2seq.extras import needed
 from asr_seq2seq.model_file.acoustic import longest_seconds, read_model, write_model
 from asr_seq2seq.model_file.language import read_language_model
+from asr_seq2seq.model_file.storage import format_of
 from asr_seq2seq.model_file.vocabulary import Vocabulary, vocabulary
+from asr_seq2seq.model_file.word_ngrams import FORMAT as WORD_NGRAMS
+from asr_seq2seq.model_file.word_ngrams import read_word_ngrams
 from asr_seq2seq.outputs import keep_inputs
 from asr_seq2seq.runtime.onnx_language_model import OnnxLanguageModel
 from asr_seq2seq.runtime.onnx_model import OnnxModel
@@ -58,8 +62,12 @@ class LoadedModel:
         """What makes the confidence of words honest, as it was fitted on the dev set."""
         return self.config.decoding.confidence_temperature
 
-    def options(self, changes: Mapping[str, Any] | None = None) -> DecodingOptions:
+    def options(
+        self, changes: Mapping[str, Any] | None = None, lm: TextScorer | None = None
+    ) -> DecodingOptions:
         """The model's own decoding options with those in `changes` that are not None in their place.
+
+        What the language model `lm` says of itself stands between the two.
 
         ConfigError for an option that is unknown, out of its range, or that the network cannot follow.
         """
@@ -68,7 +76,10 @@ class LoadedModel:
             raise ConfigError("this model has no CTC head, so that ctc_weight must be 0 or left out")
         if given.get("coverage_weight") and not self.acoustic.has_attention:
             raise ConfigError("this model has no attention, so that coverage_weight must be 0 or left out")
-        return DecodingOptions.from_config(self.config.decoding).changed(given)
+        suits = {} if lm is None else dict(lm.suits)
+        if not self.config.model.ctc_weight:
+            suits.pop("ctc_weight", None)
+        return DecodingOptions.from_config(self.config.decoding).changed(suits | given)
 
 
 def load(path: str | Path | None = None, options: RuntimeOptions | None = None) -> LoadedModel:
@@ -118,6 +129,8 @@ def load_text_scorer(
     found = bundled.find(path)
     if is_word_ngram(found):
         return WordNgramScorer(found, alphabet)
+    if format_of(found, "train-lm") == WORD_NGRAMS:
+        return LookAheadScorer(read_word_ngrams(found), alphabet)
     own = read_language_model(found)
     perplexity = float(own.provenance.get("dev_perplexity", 1.0))
     cost = math.log(max(1.0, perplexity))

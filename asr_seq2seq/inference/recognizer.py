@@ -157,8 +157,8 @@ class Recognizer:
         if language_model is None and decoding.get("lm_weight") is not None:
             raise ConfigError("lm_weight is given and no language model: name one")
         model = load(path, runtime)
-        options = model.options(decoding)
         lm = None if language_model is None else load_text_scorer(language_model, model.alphabet, runtime)
+        options = model.options(decoding, lm)
         return cls(model, options, lm, batch_size=batch_size, vad=vad, attention=attention)
 
     def save(self, path: str | Path, *, half: bool = False) -> None:

@@ -221,9 +221,9 @@ def read_bytes(path: Path) -> bytes:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
 
 
-def format_of(path: Path) -> str:
-    """The format that a model file says it has; ModelFileError where it is none."""
-    return str(_metadata(path, read_bytes(path), "train")["format"])
+def format_of(path: Path, verb: str = "train") -> str:
+    """The format that a model file says it has; ModelFileError, which names `verb`, where it is none."""
+    return str(_metadata(path, read_bytes(path), verb)["format"])
 
 
 def _checked(path: Path, content: bytes, wanted: str) -> dict[str, Any]:

@@ -12,14 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from safetensors.numpy import save as save_arrays
 
 from asr_seq2seq import __version__, bundled
+from asr_seq2seq.config import LanguageModelDecoding, Settings, check
 from asr_seq2seq.errors import ModelFileError
 from asr_seq2seq.files import atomic_write
 from asr_seq2seq.model_file.storage import blaming, described, read_arrays
@@ -53,21 +54,6 @@ class HistoryLevel:
     rests: Floats
 
 
-class SearchDefaults(BaseModel):
-    """Decoding options that suit a language model, used where the user gives none.
-
-    `word_penalty` is taken from log p for each word: recognizers tend to split long words.
-    """
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    word_penalty: Annotated[float, Field(ge=0, le=1e3)] = 0.0
-    lm_weight: Annotated[float, Field(ge=0, le=1e6)] | None = None
-    length_reward: Annotated[float, Field(ge=-1e6, le=1e6)] | None = None
-    ctc_weight: Annotated[float, Field(ge=0, lt=1)] | None = None
-    beam_size: Annotated[int, Field(ge=1, le=1000)] | None = None
-
-
 @dataclass(frozen=True)
 class WordNgrams:
     """A word n-gram model.
@@ -84,7 +70,7 @@ class WordNgrams:
     spelling: Floats
     alphabet: Alphabet
     normalizer: Normalizer
-    defaults: SearchDefaults = field(default_factory=SearchDefaults)
+    decoding: LanguageModelDecoding = field(default_factory=LanguageModelDecoding)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -108,7 +94,7 @@ def write_word_ngrams(path: Path, model: WordNgrams) -> None:
     metadata = {
         "format": FORMAT,
         "version": __version__,
-        "config": {"orders": len(model.levels) + 1, "defaults": model.defaults.model_dump(exclude_none=True)},
+        "config": {"orders": len(model.levels) + 1, "decoding": model.decoding.model_dump(exclude_none=True)},
         "alphabet": model.alphabet.to_json(),
         "normalizer": model.normalizer.name,
         "provenance": dict(model.provenance),
@@ -129,11 +115,9 @@ def _quantized(values: Floats) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.fl
     return steps.clip(0, _STEPS - 1).astype(np.uint8), scale
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-    orders: Annotated[int, Field(ge=2, le=MOST_ORDERS)]
-    defaults: SearchDefaults
+class _Settings(Settings):
+    orders: int = Field(ge=2, le=MOST_ORDERS)
+    decoding: LanguageModelDecoding
 
 
 def read_word_ngrams(path: str | Path) -> WordNgrams:
@@ -142,12 +126,7 @@ def read_word_ngrams(path: str | Path) -> WordNgrams:
     metadata, arrays = read_arrays(path, FORMAT)
     with blaming(path):
         config, alphabet, normalizer, provenance = described(metadata)
-        try:
-            settings = _Settings.model_validate(config)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            place = ".".join(map(str, problem["loc"]))
-            raise ModelFileError(f"{place}: {problem['msg'][:1].lower()}{problem['msg'][1:]}") from None
+        settings = check(_Settings, config, "its configuration")
         reader = _Arrays(arrays)
         words = _words(reader.take("words", np.uint8), alphabet)
         size = len(words) + 2
@@ -166,7 +145,7 @@ def read_word_ngrams(path: str | Path) -> WordNgrams:
         _check("spelling", np.isfinite(spelling).all() and (spelling <= 0).all())
         reader.check_empty()
     return WordNgrams(
-        words, unigrams, tuple(levels), spelling, alphabet, normalizer, settings.defaults, provenance
+        words, unigrams, tuple(levels), spelling, alphabet, normalizer, settings.decoding, provenance
     )
 
 
@@ -186,8 +165,9 @@ class _Arrays:
     ) -> npt.NDArray[Any]:
         """ModelFileError where it is missing, of another type or shape; any size without `shape`."""
         array = self.arrays.pop(name, None)
-        if array is None or array.dtype != kind or (array.ndim != 1 if shape is None else array.shape != shape):
-            raise ModelFileError(f"its array {name} is missing, or not of the type and size that it should have")
+        fits = array is not None and (array.ndim == 1 if shape is None else array.shape == shape)
+        if array is None or not fits or array.dtype != kind:
+            raise ModelFileError(f"its array {name} is missing, or has another type or size than it should")
         return array
 
     def check_empty(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
 import time
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from asr_seq2seq.epochs import METRICS, append_row
-from asr_seq2seq.errors import AsrError, ConfigError, CorpusError
+from asr_seq2seq.errors import AsrError
 from asr_seq2seq.files import lock, make_folder
 from asr_seq2seq.messages import message
 from asr_seq2seq.model.device import pick_device
@@ -25,10 +24,10 @@ from asr_seq2seq.model.files import LanguageModelFile, save_language_model
 from asr_seq2seq.model.language_model import LanguageModel
 from asr_seq2seq.progress import Progress, count_progress
 from asr_seq2seq.signals import number_of
-from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
 from asr_seq2seq.training.optim import Schedule, autocast, build_optimizer
 from asr_seq2seq.training.run_folder import MODEL, make_run_folder
+from asr_seq2seq.training.sentences import Sentences, read_text
 from asr_seq2seq.training_config import LanguageModelConfig
 
 Batch = tuple[Tensor, Tensor]  # tokens (B, U) zero-padded, lengths (B,)
@@ -56,50 +55,11 @@ def train_language_model(
         return _train(config, run, device, held)
 
 
-@dataclass(frozen=True)
-class _Sentences:
-    """What a language model is trained on and chosen on."""
-
-    train: list[str]
-    dev: list[str]
-    left_out: int  # longer than data.max_characters
-    normalizer: Normalizer
-    alphabet: Alphabet
-
-    @property
-    def characters(self) -> int:
-        """The characters to train on, end symbols included."""
-        return sum(len(sentence) + 1 for sentence in self.train)
-
-
-def _read(config: LanguageModelConfig) -> _Sentences:
-    """The normalized sentences of a recipe; ConfigError or CorpusError where they are none or too few."""
-    if not config.data.train:
-        raise ConfigError("data.train names no text; give some, e.g. --set data.train=sentences.txt")
-    if not config.data.dev and not config.data.dev_fraction:
-        raise ConfigError("data.dev names no text; give some, or hold some out with data.dev_fraction=0.1")
-    normalizer = Normalizer.named(config.data.normalizer)
-    limit = config.data.max_characters
-    found = read_sentences(config.data.train, normalizer)
-    train = [sentence for sentence in found if len(sentence) <= limit]
-    left_out = len(found) - len(train)
-    if config.data.dev:
-        dev = read_sentences(config.data.dev, normalizer)
-    else:
-        train, dev = hold_out(train, config.data.dev_fraction)
-    if not train or not dev:
-        raise CorpusError(
-            f"{len(train):,} sentences to train on and {len(dev):,} to choose on are too few "
-            f"({left_out:,} have more than data.max_characters={limit}); give more text"
-        )
-    return _Sentences(train, dev, left_out, normalizer, Alphabet.from_texts(train))
-
-
 def _train(
     config: LanguageModelConfig, run: Path, device: torch.device, held: ExitStack
 ) -> LanguageModelResult:
     torch.manual_seed(config.seed)
-    sentences = _read(config)
+    sentences = read_text(config.data)
     budget = config.data.batch_characters
     dev_batches = list(batches(sentences.dev, sentences.alphabet, budget))
     model = LanguageModel(config, len(sentences.alphabet)).to(device)
@@ -175,7 +135,7 @@ def _end_epoch(
     config: LanguageModelConfig,
     run: Path,
     model: LanguageModel,
-    sentences: _Sentences,
+    sentences: Sentences,
     figures: dict[str, float],
     best: LanguageModelResult,
 ) -> LanguageModelResult:
@@ -203,40 +163,6 @@ def _end_epoch(
         f"{figures['elapsed_seconds']:.0f} s{'  best' if better else ''}"
     )
     return best
-
-
-def read_sentences(paths: Iterable[str], normalizer: Normalizer) -> list[str]:
-    """The normalized sentences, empty ones left out, of text files (one a line) and of corpora."""
-    sentences = []
-    for path in map(Path, paths):
-        if path.is_dir() or path.name.endswith((".jsonl", ".json", ".jsonl.gz", ".csv", ".tsv")):
-            from asr_seq2seq.corpora import load_corpus
-
-            found = [utterance.text for utterance in load_corpus(path)]
-        else:
-            found = _read_lines(path)
-        sentences += [sentence for text in found if (sentence := normalizer(text))]
-    return sentences
-
-
-def _read_lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        raise CorpusError(
-            f"{path}: no such text; give a file with one sentence a line, or a corpus"
-        ) from None
-    except UnicodeDecodeError:
-        raise CorpusError(f"{path}: is not UTF-8 text; give a file with one sentence a line") from None
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read ({error.strerror}); give a text file") from None
-
-
-def hold_out(sentences: list[str], fraction: float) -> tuple[list[str], list[str]]:
-    """Sentences to learn from and to choose on, by a hash: all copies of one are on the same side."""
-    order = sorted(set(sentences), key=lambda sentence: hashlib.md5(sentence.encode()).hexdigest())
-    held = set(order[: max(1, round(fraction * len(order)))])
-    return [s for s in sentences if s not in held], [s for s in sentences if s in held]
 
 
 def batches(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -58,7 +58,7 @@ def count_words(sentences: Iterable[str]) -> Counter[str]:
     return Counter(chain.from_iterable(sentence.split() for sentence in sentences))
 
 
-def most_frequent(counts: Counter[str], size: int) -> Vocabulary:
+def most_frequent(counts: Mapping[str, int], size: int) -> Vocabulary:
     """The `size` most frequent words, of equally frequent ones the first in the alphabet."""
     if not counts:
         raise CorpusError("the training text holds no words; give text with one sentence a line")

@@ -8,7 +8,7 @@ import pytest
 
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.prefix_tree import PrefixTree
-from asr_seq2seq.decoding.word_ngrams import WordNgramScorer
+from asr_seq2seq.decoding.word_ngrams import LookAheadScorer
 from asr_seq2seq.model_file.word_ngrams import HistoryLevel, WordNgrams
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import END, FIRST_CHARACTER, Alphabet
@@ -97,7 +97,7 @@ def expected(model: WordNgrams, text: str, whole: bool) -> float:
     return total + math.log(below + unknown)
 
 
-def state_of(scorer: WordNgramScorer, text: str) -> Any:
+def state_of(scorer: LookAheadScorer, text: str) -> Any:
     state = scorer.start(1)
     for token in SPELLED.encode(text):
         state = scorer.advance(state, np.array([[0]]), np.array([[token]]))
@@ -125,7 +125,7 @@ def test_a_tree_holds_every_beginning_once() -> None:
     "text", ["a", "ab", "ba", "bba", "a ab", "a ab ba", "bb ca ab", "ab ab ab abb", "c c"]
 )
 def test_characters_and_end_sum_to_the_probability_of_the_text(model: WordNgrams, text: str) -> None:
-    scorer = WordNgramScorer(model, SPELLED)
+    scorer = LookAheadScorer(model, SPELLED)
     for length in range(len(text) + 1):
         scores = scorer.scores(state_of(scorer, text[:length]))[0, 0]
         if not text[:length].endswith(" ") and length:
@@ -139,7 +139,7 @@ def test_characters_and_end_sum_to_the_probability_of_the_text(model: WordNgrams
 @pytest.mark.parametrize("text", ["", "a", "ab", "abb", "abba", "a b", "bbb b"])
 def test_all_that_may_follow_sums_to_one(model: WordNgrams, text: str) -> None:
     spells = Alphabet(" abd")  # as the model does
-    scorer = WordNgramScorer(model, spells)
+    scorer = LookAheadScorer(model, spells)
     state = scorer.start(1)
     before = 0.0
     for token in spells.encode(text):
@@ -155,14 +155,14 @@ def test_all_that_may_follow_sums_to_one(model: WordNgrams, text: str) -> None:
 
 
 def test_a_space_behind_a_space_is_a_word_that_nobody_writes(model: WordNgrams) -> None:
-    scorer = WordNgramScorer(model, SPELLED)
+    scorer = LookAheadScorer(model, SPELLED)
     once, twice = (scorer.scores(state_of(scorer, text))[0, 0] for text in ("a", "a "))
     assert twice[END] <= once[END]
     assert twice[SPELLED.space] < once[SPELLED.space]
 
 
 def test_hypotheses_advance_from_the_parents_they_name(model: WordNgrams) -> None:
-    scorer = WordNgramScorer(model, SPELLED)
+    scorer = LookAheadScorer(model, SPELLED)
     a, b, space = SPELLED.encode("ab ")
     state = scorer.advance(scorer.start(2), np.zeros((2, 2), int), np.array([[a, b]] * 2))
     state = scorer.advance(state, np.array([[1, 0], [0, 0]]), np.array([[b, space], [a, b]]))
@@ -177,7 +177,7 @@ def test_hypotheses_advance_from_the_parents_they_name(model: WordNgrams) -> Non
 
 
 def test_a_recognizer_of_single_words_has_no_space(model: WordNgrams) -> None:
-    scorer = WordNgramScorer(model, Alphabet("ab"))
+    scorer = LookAheadScorer(model, Alphabet("ab"))
     state = scorer.advance(scorer.start(1), np.array([[0]]), np.array([[FIRST_CHARACTER]]))
     assert scorer.scores(state)[0, 0, END] == pytest.approx(expected(model, "a", whole=True))
 
@@ -185,7 +185,7 @@ def test_a_recognizer_of_single_words_has_no_space(model: WordNgrams) -> None:
 def test_a_search_sums_its_parts_alone_and_in_a_batch(
     model: WordNgrams, make_case: Make, make_sounds: Make
 ) -> None:
-    scorer = WordNgramScorer(model, SPELLED)
+    scorer = LookAheadScorer(model, SPELLED)
     options = DecodingOptions(ctc_weight=0.4, lm_weight=0.6, length_reward=2.5)
     spaces = 0
     for seed in range(4):
@@ -204,7 +204,7 @@ def test_a_search_sums_its_parts_alone_and_in_a_batch(
 
 
 def test_a_score_never_rises_as_a_text_grows(model: WordNgrams) -> None:
-    scorer = WordNgramScorer(model, SPELLED)
+    scorer = LookAheadScorer(model, SPELLED)
     for text in map("".join, product("ab c", repeat=4)):
         before = 0.0
         state = scorer.start(1)

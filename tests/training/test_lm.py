@@ -13,8 +13,9 @@ from asr_seq2seq.model.files import load_language_model
 from asr_seq2seq.recipes import load_language_model_config
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
-from asr_seq2seq.training.lm import batches, hold_out, read_sentences, train_language_model
+from asr_seq2seq.training.lm import batches, train_language_model
 from asr_seq2seq.training.optim import Schedule
+from asr_seq2seq.training.sentences import hold_out, read_sentences
 from asr_seq2seq.training_config import LanguageModelConfig, validate_language_model
 
 NORMALIZER = Normalizer.named("english-v1")
