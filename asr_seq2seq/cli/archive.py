@@ -12,7 +12,6 @@ from asr_seq2seq import bundled
 from asr_seq2seq.cli.output import print_line
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.messages import message
-from asr_seq2seq.model_file.storage import read_bytes
 from asr_seq2seq.progress import counted
 
 if TYPE_CHECKING:
@@ -71,4 +70,8 @@ def transcribe_archive(
 
 def _digest(path: Path | None) -> str | None:
     """What tells one model file from another; None for none."""
-    return None if path is None else hashlib.sha256(read_bytes(bundled.find(path))).hexdigest()
+    if path is None:
+        return None
+    from asr_seq2seq.model_file.storage import read_bytes
+
+    return hashlib.sha256(read_bytes(bundled.find(path))).hexdigest()
