@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asr_seq2seq.epochs import METRICS, append_row
-from asr_seq2seq.evaluation.hypotheses import HypothesisLine
-from asr_seq2seq.training.board import Board
-from asr_seq2seq.training.state import Position
+
+if TYPE_CHECKING:
+    from asr_seq2seq.evaluation.hypotheses import HypothesisLine
+    from asr_seq2seq.training.state import Position
 
 STEPS, EXAMPLES = "steps.jsonl", "examples.jsonl"
 _EXAMPLES = 5  # dev utterances shown after each epoch
@@ -20,6 +22,8 @@ class RunLog:
 
     def __init__(self, folder: Path, position: Position, log_steps: int) -> None:
         self.folder, self.log_steps = folder, log_steps
+        from asr_seq2seq.training.board import Board  # a language model's run has none
+
         self.board = Board(folder / "tensorboard", position.step + 1)
         self._busy, self._sound = 0.0, 0.0  # seconds since the last row, in this process
 
