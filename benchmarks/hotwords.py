@@ -1,8 +1,8 @@
 """Hot words: names that are found with and without them, false insertions, and the errors of other words.
 
-Thirty names, each in two sentences that a synthesizer speaks (flite or espeak-ng), and 20 rare words of a corpus,
-the first, by their letters backwards, that stand in no training text: the recall of each list. A third of each
-is for tuning, the rest is shown. All of both are hot words for the whole corpora too: one that comes out and is
+Thirty names, each in two sentences that a synthesizer speaks (flite), and 20 rare words of a corpus, the
+first, by their letters backwards, that stand in no training text: the recall of each list. A third of each is
+for tuning, the rest is shown. All of both are hot words for the whole corpora too: one that comes out and is
 not in the reference is a false insertion.
 
 Example: python benchmarks/hotwords.py --boosts 0 1 --corpus ../shared/data/librispeech/dev.jsonl
@@ -40,7 +40,7 @@ NAMES = (
     "Marrakesh", "Ansible", "Villanueva", "Guadalupe", "Heidelberg", "Redis", "Ingrid Olsen",
 )  # fmt: skip
 SENTENCES = ("we talked about {} in the meeting", "please send the letter to {} before monday")
-VOICES = ("flite+rms", "flite+slt", "en-us", "en-gb", "flite+awb")
+VOICES = ("flite+rms", "flite+slt", "flite+awb", "flite+kal16")
 RARE = 20
 _WORD = re.compile(r"[a-z']+")
 

@@ -42,7 +42,7 @@ class DecodingOptions:
     hotword_boost: float = 1.0
     hotword_evidence: float = 5.0
     phrases: tuple[str, ...] = ()
-    phrase_margin: float = 0.5
+    phrase_margin: float = 1.0
 
     def __post_init__(self) -> None:
         self._check("beam_size", self.beam_size, 1 <= self.beam_size <= 1000, "from 1 to 1000")

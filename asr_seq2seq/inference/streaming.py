@@ -1,8 +1,9 @@
-"""Live sound in, updates out: what no longer changes, and what is final at pauses.
+"""Live sound in, updates out: how the open segment looks, and what is final at pauses.
 
-The open segment is recognized again every half second. A word is given out once two readings in succession
-agree on it and on all before it (LocalAgreement: Liu et al. 2020; Macháček et al. 2023), and never taken
-back. A segment ends in a pause, or at the longest that the model can take.
+The open segment is recognized again every half second. A segment ends in a pause, or at the longest that the
+model can take, and only then are its words given out. Words on which readings in succession agree
+(LocalAgreement: Liu et al. 2020; Macháček et al. 2023) may still change: the encoder reads a segment in both
+directions, so that each reading hears the beginning anew (docs/serving.md has how often).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Delta:
-    """Words that follow those of the segment's earlier deltas; they are not taken back."""
+    """The words of a segment that has just ended; they are not taken back."""
 
     text: str
 
@@ -84,8 +85,6 @@ class LiveStream:
         self._checked = 0  # samples of the held ones whose level is known
         self._loud = self._quiet = 0  # frames of speech, and without it, up to now
         self._unread = 0  # samples since the last reading
-        self._read: list[str] = []  # the words of the last reading
-        self._given: list[str] = []  # the words that were given out
         self.open = False  # whether a segment is
         self._resampler = self._new_resampler()
 
@@ -152,29 +151,17 @@ class LiveStream:
 
     def _read_again(self) -> Iterator[Update]:
         self._unread = 0
-        words = self._segment(self._held).text.split()
-        agreed = _common(self._read, words[:-1])
-        self._read = words
-        if agreed[: len(self._given)] == self._given and len(agreed) > len(self._given):
-            yield self._delta(agreed)
-        yield Partial(" ".join(words))
+        yield Partial(self._segment(self._held).text)
 
     def _end(self, stop: int, following: int) -> Iterator[Update]:
         """Make the held samples up to `stop` final; what begins at `following` stays."""
         segment = self._segment(self._held[:stop])
-        words = segment.text.split()
-        if words[: len(self._given)] == self._given and len(words) > len(self._given):
-            yield self._delta(words)
+        if segment.text:
+            yield Delta(segment.text)
         yield Final(segment, self._held[:stop])
         self._count += 1
         self._drop(following)
         self._restart()
-
-    def _delta(self, words: list[str]) -> Delta:
-        new = " ".join(words[len(self._given) :])
-        delta = Delta(f" {new}" if self._given else new)
-        self._given = words
-        return delta
 
     def _segment(self, samples: Samples) -> Segment:
         start = self._position / self.rate
@@ -192,7 +179,6 @@ class LiveStream:
         """Forget the open segment; what is held begins another."""
         self.open, self._checked = False, 0
         self._loud = self._quiet = self._unread = 0
-        self._read, self._given = [], []
 
     def _new_resampler(self) -> soxr.ResampleStream | None:
         if self._given_rate == self.rate:
@@ -209,11 +195,3 @@ class LiveStream:
 def from_pcm16(sound: bytes) -> Samples:
     """Samples (N,) of 16-bit little-endian PCM; full scale is 1.0."""
     return np.frombuffer(sound, "<i2").astype(np.float32) / np.float32(32768)
-
-
-def _common(first: list[str], second: list[str]) -> list[str]:
-    """The words with which both begin."""
-    count = 0
-    while count < min(len(first), len(second)) and first[count] == second[count]:
-        count += 1
-    return second[:count]
