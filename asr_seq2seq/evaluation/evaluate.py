@@ -17,20 +17,20 @@ from asr_seq2seq.config import FeaturesConfig, LogMelConfig
 from asr_seq2seq.corpora import Utterance, digest
 from asr_seq2seq.corpora.features import read_features
 from asr_seq2seq.corpora.reading import place_of, read_sound
-from asr_seq2seq.decoding.confidence import expected_calibration_error, fit_temperature, soften
+from asr_seq2seq.decoding.confidence import expected_calibration_error
 from asr_seq2seq.decoding.hypothesis import Hypothesis
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import TextScorer
 from asr_seq2seq.errors import AudioError, ConfigError, CorpusError
 from asr_seq2seq.evaluation.assessment import Assessment, assess, check_keys
+from asr_seq2seq.evaluation.calibration import judged_words
 from asr_seq2seq.evaluation.hypotheses import Candidate, HypothesisLine, is_number
 from asr_seq2seq.evaluation.journal import Entry, Journal
 from asr_seq2seq.evaluation.normalizers import TextNormalizer
-from asr_seq2seq.evaluation.wer import Score, correct_words, score
+from asr_seq2seq.evaluation.wer import Score, score
 from asr_seq2seq.inference.loading import LoadedModel
 from asr_seq2seq.inference.pipeline import BATCH_SIZE, Inputs, Pipeline, Recognition
 from asr_seq2seq.messages import message
-from asr_seq2seq.text.normalizer import Normalizer
 
 _BATCH_SECONDS = 200.0  # of sound that is read and decoded at a time, and then written to the journal
 
@@ -242,30 +242,3 @@ def fingerprint(models: Iterable[Path], utterances: Sequence[Utterance], options
             known = Path(place).stat()
             found.update(f"{known.st_size} {known.st_mtime_ns}".encode())
     return found.hexdigest()
-
-
-def judged_words(lines: Iterable[HypothesisLine], normalizer: Normalizer) -> tuple[list[float], list[bool]]:
-    """The confidence of every recognized word and whether it is right.
-
-    Utterances whose words the normalizer parts or joins are passed over.
-    """
-    sure: list[float] = []
-    right: list[bool] = []
-    for line in lines:
-        correct = correct_words(line.reference, line.hypothesis, normalizer)
-        if len(correct) == len(line.confidences):
-            sure += line.confidences
-            right += correct
-    return sure, right
-
-
-def calibrate(lines: Iterable[HypothesisLine], normalizer: Normalizer) -> tuple[float, float, float]:
-    """Fit the temperature of the words' confidences on utterances decoded with a temperature of 1.
-
-    Returns the temperature, and the expected calibration error before and after.
-    """
-    sure, right = judged_words(lines, normalizer)
-    temperature = fit_temperature(sure, right)
-    before = expected_calibration_error(sure, right)
-    after = expected_calibration_error([soften(p, temperature) for p in sure], right)
-    return temperature, before, after

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from asr_seq2seq.errors import CorpusError
-from asr_seq2seq.evaluation.evaluate import calibrate, decode
+from asr_seq2seq.evaluation.calibration import calibrate
+from asr_seq2seq.evaluation.evaluate import decode
 from asr_seq2seq.evaluation.hypotheses import HypothesisLine
 from asr_seq2seq.evaluation.wer import score
 from asr_seq2seq.files import without_infinity
@@ -73,14 +74,16 @@ def facts(figures: dict[str, float]) -> dict[str, Any]:
     return rounded | {"date": time.strftime("%Y-%m-%d")}
 
 
-def calibrate_model(path: Path, batches: Batches, device: torch.device) -> str:
-    """Fit the confidence of words and store it in the model file; what to say of it."""
+def calibrate_model(path: Path, batches: Batches, device: torch.device, present: float = 1.0) -> str:
+    """Fit the confidence of words and store it in the model file where that helps; what to say of it.
+
+    `present` is the temperature that the file has otherwise.
+    """
     recognizer = load_model(path, device)
     pipeline = _pipeline(recognizer.with_decoding(confidence_temperature=1.0))
+    speakers = {one.id: one.speaker for one in batches.sampler.utterances}
     lines = [line for batch in batches for line in _decode(pipeline, batch)]
-    temperature, before, after = calibrate(lines, recognizer.normalizer)
-    save_model(path, recognizer.with_decoding(confidence_temperature=temperature))
-    return (
-        f"confidence of words on dev: {before:.2%} off on average, {after:.2%} with temperature "
-        f"{temperature:.2f}"
-    )
+    lines = [replace(line, speaker=speakers[line.id]) for line in lines]
+    found = calibrate(lines, recognizer.normalizer, present)
+    save_model(path, recognizer.with_decoding(confidence_temperature=found.temperature))
+    return found.describe()

@@ -317,8 +317,10 @@ class _Run:
         self.data.dev.sampler.rank, self.data.dev.sampler.size = 0, 1
         if self.config.training.keep_epochs > 1:
             self._try_mean()
-        self.say(calibrate_model(self.folder / MODEL, self.data.dev, self.learner.device))
-        if self.data.start is None:
+        start, device = self.data.start, self.learner.device
+        present = 1.0 if start is None else start.config.decoding.confidence_temperature
+        self.say(calibrate_model(self.folder / MODEL, self.data.dev, device, present))
+        if start is None:
             return None
         found = before_after.compare_with_start(self.folder, self.data.normalizer)
         if found is not None:

@@ -18,7 +18,8 @@ import torch
 
 from asr_seq2seq.corpora import load_corpora
 from asr_seq2seq.errors import ConfigError, CorpusError
-from asr_seq2seq.evaluation.evaluate import calibrate, evaluate, judged_words, open_journal
+from asr_seq2seq.evaluation.calibration import judged_words
+from asr_seq2seq.evaluation.evaluate import evaluate, open_journal
 from asr_seq2seq.evaluation.exhibits import check_report_packages, write_report
 from asr_seq2seq.evaluation.hypotheses import HypothesisLine, read, write
 from asr_seq2seq.evaluation.journal import Entry
@@ -76,15 +77,6 @@ def test_confidences_survive_the_file_of_hypotheses(tmp_path: Path) -> None:
     assert judged_words(lines, NORMALIZER) == ([0.9, 0.25], [True, False])
     # Words that the normalizer parts have no confidence of their own.
     assert judged_words([HypothesisLine("a", "x", "one-two", confidences=(0.9,))], NORMALIZER) == ([], [])
-
-
-def test_calibration_finds_the_temperature(tiny_model: ModelFile, corpus: Path) -> None:
-    lines = evaluate(tiny_model.loaded(), load_corpora([corpus])).lines
-    temperature, before, after = calibrate(lines, NORMALIZER)
-    assert temperature == 1.0 and before == after  # no word is right
-    sure = [HypothesisLine(str(n), "one", "one" if n else "two", confidences=(0.99,)) for n in range(4)]
-    temperature, before, after = calibrate(sure, NORMALIZER)
-    assert temperature > 1 and after < 0.01 < before
 
 
 def test_an_interrupted_evaluation_resumes(
