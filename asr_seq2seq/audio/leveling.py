@@ -1,4 +1,4 @@
-"""Attenuate loud events that would mask softer speech in the same segment, and remove a constant offset.
+"""Attenuate loud events that would mask softer speech in the same segment.
 
 A network sees a segment at one level. Beside a bang, a beep or a near speaker, speech that is forty
 decibels softer is lost in it. Where a segment has such speech, each louder event is attenuated as a whole,
@@ -15,7 +15,6 @@ from asr_seq2seq.audio.percentiles import percentiles
 from asr_seq2seq.audio.segmentation import SILENCE_DECIBEL, Samples, frame_levels
 
 _FRAME_SECONDS = 0.02
-_OFFSET = 0.1  # of the power of a segment, from which on a constant offset is removed
 _EVENT = 25.0  # decibels below the loudest frame, to which an event is one
 _NEAR = 10  # frames beside an event in which it fades
 _MASKED = 36.0  # decibels from the loudest frame down to the speech beside it, from which on that is lost
@@ -26,14 +25,11 @@ _DYNAMICS = 15.0  # decibels between soft and loud frames of speech; of noise it
 
 
 def even_out(samples: Samples, sample_rate: int) -> Samples:
-    """Samples (N,) without an offset and with loud events attenuated; the same array where there are none."""
-    offset = float(samples.mean(dtype=np.float64))
-    if offset**2 > _OFFSET * float(samples.var(dtype=np.float64)):
-        samples = samples - np.float32(offset)
+    """Samples (N,) with loud events attenuated; the same array where there are none."""
     frame = max(1, round(_FRAME_SECONDS * sample_rate))
     level = frame_levels(samples, frame)
     loud = level > level.max() - _EVENT
-    rest = level[~_widened(loud, _NEAR)]
+    rest = level[~widened(loud, _NEAR)]
     if len(rest) < _ACTIVE_FRAMES or loud.all():
         return samples
     low, high = percentiles(rest, 10, 98)
@@ -48,7 +44,7 @@ def even_out(samples: Samples, sample_rate: int) -> Samples:
         return samples
     highest = high + _PROMINENCE
     gain = np.zeros(len(level) + 1)  # decibels, at the beginning of each frame
-    events = np.flatnonzero(np.diff(np.concatenate(([0], _widened(level > highest, _NEAR // 2), [0]))))
+    events = np.flatnonzero(np.diff(np.concatenate(([0], widened(level > highest, _NEAR // 2), [0]))))
     for begin, end in events.reshape(-1, 2):
         gain[begin : end + 1] = highest - level[begin:end].max()
     places = np.minimum(np.arange(len(gain)) * frame, len(samples))
@@ -56,6 +52,6 @@ def even_out(samples: Samples, sample_rate: int) -> Samples:
     return (samples * 10 ** (smooth / 20)).astype(np.float32)
 
 
-def _widened(frames: npt.NDArray[np.bool_], width: int) -> npt.NDArray[np.bool_]:
+def widened(frames: npt.NDArray[np.bool_], width: int) -> npt.NDArray[np.bool_]:
     """True where one is true at most `width` frames away."""
     return np.convolve(frames, np.ones(2 * width + 1), mode="full")[width : width + len(frames)] > 0.5

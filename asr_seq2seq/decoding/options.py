@@ -20,6 +20,7 @@ class DecodingOptions:
     `coverage_weight` is added for each encoded frame that attention has looked at, `length_reward` for each
     character (None: what the language model takes from one on average). The decoder's logits are divided by
     `temperature`. No text has more characters than `tokens_per_frame` times the encoded frames (None: 1).
+    With `trim_silence` long silence in a segment is shortened before it is encoded (`audio/trimming.py`).
 
     `hotwords`, each `text` or `text:weight`, add `hotword_boost` times the weight for each of their
     characters, less the more the character costs in CTC (natural logarithm): nothing at `hotword_evidence`,
@@ -38,6 +39,7 @@ class DecodingOptions:
     length_reward: float | None = None
     temperature: float = 1.0
     tokens_per_frame: float | None = None
+    trim_silence: bool = True
     hotwords: tuple[str, ...] = ()
     hotword_boost: float = 1.0
     hotword_evidence: float = 5.0

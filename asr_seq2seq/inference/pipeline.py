@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from asr_seq2seq.audio.leveling import even_out
 from asr_seq2seq.audio.segmentation import Cutter, Samples, split
+from asr_seq2seq.audio.trimming import Trimmed, trim, untrimmed, without_offset
 from asr_seq2seq.config import LogMelConfig
 from asr_seq2seq.decoding.alignment import Frames, attention_of, character_frames, peak_frames, word_times
 from asr_seq2seq.decoding.beam import search
@@ -110,9 +111,10 @@ class Pipeline:
         rate = self.sample_rate
         if rate is not None and len(inputs) > int(self.longest_seconds * rate):
             return None
-        features, lengths = self.model.features(*pad([inputs if rate is None else even_out(inputs, rate)]))
+        prepared = self._prepared(inputs)
+        features, lengths = self.model.features(*pad([prepared.samples]))
         looked = attention_of(self.model, self.model.encode(features, lengths), [self.alphabet.encode(text)])
-        return None if looked is None else looked[0]
+        return None if looked is None else prepared.spread(looked[0], self._frame_size)
 
     def guide_with(self, hotwords: Sequence[str]) -> Guide:
         """The pipeline's own hot words and phrases, and more hot words."""
@@ -153,10 +155,9 @@ class Pipeline:
         return [found[number] for number in range(len(segments))]
 
     def _recognize_batch(self, guided: list[tuple[Inputs, Guide]]) -> Iterator[Recognition]:
-        rate = self.sample_rate
-        segments, guides = [segment for segment, _ in guided], [guide for _, guide in guided]
-        inputs = segments if rate is None else [even_out(segment, rate) for segment in segments]
-        features, lengths = self.model.features(*pad(inputs))
+        guides = [guide for _, guide in guided]
+        prepared = [self._prepared(segment) for segment, _ in guided]
+        features, lengths = self.model.features(*pad([one.samples for one in prepared]))
         encoded = self.model.encode(features, lengths)
         found = search(self.model, encoded, self.options, self.lm, [guide.automata for guide in guides])
         rejected = self._rejected(encoded, guides, found)
@@ -170,8 +171,8 @@ class Pipeline:
         has_ctc = encoded.ctc is not None
         for number, hypotheses in enumerate(found):
             looked = None if attention is None else attention[number]
-            one = self._recognition(segments[number], hypotheses, by_ctc[number], looked, has_ctc)
-            yield self._unknown(one, segments[number]) if number in rejected else one
+            one = self._recognition(prepared[number], hypotheses, by_ctc[number], looked, has_ctc)
+            yield self._unknown(one, prepared[number]) if number in rejected else one
 
     def _rejected(self, encoded: Encoded, guides: list[Guide], found: list[list[Hypothesis]]) -> set[int]:
         """The utterances that no phrase fits, by a search that is not bound to phrases."""
@@ -186,18 +187,30 @@ class Pipeline:
             if is_rejected(found[number][0], unbound[0], self.options.phrase_margin)
         }
 
-    def _unknown(self, recognition: Recognition, segment: Inputs) -> Recognition:
+    def _unknown(self, recognition: Recognition, prepared: Trimmed) -> Recognition:
         """The same segment with [unk] as its text and only word."""
-        seconds = len(segment) / self.input_rate
+        seconds = prepared.length / self.input_rate
         words = (Word(UNKNOWN_PHRASE, 0.0, seconds, None),) if self.times else ()
         timing = "the whole segment" if self.times else None
         return replace(
             recognition, text=UNKNOWN_PHRASE, confidences=(), words=words, frames=None, timing=timing
         )
 
+    @property
+    def _frame_size(self) -> float:
+        """Samples from one encoded frame to the next."""
+        return self.model.seconds_per_frame * self.input_rate
+
+    def _prepared(self, segment: Inputs) -> Trimmed:
+        """What of a segment is encoded: without loud events, an offset and long silence. Features stay."""
+        if self.sample_rate is None:
+            return untrimmed(segment)
+        even = even_out(without_offset(segment, self.sample_rate), self.sample_rate)
+        return trim(even, self.sample_rate) if self.options.trim_silence else untrimmed(even)
+
     def _recognition(
         self,
-        segment: Inputs,
+        prepared: Trimmed,
         hypotheses: list[Hypothesis],
         frames: Frames | None,
         attention: npt.NDArray[np.float32] | None,
@@ -211,26 +224,29 @@ class Pipeline:
             if not has_ctc and attention is not None:
                 frames = peak_frames(attention[:-1])
             timing = _timing(best, frames, has_ctc=has_ctc, has_attention=attention is not None)
-            words = tuple(self._words(best, frames, segment, sure))
+            words = tuple(self._words(best, frames, prepared, sure))
         return Recognition(
             hypotheses=tuple(hypotheses),
             text=alphabet.decode(best.tokens).strip(),
             confidences=sure,
             words=words,
-            frames=frames,
+            frames=None if frames is None else prepared.frames(frames, self._frame_size),
             timing=timing,
-            attention=attention if self.attention else None,
+            attention=prepared.spread(attention, self._frame_size)
+            if self.attention and attention is not None
+            else None,
         )
 
     def _words(
-        self, best: Hypothesis, frames: Frames | None, segment: Inputs, sure: tuple[float, ...]
+        self, best: Hypothesis, frames: Frames | None, prepared: Trimmed, sure: tuple[float, ...]
     ) -> Iterator[Word]:
         """The words of a segment; without times where no frames are known."""
         places = word_places(best.tokens, self.alphabet.space)
         times: Sequence[tuple[float | None, float | None]] = [(None, None)] * len(places)
         if frames is not None and self.sample_rate is not None:
             in_words = [[frames[place] for place in word] for word in places]
-            times = word_times(in_words, self.model.seconds_per_frame, segment, self.sample_rate)
+            found = word_times(in_words, self.model.seconds_per_frame, prepared.samples, self.sample_rate)
+            times = [prepared.seconds(begin, end, self.sample_rate) for begin, end in found]
         for word, (begin, end), confidence in zip(places, times, sure, strict=True):
             yield Word(self.alphabet.decode([best.tokens[place] for place in word]), begin, end, confidence)
 

@@ -41,10 +41,4 @@ def test_usual_speech_stays_as_it_is(rest: float) -> None:
     word_in_noise[5 * RATE : 6 * RATE] += _event(1.0)
     assert even_out(word_in_noise, RATE) is word_in_noise
     for length in (1, 100, 4000):
-        assert even_out(speech[:length] - speech[:length].mean(), RATE).shape == (length,)
-
-
-def test_a_constant_offset_is_removed() -> None:
-    speech = _speech(0.001)
-    speech -= speech.mean()
-    np.testing.assert_allclose(even_out(speech + np.float32(0.2), RATE), speech, atol=1e-6)
+        assert even_out(speech[:length], RATE).shape == (length,)

@@ -1,0 +1,183 @@
+"""What is done to speech, and what is no speech, when robustness is measured: all made from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from asr_seq2seq.audio import Samples
+
+Change = Callable[[Samples, int, np.random.Generator], Samples]
+
+
+def decibels(level: float) -> np.float32:
+    """An amplitude from its level in decibels of full scale."""
+    return np.float32(10 ** (level / 20))
+
+
+def silence(seconds: float) -> Change:
+    """Digital silence of a length."""
+    return lambda sound, rate, rng: np.zeros(round(seconds * rate), np.float32)
+
+
+def noise(seconds: float, level: float) -> Change:
+    """White noise of a length and a level."""
+    return lambda sound, rate, rng: (
+        decibels(level) * rng.standard_normal(round(seconds * rate)).astype(np.float32)
+    )
+
+
+def padded(before: Change | None, after: Change | None) -> Change:
+    """Something before speech and behind it."""
+
+    def change(sound: Samples, rate: int, rng: np.random.Generator) -> Samples:
+        sides = [[] if side is None else [side(sound, rate, rng)] for side in (before, after)]
+        return np.concatenate([*sides[0], sound, *sides[1]])
+
+    return change
+
+
+def offset(value: float) -> Change:
+    """A constant that is added."""
+    return lambda sound, rate, rng: sound + np.float32(value)
+
+
+def then(*changes: Change) -> Change:
+    """One change after another."""
+
+    def change(sound: Samples, rate: int, rng: np.random.Generator) -> Samples:
+        for one in changes:
+            sound = one(sound, rate, rng)
+        return sound
+
+    return change
+
+
+def gain(level: float) -> Change:
+    """Amplified by decibels, and clipped at full scale."""
+    return lambda sound, rate, rng: np.clip(sound * decibels(level), -1, 1)
+
+
+def paused(seconds: float) -> Change:
+    """Digital silence put in at the quietest moment of the middle half."""
+
+    def change(sound: Samples, rate: int, rng: np.random.Generator) -> Samples:
+        width = max(1, round(0.05 * rate))
+        power = np.convolve(np.square(sound), np.ones(width), mode="same")
+        first = len(sound) // 4
+        at = first + int(power[first : first + len(sound) // 2 + 1].argmin())
+        return np.concatenate((sound[:at], np.zeros(round(seconds * rate), np.float32), sound[at:]))
+
+    return change
+
+
+def rumble(level: float) -> Change:
+    """A hum of 10 Hz, below all speech, of a level."""
+    return lambda sound, rate, rng: (
+        sound + decibels(level) * np.sin(2 * np.pi * 10 / rate * np.arange(len(sound))).astype(np.float32)
+    )
+
+
+# Of no whole number of frames.
+CHANGES: dict[str, Change] = {
+    "as it is": lambda sound, rate, rng: sound,
+    "1 s of digital silence before": padded(silence(1.007), None),
+    "1 s of digital silence after": padded(None, silence(1.007)),
+    "3 s of digital silence on both sides": padded(silence(3), silence(3)),
+    "1 s of noise (-70 dB) on both sides": padded(noise(1.007, -70), noise(1.007, -70)),
+    "3 s of noise (-60 dB) before": padded(noise(3, -60), None),
+    "offset 0.05": offset(0.05),
+    "offset -0.2": offset(-0.2),
+    "1 s of silence before, then offset 0.05": then(padded(silence(1.007), None), offset(0.05)),
+    "offset 0.05, then 1 s of silence before": then(offset(0.05), padded(silence(1.007), None)),
+    "2 s of digital silence in the middle": paused(2),
+    "gain -20 dB": gain(-20),
+    "gain -40 dB": gain(-40),
+    "gain +20 dB, clipped": gain(20),
+}
+
+
+def white(seconds: float, rate: int, rng: np.random.Generator, level: float = -30.0) -> Samples:
+    """White noise."""
+    return _colored(seconds, rate, rng, 0, level)
+
+
+def pink(seconds: float, rate: int, rng: np.random.Generator, level: float = -30.0) -> Samples:
+    """Pink noise: 3 dB less in each octave."""
+    return _colored(seconds, rate, rng, 1, level)
+
+
+def brown(seconds: float, rate: int, rng: np.random.Generator, level: float = -30.0) -> Samples:
+    """Brown noise: 6 dB less in each octave."""
+    return _colored(seconds, rate, rng, 2, level)
+
+
+def _colored(seconds: float, rate: int, rng: np.random.Generator, slope: int, level: float) -> Samples:
+    count = round(seconds * rate)
+    hertz = np.fft.rfftfreq(count, 1 / rate)
+    spectrum = np.fft.rfft(rng.standard_normal(count)) / np.maximum(hertz, 20) ** (slope / 2)
+    return _leveled(np.fft.irfft(spectrum, count), level)
+
+
+def _leveled(sound: npt.NDArray[np.float64], level: float) -> Samples:
+    """The sound with the root mean square of a level in decibels of full scale."""
+    sound = sound - sound.mean()
+    return (sound / np.sqrt(np.square(sound).mean()) * decibels(level)).astype(np.float32)
+
+
+def chords(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
+    """Chords of three notes, held for a second each, as of an organ."""
+    return _music(seconds, rate, rng, beat=1.0, voices=3, drums=False)
+
+
+def band(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
+    """Arpeggios, a bass and drums."""
+    return _music(seconds, rate, rng, beat=0.2, voices=1, drums=True)
+
+
+def _music(
+    seconds: float, rate: int, rng: np.random.Generator, *, beat: float, voices: int, drums: bool
+) -> Samples:
+    sound = np.zeros(round(seconds * rate) + rate)
+    roots = rng.choice([0, 5, 7, 9], size=int(seconds / 2) + 1)
+    for number in range(int(seconds / beat)):
+        begin = round(number * beat * rate)
+        root = int(roots[int(number * beat / 2)])
+        degrees = (0, 4, 7) if voices > 1 else (int(rng.choice([0, 4, 7, 12])),)
+        length = round(beat * rate * 1.2)
+        time = np.arange(length) / rate
+        envelope = np.minimum(time / 0.01, 1) * np.exp(-time / (2 * beat))
+        for degree in (*degrees, *((-12,) if drums and number % 4 == 0 else ())):
+            hertz = 220 * 2 ** ((root + degree) / 12)
+            for harmonic in range(1, 9):
+                if harmonic * hertz < rate / 2:
+                    tone = np.sin(2 * np.pi * harmonic * hertz * time + rng.uniform(0, 6))
+                    sound[begin : begin + length] += envelope * tone / harmonic**1.5
+        if drums and number % 2 == 0:  # a snare of noise, or a falling kick
+            kick = 4 * np.sin(400 * (1 - np.exp(-time * 20)) / 3)
+            hit = rng.standard_normal(length) if number % 4 else kick
+            sound[begin : begin + length] += 0.8 * hit * np.exp(-time / 0.05)
+    return _leveled(sound[: round(seconds * rate)], -23.0)
+
+
+def nothing(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
+    """Digital silence."""
+    return np.zeros(round(seconds * rate), np.float32)
+
+
+def dither(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
+    """Noise of -80 dB: the silence of a recorder of 16 bits."""
+    return _colored(seconds, rate, rng, 0, -80.0)
+
+
+NO_SPEECH: dict[str, Callable[[float, int, np.random.Generator], Samples]] = {
+    "digital silence": nothing,
+    "faint noise (-80 dB)": dither,
+    "white noise": white,
+    "pink noise": pink,
+    "brown noise": brown,
+    "chords": chords,
+    "arpeggios and drums": band,
+}
