@@ -20,7 +20,12 @@ class _TimedProtocol(H11Protocol):
         """Begin to watch a connection."""
         super().connection_made(transport)
         self._idle = False
-        self.loop.call_later(HEADER_SECONDS, self._watch)
+        self._timer = self.loop.call_later(HEADER_SECONDS, self._watch)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go at once of all that was sent, which the timer would hold."""
+        self._timer.cancel()
+        super().connection_lost(exc)
 
     def _watch(self) -> None:
         if self.transport.is_closing() or self.transport.get_protocol() is not self:
@@ -30,7 +35,7 @@ class _TimedProtocol(H11Protocol):
             self.transport.close()
             return
         self._idle = not busy
-        self.loop.call_later(HEADER_SECONDS / 2, self._watch)
+        self._timer = self.loop.call_later(HEADER_SECONDS / 2, self._watch)
 
 
 def server(app: Starlette, host: str, port: int, most_message: int = 2**20) -> uvicorn.Server:
