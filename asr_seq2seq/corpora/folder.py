@@ -45,9 +45,12 @@ def read_folder(folder: Path) -> Iterator[Utterance]:
             raise CorpusError(
                 f"{where}: there is no sound {shown(str(stem), 120)}.*; copy it, or delete the line"
             )
+    without = [sound for stem, sound in sounds.items() if stem not in listed and not _texts(sound)]
+    if without:
+        raise _no_text(folder, without)
     speakers = _speakers([stem.relative_to(folder) for stem in sounds])
     for (stem, sound), speaker in zip(sounds.items(), speakers, strict=True):
-        where, text = listed[stem] if stem in listed else (str(sound), _beside(folder, sound))
+        where, text = listed[stem] if stem in listed else (str(sound), _beside(sound))
         in_librispeech = stem.name.startswith(f"{stem.parent.parent.name}-{stem.parent.name}-")
         yield make_utterance(
             stem.name if in_librispeech else str(stem.relative_to(folder)),
@@ -74,15 +77,25 @@ def manifests_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix in (".jsonl", ".csv", ".tsv"))
 
 
-def _beside(folder: Path, sound: Path) -> str:
-    """The text in the file beside a sound."""
-    texts = [path for ending in (".txt", ".lab") if (path := sound.with_suffix(ending)).is_file()]
-    if not texts:
-        manifests = [path for place in (folder, sound.parent) for path in manifests_in(place)]
-        other = f"name the manifest {manifests[0]}" if manifests else "move the sound away"
-        raise CorpusError(
-            f"{sound}: has no text in {sound.stem}.txt or .lab beside it; write it there, or {other}"
-        )
-    if len(texts) > 1:
-        raise CorpusError(f"{sound}: has its text in {texts[0].name} and in {texts[1].name}; delete one")
-    return " ".join(word for _, line in read_lines(texts[0]) for word in line.split())
+def _texts(sound: Path) -> list[Path]:
+    """The files beside a sound that hold its text."""
+    return [path for ending in (".txt", ".lab") if (path := sound.with_suffix(ending)).is_file()]
+
+
+def _beside(sound: Path) -> str:
+    """The text in the file beside a sound, which is there; CorpusError where there are two."""
+    first, *others = _texts(sound)
+    if others:
+        raise CorpusError(f"{sound}: has its text in {first.name} and in {others[0].name}; delete one")
+    return " ".join(word for _, line in read_lines(first) for word in line.split())
+
+
+def _no_text(folder: Path, without: Sequence[Path]) -> CorpusError:
+    """What to say of sounds that have no text beside them."""
+    sound, more = without[0], len(without) - 1
+    too = f", nor have {more} other sounds" if more > 1 else ", nor has another sound" if more else ""
+    manifests = [path for place in (folder, sound.parent) for path in manifests_in(place)]
+    other = f"name the manifest {manifests[0]}" if manifests else "move the sound away"
+    return CorpusError(
+        f"{sound}: has no text in {sound.stem}.txt or .lab beside it{too}; write it there, or {other}"
+    )

@@ -38,10 +38,22 @@ def test_a_listed_text_and_one_beside_go_together(folder: Path, write_wav: Calla
 
 def test_a_sound_without_text_is_named(folder: Path, write_wav: Callable[..., Path]) -> None:
     (folder / "a.txt").unlink()
-    with pytest.raises(CorpusError, match=r"a.wav: has no text in a.txt or .lab .* move the sound away"):
+    with pytest.raises(
+        CorpusError, match=r"a.wav: has no text in a.txt or .lab beside it; .* the sound away"
+    ):
         load_corpus(folder)
     (folder / "train.jsonl").touch()
     with pytest.raises(CorpusError, match=r"or name the manifest .*train.jsonl"):
+        load_corpus(folder)
+
+
+def test_all_sounds_without_text_are_counted(folder: Path, write_wav: Callable[..., Path]) -> None:
+    write_wav(folder / "d.wav", 0.5)
+    (folder / "a.txt").unlink()
+    with pytest.raises(CorpusError, match=r"a.wav: has no text .* beside it, nor has another sound; write"):
+        load_corpus(folder)
+    (folder / "b" / "c.txt").unlink()
+    with pytest.raises(CorpusError, match=r"a.wav: has no text .* beside it, nor have 2 other sounds; write"):
         load_corpus(folder)
 
 
