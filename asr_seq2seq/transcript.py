@@ -16,6 +16,7 @@ Facts of that schema which a reader of ours should know (openai/whisper, ``trans
 - ``start`` is ours, only where a part was transcribed: the second at which it begins. All times are those of
   the whole sound, and ``duration`` is the length of the part.
 - ``timing`` is ours: what the times of a segment's words rest on, or why they are not known.
+- ``score`` is ours, of a text that was given and aligned: natural logarithm, 0 where it fits perfectly.
 """
 
 import zlib
@@ -45,7 +46,8 @@ class Segment:
     """A stretch of speech from ``start`` to ``end`` seconds, with its text, token ids and words.
 
     ``timing`` says where the times of its words are from, or why they have none. ``attention``, where it
-    was asked for, is (characters + 1, encoded frames), the end last; it is no part of the JSON.
+    was asked for, is (characters + 1, encoded frames), the end last; it is no part of the JSON. `score`
+    tells how well a given text fits its sound, where one was aligned.
     """
 
     id: int
@@ -57,6 +59,7 @@ class Segment:
     words: tuple[Word, ...] = ()
     timing: str | None = None
     attention: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    score: float | None = None
 
     @property
     def confidence(self) -> float | None:
@@ -156,6 +159,8 @@ def _segment_to_dict(segment: Segment) -> dict[str, Any]:
         ]
     if segment.timing is not None:
         result["timing"] = segment.timing
+    if segment.score is not None:
+        result["score"] = segment.score
     return result
 
 
@@ -178,6 +183,7 @@ def _segment_from_dict(entry: Mapping[str, Any]) -> Segment:
         float(entry["avg_logprob"]),
         words,
         entry.get("timing"),
+        score=_optional_float(entry.get("score")),
     )
 
 

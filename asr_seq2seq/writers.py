@@ -17,6 +17,7 @@ import numpy as np
 from asr_seq2seq.errors import ConfigError, printable
 from asr_seq2seq.files import atomic_write, output_error
 from asr_seq2seq.inference.subtitles import cues, milliseconds, one_line, segments_of, whole_cue, wrap
+from asr_seq2seq.textgrid import to_textgrid
 from asr_seq2seq.transcript import Segment, Transcript
 
 
@@ -78,8 +79,8 @@ def to_ctm(transcript: Transcript, name: str) -> str:
     return "".join(line for _, line in sorted(lines, key=lambda entry: entry[0]))
 
 
-# The name of a format is also the ending of its files. A writer is given the transcript and the name of
-# the sound, which is that of its file without folder and ending.
+# The name of a format is also the ending of its files, but for `_ENDINGS`. A writer is given the transcript
+# and the name of the sound, which is that of its file without folder and ending.
 WRITERS: dict[str, Callable[[Transcript, str], str]] = {
     "txt": to_txt,
     "srt": to_srt,
@@ -87,7 +88,9 @@ WRITERS: dict[str, Callable[[Transcript, str], str]] = {
     "tsv": to_tsv,
     "json": to_json,
     "ctm": to_ctm,
+    "textgrid": to_textgrid,
 }
+_ENDINGS = {"textgrid": "TextGrid"}  # where it is not the name
 
 MANIFEST = "jsonl"  # the one format that is a file for all sounds together
 
@@ -186,7 +189,7 @@ def _make_folder(folder: Path, stem: str) -> None:
 
 def path_of(folder: Path, stem: str, name: str) -> Path:
     """Return where :func:`write` puts the format ``name`` of the sound ``stem``."""
-    return folder / f"{stem}.{name}"
+    return folder / f"{stem}.{_ENDINGS.get(name, name)}"
 
 
 def clock(milliseconds: int, mark: str) -> str:

@@ -111,6 +111,7 @@ def test_every_verb_of_the_core_runs_without_torch(tmp_path: Path, monkeypatch: 
         ["evaluate", "digits", str(SAMPLE.parent)],
         ["score", str(corpus), str(hypotheses)],
         ["compare", str(corpus), str(hypotheses), str(hypotheses)],
+        ["align", "digits", str(SAMPLE), str(SAMPLE.with_suffix(".txt")), "--cut", str(tmp_path / "cut")],
         ["inspect", "digits"],
         ["inspect", str(run)],
         ["inspect", str(corpus)],

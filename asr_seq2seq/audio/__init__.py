@@ -2,7 +2,15 @@
 
 from asr_seq2seq.audio.arrays import from_blocks, from_samples
 from asr_seq2seq.audio.checks import LOUDEST, MINIMUM_SECONDS, RATES, Samples
-from asr_seq2seq.audio.reading import blocks, channel_count, duration, expected_seconds, load, load_native
+from asr_seq2seq.audio.reading import (
+    blocks,
+    channel_count,
+    duration,
+    expected_seconds,
+    load,
+    load_native,
+    native_rate,
+)
 from asr_seq2seq.audio.source import Source
 
 __all__ = [
@@ -19,4 +27,5 @@ __all__ = [
     "from_samples",
     "load",
     "load_native",
+    "native_rate",
 ]

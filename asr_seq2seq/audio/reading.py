@@ -137,6 +137,16 @@ def duration(source: Source) -> float:
         return frames / sound.rate
 
 
+def native_rate(source: Source) -> int:
+    """Return the samples per second that a sound file has.
+
+    Raises an ``AudioError`` where the file is missing, empty or not a sound.
+    """
+    name, file = open_source(source)
+    with closing(file):
+        return Sound(name, file).rate
+
+
 def channel_count(source: Source) -> int:
     """Return the number of channels of a sound file.
 

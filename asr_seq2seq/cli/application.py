@@ -22,6 +22,7 @@ VERBS = {
     "compare": "compare test.jsonl old.jsonl new.jsonl",
     "prepare": "prepare librispeech downloads/LibriSpeech data/librispeech",
     "split": "split recordings data/mine --test 0.1 --dev 0.1",
+    "align": "align english book.mp3 book.txt --cut data/book",
     "inspect": "inspect train.jsonl dev.jsonl",
     "serve": "serve --model english --port 8000",
     "listen": "listen --model english",

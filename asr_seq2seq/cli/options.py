@@ -101,7 +101,10 @@ OptionalModel = Annotated[
 ]
 OutputFolder = Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the results.")]
 Formats = Annotated[
-    str, typer.Option("-f", "--formats", help="txt, srt, vtt, tsv, json, ctm or all, and jsonl, with commas.")
+    str,
+    typer.Option(
+        "-f", "--formats", help="txt, srt, vtt, tsv, json, ctm, textgrid or all, and jsonl; with commas."
+    ),
 ]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Search the folders in folders too.")]
 SkipExisting = Annotated[

@@ -8,7 +8,10 @@ decides where between them. Without a CTC head the peaks of attention stand for 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -26,6 +29,7 @@ _FRAME_SECONDS = 0.01
 # ninety-fifth percentile, or the quietest frame at hand where the background is louder there.
 _QUIET = 0.08
 _BACKGROUND, _SPEECH = 10, 95
+_LONG_PAUSE = 0.1  # seconds
 
 
 def best_paths(ctc: Floats, lengths: Integers, texts: Sequence[Sequence[int]]) -> Integers:
@@ -50,15 +54,27 @@ def best_paths(ctc: Floats, lengths: Integers, texts: Sequence[Sequence[int]]) -
     best[:, 2:4] = emitted[0, :, :2]
     last = [best[:, 2:].copy()]
     for frame in range(1, time):
-        candidate = best[:, 1:-1]
-        skipped = best[:, :-2] + skips
-        stay = np.maximum(best[:, 2:], candidate)
-        steps[frame] = candidate > best[:, 2:]
-        steps[frame][skipped > stay] = 2
-        np.add(np.maximum(stay, skipped), emitted[frame], out=after[:, 2:])
+        steps[frame] = advance(best, skips, emitted[frame], after)
         best, after = after, best
         last.append(best[:, 2:].copy())
     return _traced(np.stack(last), steps, lengths, np.array(ends, np.int64))
+
+
+def advance(best: Floats, skips: Floats, emitted: Floats, after: Floats) -> npt.NDArray[np.int8]:
+    """One frame of the Viterbi algorithm: by how many states, 0 to 2, the best path to each came on, (B, S).
+
+    `best` are the scores before the frame, (B, S + 2), two states that no path is in before the first;
+    `skips` (B, S) is 0 where a state can be reached from the last but one and else minus infinity, and
+    `emitted` (B, S) what a state scores at this frame. The scores behind it are written to `after`.
+    """
+    candidate = best[:, 1:-1]
+    skipped = best[:, :-2] + skips
+    stay = np.maximum(best[:, 2:], candidate)
+    steps = (candidate > best[:, 2:]).view(np.int8)
+    steps[skipped > stay] = 2
+    np.maximum(stay, skipped, out=stay)
+    np.add(stay, emitted, out=after[:, 2:])
+    return steps
 
 
 def _traced(scores: Floats, steps: Integers, lengths: Integers, ends: Integers) -> Integers:
@@ -132,51 +148,134 @@ def peak_frames(weights: Floats) -> Frames:
     return [(peak, peak + 1) for peak in peaks]
 
 
+@dataclass(frozen=True)
+class Loudness:
+    """How loud a sound is: decibels of successive frames (N,), each of `seconds`.
+
+    Quiet is what is below the part `quiet` of the way, in decibels, from the quiet to the loud frames of the
+    sound, within some `near` seconds of the place where that is given. A pause is looked for no further than
+    `reach` seconds from a word where that is given.
+    """
+
+    decibels: npt.NDArray[np.float64]
+    seconds: float
+    quiet: float = _QUIET
+    near: float | None = None
+    reach: float | None = None
+
+    @classmethod
+    def of(cls, sound: npt.NDArray[Any], sample_rate: int) -> Loudness:
+        """That of samples (N,)."""
+        frame = frame_samples(sample_rate)
+        return cls(smooth(levels(sound, frame)), frame / sample_rate)
+
+    def frame(self, seconds: float) -> int:
+        """The number of the frame at a time."""
+        return min(max(0, round(seconds / self.seconds)), len(self.decibels) - 1)
+
+    @cached_property
+    def _ranges(self) -> npt.NDArray[np.float64]:
+        """Quiet and loud, in decibels, near each stretch of `near` seconds."""
+        if self.near is None:
+            return np.array([percentiles(self.decibels, _BACKGROUND, _SPEECH)])
+        width = max(1, round(self.near / self.seconds))
+        places = range(0, len(self.decibels), width)
+        parts = (self.decibels[max(0, place - width) : place + 2 * width] for place in places)
+        return np.array([percentiles(part, _BACKGROUND, _SPEECH) for part in parts])
+
+    def pause(self, first: int, last: int) -> tuple[int, int]:
+        """The pause between two frames: (first, last + 1) of the longest quiet stretch.
+
+        Where all is loud it is the quietest frame, as an empty stretch.
+        """
+        last = max(first, last)
+        width = len(self.decibels) if self.near is None else max(1, round(self.near / self.seconds))
+        low, high = self._ranges[(first + last) // 2 // width]
+        energy = self.decibels[first : last + 1]
+        low = max(float(low), float(energy.min()))
+        runs = _runs(energy < low + self.quiet * (float(high) - low))
+        if not len(runs):
+            quietest = first + int(energy.argmin())
+            return quietest, quietest
+        lengths = runs[:, 1] - runs[:, 0]
+        begin, end = runs[lengths.argmax()]
+        if self.near is not None and (lengths * self.seconds >= _LONG_PAUSE).any():
+            long = runs[lengths * self.seconds >= _LONG_PAUSE]  # with a breath between them perhaps
+            begin, end = long[0, 0], long[-1, 1]
+        return first + int(begin), first + int(end)
+
+    def pauses(self, shortest: float, frame: float, count: int) -> npt.NDArray[np.bool_]:
+        """Which of `count` frames of `frame` seconds lie in quiet stretches of `shortest` seconds or more."""
+        width = len(self.decibels) if self.near is None else max(1, round(self.near / self.seconds))
+        low, high = (np.repeat(level, width)[: len(self.decibels)] for level in self._ranges.T)
+        runs = _runs(self.decibels < low + self.quiet * (high - low))
+        runs = runs[(runs[:, 1] - runs[:, 0]) * self.seconds >= shortest]
+        found = np.zeros(count, bool)
+        for begin, end in (runs * self.seconds / frame).tolist():
+            found[math.ceil(begin) : math.floor(end)] = True
+        return found
+
+
 def word_times(
-    words: Sequence[Sequence[tuple[int, int]]],
-    seconds_per_frame: float,
-    sound: npt.NDArray[Any],
-    sample_rate: int,
+    words: Sequence[Sequence[tuple[int, int]]], seconds_per_frame: float, loudness: Loudness
 ) -> list[tuple[float, float]]:
-    """Frames of each word's characters, and the sound (N,) -> (start, end) in seconds of each word.
+    """Frames of each word's characters -> (start, end) in seconds of each word.
 
     The boundary of two words lies between the last character of the first and the second character
     of the second (its own first may stand in the pause); the longest quiet stretch there is the
-    pause, and where all is loud the quietest frame is the boundary.
+    pause, and where all is loud the quietest frame is the boundary. Between words that are further apart
+    than twice the `reach` of the loudness, what is beside each is looked at alone.
     """
-    frame = max(1, round(_FRAME_SECONDS * sample_rate))  # samples
-    seconds = frame / sample_rate
-    energy = _decibels(sound, frame)
-    low, high = percentiles(energy, _BACKGROUND, _SPEECH)
-
-    def energy_frame(encoder_frame: int) -> int:
-        return min(round(encoder_frame * seconds_per_frame / seconds), len(energy) - 1)
-
-    edges = []  # the pause before each word and after the last, in energy frames
+    edges: list[tuple[int, int]] = []  # (end of the word before, start of the next) in frames of loudness
     for number in range(len(words) + 1):
-        first = energy_frame(words[number - 1][-1][0]) if number else 0
-        last = energy_frame(words[number][:2][-1][1]) if number < len(words) else len(energy) - 1
-        edges.append(_pause(energy[first : max(first, last) + 1], low, high, first))
-    return [(before[1] * seconds, max(before[1], after[0]) * seconds) for before, after in pairwise(edges)]
+        before = words[number - 1] if number else None
+        behind = words[number] if number < len(words) else None
+        edges.append(_edge(before, behind, seconds_per_frame, loudness))
+    return [
+        (before[1] * loudness.seconds, max(before[1], after[0]) * loudness.seconds)
+        for before, after in pairwise(edges)
+    ]
 
 
-def _pause(energy: npt.NDArray[np.float64], low: float, high: float, first: int) -> tuple[int, int]:
-    """The longest run of quiet frames, else the quietest frame as an empty run; `first` counts before."""
-    low = max(low, float(energy.min()))
-    quiet = energy < low + _QUIET * (high - low)
-    steps = np.flatnonzero(np.diff(np.concatenate(([0], quiet.astype(np.int8), [0]))))
-    if not len(steps):
-        quietest = first + int(energy.argmin())
-        return quietest, quietest
-    runs = steps.reshape(-1, 2)
-    begin, end = runs[(runs[:, 1] - runs[:, 0]).argmax()]
-    return first + int(begin), first + int(end)
+def _edge(
+    before: Sequence[tuple[int, int]] | None,
+    behind: Sequence[tuple[int, int]] | None,
+    seconds_per_frame: float,
+    loudness: Loudness,
+) -> tuple[int, int]:
+    """Where the word before a pause ends and the one behind it begins, in frames of loudness."""
+
+    def frame(encoded: float) -> int:
+        return loudness.frame(encoded * seconds_per_frame)
+
+    first = frame(before[-1][0]) if before else 0
+    last = frame(behind[:2][-1][1]) if behind else len(loudness.decibels) - 1
+    if loudness.reach is None or (last - first) * loudness.seconds <= 2 * loudness.reach:
+        return loudness.pause(first, last)
+    reach = loudness.reach / seconds_per_frame
+    end = loudness.pause(first, frame(before[-1][1] + reach))[0] if before else first
+    return end, (loudness.pause(frame(behind[0][0] - reach), last)[1] if behind else last)
 
 
-def _decibels(sound: npt.NDArray[Any], frame: int) -> npt.NDArray[np.float64]:
-    """Level of each `frame` samples, smoothed over three of them."""
+def _runs(quiet: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """(first, last + 1) of each stretch of true frames, (R, 2)."""
+    return np.flatnonzero(np.diff(np.concatenate(([0], quiet.astype(np.int8), [0])))).reshape(-1, 2)
+
+
+def frame_samples(sample_rate: int) -> int:
+    """Samples of a frame of loudness, a hundredth of a second."""
+    return max(1, round(_FRAME_SECONDS * sample_rate))
+
+
+def levels(sound: npt.NDArray[Any], frame: int) -> npt.NDArray[np.float64]:
+    """Samples (N,) -> the level of each `frame` of them in decibels; a shorter sound is one frame."""
     count = max(1, len(sound) // frame)
     samples = np.resize(sound, count * frame).astype(np.float64).reshape(count, frame)
-    level = 10 * np.log10(np.square(samples).mean(1) + 1e-10)
-    smooth: npt.NDArray[np.float64] = np.convolve(np.pad(level, 1, mode="edge"), np.full(3, 1 / 3), "valid")
-    return smooth
+    level: npt.NDArray[np.float64] = 10 * np.log10(np.square(samples).mean(1) + 1e-10)
+    return level
+
+
+def smooth(level: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Levels (N,), each the mean of three."""
+    result: npt.NDArray[np.float64] = np.convolve(np.pad(level, 1, mode="edge"), np.full(3, 1 / 3), "valid")
+    return result

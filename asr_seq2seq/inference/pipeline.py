@@ -19,7 +19,14 @@ from asr_seq2seq.audio.leveling import even_out
 from asr_seq2seq.audio.segmentation import Cutter, Samples, split
 from asr_seq2seq.audio.trimming import Trimmed, trim, untrimmed, without_offset
 from asr_seq2seq.config import LogMelConfig
-from asr_seq2seq.decoding.alignment import Frames, attention_of, character_frames, peak_frames, word_times
+from asr_seq2seq.decoding.alignment import (
+    Frames,
+    Loudness,
+    attention_of,
+    character_frames,
+    peak_frames,
+    word_times,
+)
 from asr_seq2seq.decoding.beam import search
 from asr_seq2seq.decoding.confidence import word_confidences, word_places
 from asr_seq2seq.decoding.guides import Guide, is_rejected, with_hotwords
@@ -245,7 +252,8 @@ class Pipeline:
         times: Sequence[tuple[float | None, float | None]] = [(None, None)] * len(places)
         if frames is not None and self.sample_rate is not None:
             in_words = [[frames[place] for place in word] for word in places]
-            found = word_times(in_words, self.model.seconds_per_frame, prepared.samples, self.sample_rate)
+            loudness = Loudness.of(prepared.samples, self.sample_rate)
+            found = word_times(in_words, self.model.seconds_per_frame, loudness)
             times = [prepared.seconds(begin, end, self.sample_rate) for begin, end in found]
         for word, (begin, end), confidence in zip(places, times, sure, strict=True):
             yield Word(self.alphabet.decode([best.tokens[place] for place in word]), begin, end, confidence)
