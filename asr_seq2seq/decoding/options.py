@@ -41,8 +41,8 @@ class DecodingOptions:
     tokens_per_frame: float | None = None
     trim_silence: bool = True
     hotwords: tuple[str, ...] = ()
-    hotword_boost: float = 1.0
-    hotword_evidence: float = 5.0
+    hotword_boost: float = 0.7
+    hotword_evidence: float = 6.0
     phrases: tuple[str, ...] = ()
     phrase_margin: float = 1.0
 
