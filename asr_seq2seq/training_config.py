@@ -174,10 +174,10 @@ class NoiseConfig(Settings):
 
 
 class ReverberationConfig(Settings):
-    """Rooms that utterances are put into."""
+    """Reverberation: impulse responses of rooms that utterances are convolved with."""
 
     folder: FileName | None = Field(None, description="of impulse responses; looked through with all in it")
-    probability: float = Field(0.5, ge=0, le=1, description="part of utterances that are put into a room")
+    probability: float = Field(0.5, ge=0, le=1, description="part of utterances that are convolved with one")
 
 
 class JoiningConfig(Settings):

@@ -182,7 +182,7 @@ def render(
         "best epoch": f"{provenance.get('epoch', '?'):g}, {provenance.get('date', 'no date')}"
         if "epoch" in provenance
         else "not recorded",
-        "longest piece of sound": f"{recognizer.longest_seconds:g} s; longer sound is cut at pauses",
+        "longest segment": f"{recognizer.longest_seconds:g} s; longer sound is cut at pauses",
     }
     yield from ("| | |", "|---|---|", *(f"| {name} | {fact} |" for name, fact in facts.items()), "")
     yield from ("## How it was trained", "", card.recipe.strip(), "")
