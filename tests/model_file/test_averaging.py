@@ -41,7 +41,9 @@ def test_weights_are_the_means(tiny_model: ModelFile, tmp_path: Path) -> None:
         write_average(tmp_path / "mean.safetensors", [])
 
 
-@pytest.mark.parametrize(("name", "read"), [("digits", read_model), ("english_lm", read_language_model)])
+@pytest.mark.parametrize(
+    ("name", "read"), [("digits", read_model), ("english_lm_characters", read_language_model)]
+)
 def test_a_copy_of_half_the_size(name: str, read: Callable[..., Any], tmp_path: Path) -> None:
     half, full = tmp_path / "half.safetensors", tmp_path / "full.safetensors"
     assert run(app, ["average", name, "-o", str(full)]) == 0

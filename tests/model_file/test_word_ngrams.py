@@ -75,7 +75,7 @@ def test_another_kind_of_language_model_is_named(path: Path) -> None:
     with pytest.raises(ModelFileError, match="holds a language model of words, not a language model"):
         read_language_model(path)
     with pytest.raises(ModelFileError, match="holds a language model, not a language model of words"):
-        read_word_ngrams("english_lm")
+        read_word_ngrams("english_lm_characters")
 
 
 def changed(name: str, change: Callable[[Any], Any]) -> Callable[[Arrays], None]:
