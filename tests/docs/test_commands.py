@@ -37,7 +37,6 @@ OTHERS = {
     "--build-arg": "docker",
     "--user": "docker",
     "--preload": "gunicorn",
-    "--logdir": "tensorboard",
     "--signal": "Slurm",
     "--count": "tests/fuzz",
     "--strict": "mypy",
