@@ -110,7 +110,8 @@ def _line(
 
 def _candidate(pipeline: Pipeline, one: Hypothesis) -> Candidate:
     text = pipeline.alphabet.decode(one.tokens).strip()
-    return Candidate(text, one.score, one.decoder, one.length, one.ctc, one.lm, one.coverage, one.reward)
+    parts = one.ctc, one.lm, one.coverage, one.reward, one.boost
+    return Candidate(text, one.score, one.decoder, one.length, *parts)
 
 
 def read_inputs(utterance: Utterance, features: FeaturesConfig) -> Inputs:

@@ -15,7 +15,8 @@ class Candidate:
     """One of the best texts of an utterance, its score, and what that is the weighted sum of.
 
     ``decoder``, ``ctc`` and ``lm`` are log probabilities of the whole text, ``length`` the number of
-    characters and ``reward`` what they earn, ``coverage`` that of frames that attention has covered.
+    characters and ``reward`` what they earn, ``coverage`` that of frames that attention has covered,
+    ``boost`` what hot words add.
     """
 
     text: str
@@ -26,6 +27,7 @@ class Candidate:
     lm: float | None = None
     coverage: float | None = None
     reward: float = 0.0
+    boost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ _Record = TypeVar("_Record", HypothesisLine, Candidate)
 # What JSON type a value has; it is a text where it is not named here.
 _NUMBER: tuple[tuple[type, ...], str] = ((int, float), "a number")
 _TYPES = dict.fromkeys(("score", "duration", "decoder", "length", "ctc", "lm", "coverage", "reward"), _NUMBER)
+_TYPES["boost"] = _NUMBER
 _TYPES |= dict.fromkeys(("n_best", "confidences"), ((list,), "a list"))
 _TYPES["keys"] = (dict,), "an object"
 

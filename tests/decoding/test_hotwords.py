@@ -17,6 +17,7 @@ from asr_seq2seq.decoding.hotwords import (
     hotword_automaton,
     parse_hotword,
     split_hotwords,
+    usable_hotwords,
 )
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.errors import ConfigError
@@ -126,6 +127,14 @@ def test_words_pass_the_normalizer_of_the_model() -> None:
         [[hotword_automaton(["O’Neil-Smith!", "Weiß"][:1], 1.0, alphabet, english)]], len(alphabet), END
     )
     assert trace(scorer, alphabet.encode("o'neil smith"))[-1] == 12.0
+
+
+def test_of_a_prompt_only_what_can_be_hot_is_taken() -> None:
+    """A prompt may be any text: sentences, numbers, wrong weights."""
+    alphabet, english = Alphabet(" abcdefghijklmnopqrstuvwxyz"), Normalizer.named("english-v1")
+    prompt = "Anna Schmidt:2, on 29 June, a sentence of more words, !, x:0\nKubernetes, " + "y" * 101
+    assert usable_hotwords(prompt, alphabet, english) == ("Anna Schmidt:2", "Kubernetes")
+    assert len(usable_hotwords("a," * 10_000, alphabet, english)) == MOST
 
 
 def test_how_hot_words_are_written() -> None:
