@@ -3,7 +3,7 @@
 The open segment is recognized again every half second. A segment ends in a pause, or at the longest that the
 model can take, and only then are its words given out. Words on which readings in succession agree
 (LocalAgreement: Liu et al. 2020; Macháček et al. 2023) may still change: the encoder reads a segment in both
-directions, so that each reading hears the beginning anew (docs/serving.md has how often).
+directions, so that more sound may change its beginning (docs/serving.md has how often).
 """
 
 from __future__ import annotations
