@@ -25,6 +25,7 @@ from asr_seq2seq.text.tokenizer import END, FIRST_CHARACTER, Alphabet
 _BITS = 16  # of a word's number
 _UNIT = 2.0**-52  # shares are summed in whole units, so that differences of running sums are exact
 _FOREIGN = math.log(1e-6)  # of a character that no word of the model has
+_LEAST = 1e-300
 _NONE = -1
 
 
@@ -251,5 +252,5 @@ class LookAheadScorer:
         """p(end of the text | history) and log p(unknown word | history), (R,) each."""
         bounds = self.table.boundary + np.arange(3)
         p = self.table.sums(np.repeat(histories, 3, axis=0), np.tile(bounds, len(histories)))
-        with np.errstate(divide="ignore"):
-            return p[0::3], np.log(p[1::3])
+        p = np.clip(p, _LEAST, 1 - 1e-12)  # no end is sure or ruled out, whatever a file says
+        return p[0::3], np.log(p[1::3])

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mutate import Mutator, mutate_bytes, mutate_json, mutate_lines
 
@@ -18,6 +19,8 @@ from asr_seq2seq.model.files import (
     save_language_model,
     save_model,
 )
+from asr_seq2seq.model_file.word_ngrams import HistoryLevel, WordNgrams, write_word_ngrams
+from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
 
 ARPA = b"""\\data\\
@@ -81,6 +84,23 @@ def test_language_model_files(
     save_language_model(path, make_language_model(" abc"))
     read = _reader(path, load_language_model)
     campaign("language model", [path.read_bytes()], read, [_in_header(mutate_json)] * 3 + [mutate_bytes])
+
+
+def test_look_ahead_files(campaign: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "words.safetensors"
+    pairs = HistoryLevel(*map(np.array, ([0, 2], [2, 1], [1, 2, 0], [0.5, 0.2, 0.8], [0.3, 0.2])))
+    uniform = np.log(np.full((3, 3, 3), 1 / 3))
+    english = Normalizer.named("english-v1")
+    model = WordNgrams(("a", "ab"), np.full(4, 0.25), (pairs,), uniform, Alphabet("ab"), english)
+    write_word_ngrams(path, model)
+
+    def load(path: Path) -> None:
+        scorer = load_text_scorer(path, Alphabet(" ab"))
+        state = scorer.advance(scorer.start(1), np.array([[0, 0]]), np.array([[5, 4]]))
+        assert not np.isnan(scorer.scores(state)).any()
+
+    read = _reader(path, load)
+    campaign("words", [path.read_bytes()], read, [_in_header(mutate_json)] * 3 + [mutate_bytes])
 
 
 def test_word_ngram_files(campaign: Callable[..., Any], tmp_path: Path) -> None:
