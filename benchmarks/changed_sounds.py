@@ -124,7 +124,8 @@ def _colored(seconds: float, rate: int, rng: np.random.Generator, slope: int, le
 def _leveled(sound: npt.NDArray[np.float64], level: float) -> Samples:
     """The sound with the root mean square of a level in decibels of full scale."""
     sound = sound - sound.mean()
-    return (sound / np.sqrt(np.square(sound).mean()) * decibels(level)).astype(np.float32)
+    leveled: Samples = (sound / np.sqrt(np.square(sound).mean()) * decibels(level)).astype(np.float32)
+    return leveled
 
 
 def chords(seconds: float, rate: int, rng: np.random.Generator) -> Samples:

@@ -98,9 +98,9 @@ def make_language_model() -> Callable[..., Any]:
     from asr_seq2seq.text.tokenizer import Alphabet
     from asr_seq2seq.training_config import validate_language_model
 
-    def make(characters: str, seed: int = 0, scale: float = 1.0) -> LanguageModelFile:
+    def make(characters: str, seed: int = 0, scale: float = 1.0, units: int = 8) -> LanguageModelFile:
         torch.manual_seed(seed)
-        shape = {"embedding": 5, "units": 8, "layers": 2, "dropout": 0.5}
+        shape = {"embedding": 5, "units": units, "layers": 2, "dropout": 0.5}
         config, alphabet = validate_language_model({"model": shape}, "the tiny recipe"), Alphabet(characters)
         model = LanguageModel(config, len(alphabet)).eval()
         with torch.no_grad():

@@ -69,7 +69,8 @@ def calibrate(lines: Iterable[HypothesisLine], normalizer: Normalizer, present: 
     halves = [judged_words(half, normalizer) for half in _halves(list(lines))]
     sure, right = (halves[0][0] + halves[1][0]), (halves[0][1] + halves[1][1])
     unfitted = [soften(p, present) for p in sure]
-    held_out = [soften(p, fit_temperature(*other)) for half, other in (halves, halves[::-1]) for p in half[0]]
+    fitted = [fit_temperature(*half) for half in halves]
+    held_out = [soften(p, fitted[1 - number]) for number, half in enumerate(halves) for p in half[0]]
     before, after = (expected_calibration_error(found, right) for found in (unfitted, held_out))
     helps = (
         bool(sure) and after < before and _cross_entropy(held_out, right) < _cross_entropy(unfitted, right)

@@ -36,7 +36,7 @@ def test_single_digits_of_real_speakers(shared_data: Path) -> None:
 
 
 def test_the_files_are_small() -> None:
-    assert bundled.names() == ["digits", "english", "english_lm", "english_lm_characters"]
+    assert bundled.names() == ["digits", "english", "english_lm"]
     assert bundled.find("digits").stat().st_size <= 8_000_000
     assert sum(bundled.find(name).stat().st_size for name in bundled.names()) <= 36_000_000
     assert bundled.find("english_lm").stat().st_size <= 15_000_000

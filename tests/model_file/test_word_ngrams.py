@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 from asr_seq2seq.config import LanguageModelDecoding
 from asr_seq2seq.errors import ModelFileError
 from asr_seq2seq.inference.loading import load_text_scorer
+from asr_seq2seq.model.files import save_language_model
 from asr_seq2seq.model_file.language import read_language_model
 from asr_seq2seq.model_file.word_ngrams import (
     HistoryLevel,
@@ -71,11 +72,14 @@ def test_what_suits_the_model_goes_into_a_search(path: Path) -> None:
     assert scorer.suits == {"lm_weight": 0.5, "ctc_weight": 0.4}
 
 
-def test_another_kind_of_language_model_is_named(path: Path) -> None:
+def test_another_kind_of_language_model_is_named(
+    path: Path, make_language_model: Callable[..., Any], tmp_path: Path
+) -> None:
+    save_language_model(tmp_path / "characters.safetensors", make_language_model(" ab"))
     with pytest.raises(ModelFileError, match="holds a language model of words, not a language model"):
         read_language_model(path)
     with pytest.raises(ModelFileError, match="holds a language model, not a language model of words"):
-        read_word_ngrams("english_lm_characters")
+        read_word_ngrams(tmp_path / "characters.safetensors")
 
 
 def changed(name: str, change: Callable[[Any], Any]) -> Callable[[Arrays], None]:
