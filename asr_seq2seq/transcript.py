@@ -21,7 +21,7 @@ Facts of that schema which a reader of ours should know (openai/whisper, ``trans
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,23 @@ class Transcript:
 
         return save(self, Path(path))
 
+    def written(self) -> "Transcript":
+        """Return the same as people write English: numbers in digits, a capital and a full stop a segment.
+
+        A word that stands for several has their first start, their last end and their least confidence. The
+        rules and their limits are in :mod:`asr_seq2seq.text.written`.
+
+        >>> Transcript("i have twenty two", (), None, 1.0).written().text
+        'I have 22.'
+        """
+        from asr_seq2seq.text.written import write
+
+        segments = tuple(_written(segment) for segment in self.segments)
+        text = (
+            " ".join(segment.text for segment in segments if segment.text) if segments else write(self.text)
+        )
+        return replace(self, text=text, segments=segments)
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Transcript":
         """Return the transcript of a JSON object in whisper's schema, written by us or by another program.
@@ -137,6 +154,19 @@ class Transcript:
                 f"this JSON is not a transcript in whisper's schema ({what}): "
                 "give a file that transcribe wrote in the format json"
             ) from error
+
+
+def _written(segment: Segment) -> Segment:
+    from asr_seq2seq.text.written import tokens, write
+
+    if [word.text for word in segment.words] != segment.text.split():
+        return replace(segment, text=write(segment.text))  # words without places of their own
+    words = []
+    for token in tokens(segment.text.split()):
+        parts = segment.words[token.first : token.stop]
+        sure = [part.confidence for part in parts if part.confidence is not None]
+        words.append(Word(token.text, parts[0].start, parts[-1].end, min(sure, default=None)))
+    return replace(segment, text=" ".join(word.text for word in words), words=tuple(words))
 
 
 def _segment_to_dict(segment: Segment) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def test_every_verb_of_the_core_runs_without_torch(tmp_path: Path, monkeypatch: 
         ["inspect", str(run)],
         ["inspect", str(corpus)],
         ["average", str(run)],
-        ["average", "english_lm_characters", "-o", str(tmp_path / "half.safetensors"), "--half"],
+        ["average", "english", "-o", str(tmp_path / "half.safetensors"), "--half"],
         ["export", "digits", str(tmp_path / "digits.zip"), "--int8"],
         ["split", str(corpus), str(tmp_path / "split")],
     ]

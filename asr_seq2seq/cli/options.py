@@ -120,6 +120,9 @@ Ray = Annotated[
     str | None,
     typer.Option(help="Transcribe an archive by workers of Ray: auto, or the address of a cluster."),
 ]
+Style = Annotated[
+    str, typer.Option(help="plain, or written: English numbers in digits, capitals, full stops.")
+]
 Vad = Annotated[str, typer.Option(help="How pauses are found in long sound: energy or silero.")]
 WriteAttention = Annotated[
     bool, typer.Option("--attention", help="Also write the decoder's attention: NAME.attention.npz.")

@@ -12,7 +12,7 @@ import typer
 
 from asr_seq2seq import bundled
 from asr_seq2seq.cli.channels import Input, by_channel, silent_channel
-from asr_seq2seq.cli.output import print_json, print_line
+from asr_seq2seq.cli.output import need_standard_output, print_json, print_line
 from asr_seq2seq.cli.part import Part
 from asr_seq2seq.errors import AsrError, ConfigError, OutputError, SilentAudioError
 from asr_seq2seq.messages import message
@@ -42,6 +42,7 @@ class Results:
     verbose: bool = False
     quiet: bool = False
     manifest: ManifestWriter | None = None
+    style: str = "plain"
     vocabulary: VocabularyNote | None = None
     alone: bool = False
     failed: int = 0
@@ -49,6 +50,11 @@ class Results:
     sounds: list[str] = field(default_factory=list)
     transcripts: list[dict[str, Any]] = field(default_factory=list)
     untimed: Segment | None = None
+
+    def __post_init__(self) -> None:
+        from asr_seq2seq.text.written import check_style
+
+        check_style(self.style)
 
     @property
     def parts(self) -> list[str]:
@@ -69,6 +75,8 @@ class Results:
         self, files: Sequence[str], listed: Sequence[str] = (), *, recursive: bool, skip_existing: bool
     ) -> list[Input]:
         """The sounds to transcribe; of inputs that cannot be used it is told what is wrong with them."""
+        if self.output is None or self.as_json:
+            need_standard_output()
         from asr_seq2seq.audio.discovery import find_sounds
         from asr_seq2seq.cli.output_paths import each_once, output_stems
         from asr_seq2seq.writers import are_written
@@ -122,7 +130,10 @@ class Results:
                 result = silent_channel(one, self.part)
             if isinstance(result, AsrError):
                 raise result
+            plain, result = result, result.written() if self.style == "written" else result
             self._write(one, result)
+            if self.manifest is not None:
+                self.manifest.add(one, plain)
         except OutputError:
             raise
         except AsrError as error:
@@ -143,8 +154,6 @@ class Results:
         self.untimed = self.untimed or next((s for s in transcript.segments if _is_untimed(s)), None)
         written = [write_attention(transcript, self.output, one.stem)] if self.attention else []
         written += write(transcript, self.output, one.stem, self.formats)
-        if self.manifest is not None:
-            self.manifest.add(one, transcript)
         if written and (self.verbose or self.alone):
             self.note(f"written: {', '.join(map(str, written))}")
 

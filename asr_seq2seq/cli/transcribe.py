@@ -38,6 +38,7 @@ from asr_seq2seq.cli.options import (
     RuntimeDevice,
     SkipExisting,
     Start,
+    Style,
     Temperature,
     Threads,
     Vad,
@@ -46,7 +47,6 @@ from asr_seq2seq.cli.options import (
     check_lm_weight,
     expected,
 )
-from asr_seq2seq.cli.output import need_standard_output
 from asr_seq2seq.cli.part import parse_part
 from asr_seq2seq.cli.results import Results
 from asr_seq2seq.errors import ConfigError
@@ -91,6 +91,7 @@ def transcribe(
     as_json: AsJson = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
+    style: Style = "plain",
     ray: Ray = None,
 ) -> None:
     """Transcribe sound files.
@@ -106,14 +107,13 @@ def transcribe(
     load, models = partial(load, decoding=decoding), [model, language_model]
     if ray is not None:
         unused: dict[str, Any] = {"-0": null, "--start": start, "--end": end, "--channel": channel}
+        unused["--style"] = style != "plain"
         unused |= {"--min-confidence": min_confidence, "--attention": attention, "--json": as_json}
         request = ArchiveRequest(ray, output, formats, files or [], list_file, recursive, threads, unused)
         return transcribe_archive(request, load, models, decoding)
     part, listed = parse_part(start, end), _listed(files, list_file, null)
     wanted, manifest = _formats(formats, output, skip_existing, attention, min_confidence)
-    results = Results(output, wanted, attention, as_json, channel, part, verbose, quiet, manifest)
-    if output is None or as_json:
-        need_standard_output()
+    results = Results(output, wanted, attention, as_json, channel, part, verbose, quiet, manifest, style)
     inputs = results.find_inputs(files or [], listed, recursive=recursive, skip_existing=skip_existing)
     results.keep_files(inputs, models, overwrite=overwrite)
     _transcribe(load, model, inputs, results)

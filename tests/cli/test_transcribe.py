@@ -243,3 +243,13 @@ def test_nothing_is_written_where_nothing_was_transcribed(tmp_path: Path) -> Non
     writer.begin([], keep=False)
     assert "no segment" in writer.finish()
     assert not (tmp_path / "out").exists()
+
+
+def test_written_style(run, tmp_path: Path) -> None:
+    sample = SAMPLES / "digits_01.flac"
+    code, _, _ = run("transcribe", sample, "--style", "written", "-o", tmp_path, "-f", "txt,jsonl", "-q")
+    assert code == 0
+    assert (tmp_path / "digits_01.txt").read_text() == "31415.\n"
+    entry = json.loads((tmp_path / "manifest.jsonl").read_text())
+    assert entry["text"] == "three one four one five"  # which a model can learn
+    assert "there is no style called fancy" in run("transcribe", sample, "--style", "fancy")[2]
