@@ -94,7 +94,10 @@ def test_another_json_is_an_error(data: Any, message: str) -> None:
 def test_written_style_keeps_times() -> None:
     words = [("i", 0.1, 0.9), ("paid", 0.3, 0.8), ("twenty", 0.5, 0.7), ("two", 0.9, 0.6)]
     spoken = tuple(Word(text, start, start + 0.1, sure) for text, start, sure in words)
-    segments = (Segment(0, 0.0, 1.0, "i paid twenty two", (), -0.1, spoken), Segment(1, 1.0, 2.0, "", (), 0.0))
+    segments = (
+        Segment(0, 0.0, 1.0, "i paid twenty two", (), -0.1, spoken),
+        Segment(1, 1.0, 2.0, "", (), 0.0),
+    )
     transcript = Transcript("i paid twenty two", segments, None, 2.0).written()
     assert transcript.text == "I paid 22."
     assert transcript.segments[0].words == (
