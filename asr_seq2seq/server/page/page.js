@@ -184,7 +184,7 @@ for (const button of document.querySelectorAll("[data-format]")) {
 find("file").addEventListener("change", () => { if (find("file").files[0]) transcribe(find("file").files[0]); });
 find("microphone").addEventListener("click", () => (live ? stopMicrophone() : startMicrophone()));
 for (const kind of ["dragover", "dragleave", "drop"]) {
-  find("drop").addEventListener(kind, (event) => {
+  document.addEventListener(kind, (event) => { // anywhere: the browser would leave the page for the file
     event.preventDefault();
     find("drop").classList.toggle("over", kind === "dragover");
     if (kind === "drop" && event.dataTransfer.files[0]) transcribe(event.dataTransfer.files[0]);
