@@ -14,7 +14,9 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from asr_seq2seq import audio
@@ -35,16 +37,12 @@ def main() -> None:
     recognizer = Recognizer.load(options.model, threads=options.threads)
     recognizer.transcribe(sounds[0])
     begin = time.perf_counter()
-    wanted = [one.text for one in recognizer.transcribe(sounds)]
+    wanted = [one.text for one in recognizer.transcribe(tuple(sounds))]
     batch = seconds / (time.perf_counter() - begin)
-    print(f"batch: {batch:.0f} seconds of sound per second")
-    port = _free_port()
-    command = [sys.executable, "-m", "asr_seq2seq", "serve", "--model", options.model, "--port", str(port)]
-    server = subprocess.Popen([*command, "--threads", str(options.threads)], stderr=subprocess.DEVNULL)
-    try:
-        _wait(port)
+    print(f"batch: {batch:.0f} seconds of sound per second", flush=True)
+    with running_server(options.model, options.threads) as (port, process):
         for clients in options.clients:
-            before = _memory(server.pid)
+            before = _memory(process)
             begin = time.perf_counter()
             with ThreadPoolExecutor(clients) as pool:
                 found = list(pool.map(lambda one: _send(port, one), sounds))
@@ -55,8 +53,21 @@ def main() -> None:
                 f"{clients} clients: {rate:.0f} seconds of sound per second ({100 * rate / batch:.0f} %), "
                 f"{rate * len(sounds) / seconds:.0f} requests per second, latency median "
                 f"{statistics.median(times):.3f} s, 95th {times[int(0.95 * len(times))]:.3f} s, "
-                f"memory {before:.0f} -> {_memory(server.pid):.0f} MB"
+                f"memory {before:.0f} -> {_memory(process):.0f} MB",
+                flush=True,
             )
+
+
+@contextmanager
+def running_server(model: str, threads: int) -> Iterator[tuple[int, int]]:
+    """`serve` in a process of its own, until it answers; its port and its number."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    command = [sys.executable, "-m", "asr_seq2seq", "serve", "--model", model, "--port", str(port)]
+    server = subprocess.Popen([*command, "--threads", str(threads)], stderr=subprocess.DEVNULL)
+    try:
+        _wait(port)
+        yield port, server.pid
     finally:
         server.terminate()
         server.wait()
@@ -76,11 +87,6 @@ def _send(port: int, sound: Path) -> tuple[str, float]:
     assert answer.status == 200, text
     connection.close()
     return text, time.perf_counter() - begin
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def _wait(port: int) -> None:
