@@ -38,6 +38,7 @@ BUDGETS = {
     "train": 10.0,
     "average": 3.0,
     "train-lm": 6.0,
+    "align": 4.0,
 }
 NEW = "NEW FOLDER"
 
@@ -115,6 +116,7 @@ def prepare_commands(folder: Path) -> dict[str, list[str]]:
         "train": [*train, "--run", NEW],
         "average": ["average", str(run)],
         "train-lm": [*train_lm, "--run", NEW],
+        "align": ["align", str(BUNDLED), str(SAMPLE), str(SAMPLE.with_suffix(".txt"))],
     }
     return {name: commands[name] for name in BUDGETS}
 

@@ -208,7 +208,7 @@ def test_a_recipe_written_and_read_is_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("**/*.yaml")), ids=lambda path: path.name)
 def test_the_recipes_load(path: Path) -> None:
-    load = load_language_model_config if path.name.startswith("lm_") else load_config
+    load = load_language_model_config if "language_model.schema" in path.read_text() else load_config
     load(path)
 
 

@@ -105,7 +105,7 @@ def test_run_folders(
         for use in (
             lambda: inspect(run),
             lambda: best_checkpoints(run, 1),
-            lambda: model_to_start_from(str(run / "model.safetensors"), config, ["tea"]),
+            lambda: model_to_start_from(str(run / "model.safetensors"), config),
             lambda: open_run(run, config, "auto"),
         ):
             try:

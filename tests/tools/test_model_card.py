@@ -79,7 +79,7 @@ def test_a_card_holds_what_was_measured_and_is_not_measured_twice(
         ({"titel": "x"}, "titel: Extra inputs are not permitted"),
         ({"title": None}, "title: Input should be a valid string"),
         ({"model": "nowhere.safetensors"}, "nowhere.safetensors"),
-        ({"model": "english_lm_characters"}, "english_lm_characters.safetensors: holds a language model"),
+        ({"model": "english_lm"}, "english_lm.safetensors: holds a language model"),
     ],
 )
 def test_a_recipe_with_a_mistake_is_one_sentence(
