@@ -1,6 +1,6 @@
 """Measure what silence, noise, an offset and level do to the WER, and words that are found without speech.
 
-    python benchmarks/robustness.py english corpora/english_dev/*.jsonl --out before.json
+    python benchmarks/robustness.py english corpora/english_dev/*.jsonl --keep-silence --out before.json
     python benchmarks/robustness.py english corpora/english_dev/*.jsonl --before before.json
 
 Each utterance of the corpora is changed in every way of `changed_sounds.CHANGES` and recognized; the table
@@ -24,6 +24,7 @@ from asr_seq2seq.audio import Samples
 from asr_seq2seq.cli.run import run_function
 from asr_seq2seq.corpora import Utterance, load_corpus
 from asr_seq2seq.corpora.reading import read_sound
+from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.errors import SilentAudioError
 from asr_seq2seq.evaluation.evaluate import decode
 from asr_seq2seq.evaluation.wer import score
@@ -43,18 +44,22 @@ def main(
     beam_size: Annotated[int | None, typer.Option(min=1, help="The model's own if empty.")] = None,
     every: Annotated[int, typer.Option(min=1, help="Take each N-th utterance.")] = 1,
     minutes: Annotated[float, typer.Option(min=0, help="Minutes of each sound without speech.")] = 0,
+    keep_silence: Annotated[
+        bool, typer.Option("--keep-silence", help="Give the model all silence, which is trimmed otherwise.")
+    ] = False,
     only: Annotated[str, typer.Option(help="Only changes and sounds whose name has this in it.")] = "",
     before: Annotated[Path | None, typer.Option(help="Figures of an earlier run, to stand beside.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
 ) -> None:
     """Print a table of WER for each change of each corpus, and of words a minute without speech."""
     loaded = load(model, RuntimeOptions(threads=1))
+    options = loaded.options({"beam_size": beam_size, "trim_silence": not keep_silence})
     figures: Figures = {}
     for corpus in corpora or []:
         utterances = load_corpus(str(corpus))[::every]
-        figures[corpus.stem] = speech(loaded, utterances, beam_size, only)
+        figures[corpus.stem] = speech(loaded, utterances, options, only)
     if minutes:
-        figures["words a minute"] = no_speech(loaded, minutes, beam_size, only)
+        figures["words a minute"] = no_speech(loaded, minutes, options, only)
     earlier = json.loads(before.read_text(encoding="utf-8")) if before else {}
     print(table(figures, earlier))
     if out:
@@ -62,10 +67,10 @@ def main(
 
 
 def speech(
-    model: LoadedModel, utterances: Sequence[Utterance], beam_size: int | None, only: str = ""
+    model: LoadedModel, utterances: Sequence[Utterance], options: DecodingOptions, only: str = ""
 ) -> dict[str, float]:
     """The WER of a corpus, in percent, for each change of its sound."""
-    pipeline = Pipeline(model, model.options({"beam_size": beam_size}))
+    pipeline = Pipeline(model, options)
     assert pipeline.sample_rate is not None
     sounds = [read_sound(one, pipeline.sample_rate) for one in utterances]
     found: dict[str, float] = {}
@@ -85,9 +90,11 @@ def speech(
     return found
 
 
-def no_speech(model: LoadedModel, minutes: float, beam_size: int | None, only: str = "") -> dict[str, float]:
+def no_speech(
+    model: LoadedModel, minutes: float, options: DecodingOptions, only: str = ""
+) -> dict[str, float]:
     """Words in a minute that are found in each sound without speech."""
-    recognizer = Recognizer(model, model.options({"beam_size": beam_size}))
+    recognizer = Recognizer(model, options)
     found: dict[str, float] = {}
     for name, make in NO_SPEECH.items():
         if only not in name:
@@ -95,7 +102,7 @@ def no_speech(model: LoadedModel, minutes: float, beam_size: int | None, only: s
         rng = np.random.default_rng(zlib.crc32(name.encode()))
         sound: Samples = make(60 * minutes, recognizer.sample_rate, rng)
         try:
-            text = recognizer.transcribe(sound).text
+            text = recognizer.transcribe(sound, rate=recognizer.sample_rate).text
         except SilentAudioError:
             text = ""
         found[name] = len(text.split()) / minutes
