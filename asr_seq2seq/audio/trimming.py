@@ -20,20 +20,16 @@ from asr_seq2seq.audio.leveling import widened
 from asr_seq2seq.audio.segmentation import SILENCE_DECIBEL, Samples, frame_levels
 
 _FRAME_SECONDS = 0.01
-_DEPTH = 25.0  # decibels below the loudest frame, from which on a frame may be silent
-_STEADY = 10.0  # decibels between the frames of noise that are near each other; soft speech has more
-_NEAR = 10  # frames on each side that are near
+_DEPTH = 30.0  # decibels below the loudest frame, from which on a frame may be silent
+_STEADY = 8.0  # decibels between the frames of noise that are near each other; soft speech has more
+_NEAR = 5  # frames on each side that are near
 _SHORTEST = 40  # frames of one level are silence; a syllable is shorter
 _TRANSITION = 2  # frames from one level to another
 _MARGIN = 30  # frames that are kept of the background before and after all speech
 _PAUSE = 50  # frames that are left of noise between words where it is more than twice as long
 _DEAD_PAUSE = 20  # the same of digital silence
-_OFFSET = 1e-3  # of the power of a segment, from which on a constant offset is removed
+_OFFSET = 1e-2  # of the power of a segment, from which on a constant offset is removed
 _STILL_SECONDS = 0.05  # longer than a crest that is clipped
-_DEPTH = 30.0  # decibels below the loudest frame, from which on a frame may be silent
-_STEADY = 8.0  # decibels between the frames of noise that are near each other; soft speech has more
-_NEAR = 5  # frames on each side that are near
-_ISLAND = 15  # frames
 
 
 @dataclass(frozen=True)
