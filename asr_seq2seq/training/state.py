@@ -129,7 +129,8 @@ def load_state(run: Path) -> dict[str, Any] | None:
         return None
     try:
         header, tensors = _read(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        # A RuntimeError is torch's, where another file has come into the place meanwhile.
         reason = " ".join(str(error).split())
         if path.is_file() and _begins_with(path, b"PK"):
             reason = "it is of an earlier version of this program"

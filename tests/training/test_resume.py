@@ -394,3 +394,22 @@ def test_what_was_trained_and_chosen_on_is_written(
     assert (len(train), len(dev)) == (18, 6)
     assert not {one.id for one in train} & {one.id for one in dev}
     assert "warning: training and dev share 2 speakers, the sentences of" in capsys.readouterr().err
+
+
+def test_a_state_that_is_replaced_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / state.STATE
+    path.parent.mkdir(parents=True)
+    content = {"model/w": torch.ones(100)}
+    header = {
+        "format": state._FORMAT,
+        "position": state.without_infinity(state.asdict(state.Position())),
+        "schedule": {"steps": 0, "rate": 0.0, "best": None, "waited": 0, "factor": 1.0},
+    }
+    path.write_bytes(state.save_tensors(content, {state._KEY: json.dumps(header)}))
+
+    def shorter(text: str) -> None:
+        raise RuntimeError(f"file <{path}> size <300> is smaller than the required mapping size <400>")
+
+    monkeypatch.setattr(state, "parse_json", shorter)
+    with pytest.raises(AsrError, match=r"cannot be read .*; begin another run with --run"):
+        state.load_state(tmp_path)
