@@ -18,7 +18,7 @@ def to_textgrid(transcript: Transcript, _name: str = "") -> str:
         for word in segment.words
         if word.start is not None and word.end is not None
     ]
-    end = max([transcript.duration, 0.001, *(stop for _, stop, _ in segments + words)])
+    end = max([transcript.start + transcript.duration, 0.001, *(stop for _, stop, _ in segments + words)])
     tiers = [("utterances", segments), ("words", words)]
     head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {_time(end)}"]
     lines = [*head, "tiers? <exists>", f"size = {len(tiers)}", "item []:"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from asr_seq2seq import signals
@@ -30,6 +31,13 @@ class _Worker:
     def transcribe(self, part: int, sources: list[Source]) -> PartResult:
         """Transcribe a part and write its results."""
         return transcribe_part(self.recognizer, self.plan, part, sources)
+
+
+def need_ray() -> None:
+    """MissingExtraError where Ray is not installed."""
+    with needed("--ray", "ray"):
+        if find_spec("ray") is None:
+            raise ModuleNotFoundError(name="ray")
 
 
 def transcribe_parts(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from asr_seq2seq.audio.discovery import is_sound
 from asr_seq2seq.corpora.cutset import is_shar, read_shar
@@ -78,16 +79,17 @@ class Plan:
         facts = json.loads(json.dumps({**facts, "format": ending, "part_sounds": PART_SOUNDS}, default=str))
         if path.exists():
             return cls._found(path, facts)
-        make_folder(folder / "parts")
+        make_folder(folder)
         count = 0
         with atomic_write(folder / "sources.jsonl") as file:
             for source in sources:
                 file.write(to_json(source.to_json()) + "\n")
                 count += 1
-        if not count:
-            raise ConfigError("the archive holds no sound file: check what is named")
+            if not count:
+                raise ConfigError("the archive holds no sound file: check what is named")
+        make_folder(folder / "parts")
         with atomic_write(path) as file:
-            file.write(json.dumps({"sounds": count, **facts}, indent=1, ensure_ascii=False) + "\n")
+            file.write(json.dumps({"count": count, **facts}, indent=1) + "\n")
         return cls(folder, count, PART_SOUNDS, ending)
 
     @classmethod
@@ -95,12 +97,12 @@ class Plan:
         try:
             with open_text(path) as file:
                 known = parse_json(file.read(1_000_000))
-            count = int(known.pop("sounds"))
+            count = int(known.pop("count"))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ConfigError(f"{path}: is damaged; give another folder, or delete this one") from None
         if other := [name for name in facts if facts[name] != known.get(name)]:
             raise ConfigError(
-                f"{path.parent}: holds results of another {other[0]}; give another folder, or delete it"
+                f"{path.parent}: holds results of other {other[0]}; give another folder, or delete it"
             )
         return cls(path.parent, count, int(facts["part_sounds"]), str(facts["format"]))
 
@@ -146,14 +148,14 @@ def find_sources(names: Sequence[str], list_file: str | None, *, recursive: bool
         yield from _behind(name, recursive)
     if list_file is not None:
         for _, line in read_lines(Path(list_file)):
-            yield from _behind(line.strip(), recursive)
+            yield from _behind(line, recursive)
 
 
 def _behind(name: str, recursive: bool) -> Iterator[Source]:
     if "://" in name:
         yield from _behind_address(name, recursive)
     elif not Path(name).is_dir():
-        yield Source(name, name)
+        yield Source(os.path.abspath(name), os.path.abspath(name))  # noqa: PTH100 (links stay links)
     elif is_shar(Path(name)):
         for one in read_shar(Path(name)):
             if isinstance(one.sound, ArchiveMember):
@@ -161,7 +163,7 @@ def _behind(name: str, recursive: bool) -> Iterator[Source]:
             elif isinstance(one.sound, str):
                 yield Source(one.id, one.sound)
     else:
-        yield from (Source(path, path) for path in _sounds_in(name, recursive))
+        yield from (Source(path, path) for path in _sounds_in(os.path.abspath(name), recursive))  # noqa: PTH100
 
 
 def _sounds_in(folder: str, recursive: bool) -> Iterator[str]:
@@ -188,13 +190,13 @@ def _behind_address(address: str, recursive: bool) -> Iterator[Source]:
         from pyarrow import fs
     with _told(address):
         system, path = fs.FileSystem.from_uri(address)
-        scheme = address.partition("://")[0]
+        scheme, (_, mark, query) = address.partition("://")[0], address.partition("?")
         if system.get_file_info(path).type != fs.FileType.Directory:
             yield Source(address, address)
             return
         for info in system.get_file_info(fs.FileSelector(path, recursive=recursive)):
             if info.type == fs.FileType.File and is_sound(info.base_name):
-                at = f"{scheme}://{info.path}"
+                at = f"{scheme}://{quote(info.path)}{mark}{query}"
                 yield Source(at, at)
 
 

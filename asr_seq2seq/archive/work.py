@@ -74,7 +74,13 @@ def _write(plan: Plan, part: int, rows: Iterable[dict[str, Any]]) -> None:
         import pyarrow.parquet as pq
     number, text = pa.float64(), pa.string()
     segment = pa.struct([("start", number), ("end", number), ("text", text), ("confidence", number)])
+    rows = [row | {"audio_filepath": _text(row["audio_filepath"])} for row in rows]
     columns = {"audio_filepath": text, "duration": number, "text": text, "segments": pa.list_(segment)}
-    table = pa.Table.from_pylist(list(rows), pa.schema(list(columns.items())))
+    table = pa.Table.from_pylist(rows, pa.schema(list(columns.items())))
     with atomic_write(plan.results(part), "wb") as binary:
         pq.write_table(table, binary)
+
+
+def _text(name: str) -> str:
+    """The name of a file, which need not be text, as text."""
+    return name.encode("utf-8", "backslashreplace").decode()

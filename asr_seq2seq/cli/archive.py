@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from asr_seq2seq import bundled
 from asr_seq2seq.cli.output import print_line
@@ -18,9 +21,13 @@ if TYPE_CHECKING:
     from asr_seq2seq.inference.recognizer import Recognizer
 
 
+# Options of `transcribe` that an archive has no use for.
+REFUSED = ("-0", "--start", "--end", "--channel", "--min-confidence", "--attention", "--json", "--style")
+
+
 @dataclass(frozen=True)
 class ArchiveRequest:
-    """What the options of `transcribe` say of an archive; `refused` are options that it has no use for."""
+    """What the options of `transcribe` say of an archive; `refused` are the values of `REFUSED`."""
 
     address: str
     output: Path | None
@@ -29,7 +36,7 @@ class ArchiveRequest:
     list_file: str | None
     recursive: bool
     threads: int | None
-    refused: dict[str, Any]
+    refused: Sequence[Any]
 
 
 def transcribe_archive(
@@ -40,21 +47,30 @@ def transcribe_archive(
 ) -> None:
     """Transcribe the parts of an archive that are not done yet, and say what became of its sounds.
 
-    ConfigError where options do not fit, or the folder holds results of other ones.
+    Exit code 1 where sounds failed. ConfigError where options do not fit, or the folder holds other results.
     """
-    from asr_seq2seq.archive.cluster import transcribe_parts
+    from asr_seq2seq.archive.cluster import need_ray, transcribe_parts
     from asr_seq2seq.archive.plan import FORMATS, Plan, find_sources
+    from asr_seq2seq.cli.lists import listed_names
 
     if request.output is None:
         raise ConfigError("--ray needs a folder for the results: name one with -o")
-    if given := [name for name, value in request.refused.items() if value]:
+    if given := [name for name, value in zip(REFUSED, request.refused, strict=True) if value]:
         raise ConfigError(f"{given[0]} and --ray exclude each other: leave one of them out")
     ending = "jsonl" if request.formats == "txt" else request.formats
     if ending not in FORMATS:
         raise ConfigError(f"-f {request.formats}: --ray writes {' or '.join(FORMATS)}; name one of them")
-    facts = {"models": [_digest(path) for path in models], "decoding": decoding}
-    sources = find_sources(request.names, request.list_file, recursive=request.recursive)
-    plan = Plan.make(request.output, sources, facts, ending)
+    if not request.names and request.list_file is None:
+        raise ConfigError("no sound is named: name files or folders, or a list of them with --list")
+    need_ray()
+    names, list_file = request.names, request.list_file
+    if list_file == "-":
+        names, list_file = [*names, *listed_names(list_file)], None
+    facts: dict[str, Any] = {"models": [_digest(path) for path in models], "decoding": decoding}
+    facts["sounds"] = {"names": [os.path.abspath(name) for name in names], "list": list_file}  # noqa: PTH100
+    facts["recursive"] = request.recursive
+    sources = find_sources(names, list_file, recursive=request.recursive)
+    plan = Plan.make(request.output.absolute(), sources, facts, ending)
     before = sum(plan.results(part).exists() for part in range(plan.parts))
     if before:
         message(f"{before} of {plan.parts} parts are done already")
@@ -65,7 +81,9 @@ def transcribe_archive(
     failed = plan.gather_failures()
     told = f"; {failed} failed, see {plan.folder / 'failed.jsonl'}" if failed else ""
     message(f"{plan.sounds} sounds, {seconds:.0f} s of them now{told}")
-    print_line(str(plan.folder / "parts"))
+    print_line(str(request.output / "parts"))
+    if failed:
+        raise typer.Exit(1)
 
 
 def _digest(path: Path | None) -> str | None:

@@ -40,6 +40,7 @@ class ManifestWriter:
         self.partial = folder / f"{NAME}.partial"
         self.min_confidence = min_confidence
         self.counts = Counts()
+        self.extends = False  # whether lines of an earlier command stay
         self._kept: list[str] = []
         self._file: TextIO | None = None
 
@@ -50,6 +51,7 @@ class ManifestWriter:
 
     def begin(self, inputs: Sequence[Input], *, keep: bool) -> None:
         """What is to be transcribed; with `keep` the lines of other sounds stay. Nothing is written yet."""
+        self.extends = keep
         again = {_sound(one.name, one.channel) for one in inputs}
         self._kept = [line for sound, line in self._lines() if sound not in again] if keep else []
 

@@ -110,18 +110,25 @@ class Results:
             self.manifest.begin(inputs, keep=skip_existing)
         return inputs
 
-    def keep_files(self, inputs: Sequence[Input], models: Sequence[Path | None], *, overwrite: bool) -> None:
-        """OutputError where results would take the place of what is read, or of texts beside the sounds."""
+    def keep_files(
+        self, inputs: Sequence[Input], read: Sequence[str | Path | None], *, overwrite: bool
+    ) -> None:
+        """OutputError where results would take the place of what is read, or of texts beside the sounds.
+
+        `read` are models, lists and phrases.
+        """
         from asr_seq2seq.writers import path_of
 
         if self.output is None:
             return
         paths = [(one.name, [path_of(self.output, one.stem, part) for part in self.parts]) for one in inputs]
-        read = [None if path is None else bundled.find(path) for path in models]
+        files = [None if path is None else bundled.find(path) for path in read]
         manifest = [] if self.manifest is None else [self.manifest.path]
-        keep_inputs(chain(manifest, *(results for _, results in paths)), [*read, *self.sounds])
+        keep_inputs(chain(manifest, *(results for _, results in paths)), [*files, *self.sounds])
         if not overwrite:
             keep_texts_beside(paths)
+            if self.manifest is not None and not self.manifest.extends:
+                keep_texts_beside((one.name, manifest) for one in inputs)
 
     def add(self, one: Input, result: Transcript | AsrError) -> None:
         """Write or print a transcript, or tell what is wrong with its sound."""

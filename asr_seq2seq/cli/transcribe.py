@@ -106,16 +106,14 @@ def transcribe(
     load = partial(load, language_model=language_model, batch_size=batch_size, vad=vad, attention=attention)
     load, models = partial(load, decoding=decoding), [model, language_model]
     if ray is not None:
-        unused: dict[str, Any] = {"-0": null, "--start": start, "--end": end, "--channel": channel}
-        unused["--style"] = style != "plain"
-        unused |= {"--min-confidence": min_confidence, "--attention": attention, "--json": as_json}
-        request = ArchiveRequest(ray, output, formats, files or [], list_file, recursive, threads, unused)
-        return transcribe_archive(request, load, models, decoding)
+        given = (null, start, end, channel, min_confidence, attention, as_json, style != "plain")
+        request = ArchiveRequest(ray, output, formats, files or [], list_file, recursive, threads, given)
+        return transcribe_archive(request, load, models, decoding | {"vad": vad, "compute": compute_type})
     part, listed = parse_part(start, end), _listed(files, list_file, null)
     wanted, manifest = _formats(formats, output, skip_existing, attention, min_confidence)
     results = Results(output, wanted, attention, as_json, channel, part, verbose, quiet, manifest, style)
     inputs = results.find_inputs(files or [], listed, recursive=recursive, skip_existing=skip_existing)
-    results.keep_files(inputs, models, overwrite=overwrite)
+    results.keep_files(inputs, [*models, list_file, phrases], overwrite=overwrite)
     _transcribe(load, model, inputs, results)
 
 

@@ -98,9 +98,11 @@ def write(text: str) -> str:
 def tokens(words: Sequence[str]) -> list[Token]:
     """Recognized words of one segment -> its written words, each with those that it stands for."""
     found: list[Token] = []
-    place = 0
+    place, unsure = 0, False  # whether the number before was left in words
     while place < len(words):
-        token = _number(words, place) or Token(_word(words[place]), place, place + 1)
+        token = None if unsure and words[place] in _SPOKEN else _number(words, place)
+        unsure = token is None and words[place] in _SPOKEN and words[place] not in _DIGITS
+        token = token or Token(_word(words[place]), place, place + 1)
         found.append(token)
         place = token.stop
     if found:
@@ -169,7 +171,7 @@ def _digit_string(words: Sequence[str], place: int) -> Token | None:
 def _year(words: Sequence[str], place: int) -> Token | None:
     """A year in two halves: nineteen eighty four, nineteen oh five, twenty twenty."""
     century, stop = _below_hundred(words, place)
-    if century is None or stop != place + 1 or not 11 <= century <= 20 or stop >= len(words):
+    if century is None or stop != place + 1 or not 13 <= century <= 20 or stop >= len(words):
         return None
     if words[stop] in ("oh", "o") and _digits(words, stop + 1)[:1] not in ("", "0"):
         year, end = _DIGITS[words[stop + 1]], stop + 2
@@ -202,7 +204,7 @@ def _below_thousand(words: Sequence[str], place: int) -> tuple[int | None, int]:
         value, stop = 100 * value, stop + 1
         joined = stop + (words[stop : stop + 1] == ["and"])
         rest, end = _below_hundred(words, joined)
-        if rest:
+        if rest and words[end : end + 1] != ["hundred"]:  # which begins the next number
             return value + rest, end
     return value, stop
 

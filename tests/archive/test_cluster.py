@@ -7,10 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from asr_seq2seq.archive import cluster
+from asr_seq2seq.archive.plan import Plan
+from asr_seq2seq.archive.work import PartResult, transcribe_part
 from asr_seq2seq.cli.application import make_app
 from asr_seq2seq.cli.run import run
 
@@ -36,6 +41,32 @@ def test_what_does_not_go_together(
     assert run(make_app(), ["transcribe", str(SAMPLES), "--ray", "auto", *options]) == 2
     assert told in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_an_archive_in_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def transcribe_parts(address: str, load: Any, plan: Plan, threads: int) -> Iterator[PartResult]:
+        recognizer = load()
+        for part, sources in plan.waiting():
+            yield transcribe_part(recognizer, plan, part, sources)
+
+    monkeypatch.setattr(cluster, "transcribe_parts", transcribe_parts)
+    monkeypatch.setattr(cluster, "need_ray", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    bad = tmp_path / os.fsdecode(b"b\xff.wav")
+    bad.write_bytes(b"no sound")
+    for ending in ("jsonl", "parquet"):
+        command = ["transcribe", str(SAMPLES), str(bad), "--ray", "auto", "-o", ending, "-f", ending]
+        assert run(make_app(), command) == 1  # one failed
+        assert "8 sounds" in capsys.readouterr().err
+        assert len((tmp_path / ending / "failed.jsonl").read_text().splitlines()) == 1
+    other = ["transcribe", str(SAMPLES), "--ray", "auto", "-o", "jsonl", "-f", "jsonl"]
+    assert run(make_app(), other) == 2
+    assert "holds results of other sounds" in capsys.readouterr().err
+    assert run(make_app(), ["transcribe", "--ray", "auto", "-o", "new"]) == 2
+    assert "no sound is named" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.slow

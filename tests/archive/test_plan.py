@@ -47,8 +47,10 @@ def test_an_address_is_read(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="the extra `ray` is not installed")
     (tmp_path / "one.wav").write_bytes(b"content")
     (tmp_path / "notes.txt").touch()
-    found = list(find_sources([f"file://{tmp_path}"], None, recursive=False))
-    assert [one.path for one in found] == [f"file://{tmp_path}/one.wav"]
+    (tmp_path / "two two.wav").write_bytes(b"more")
+    found = sorted(find_sources([f"file://{tmp_path}"], None, recursive=False), key=lambda one: one.path)
+    assert [one.path for one in found] == [f"file://{tmp_path}/one.wav", f"file://{tmp_path}/two%20two.wav"]
+    assert found[1].open() == b"more"
     assert found[0].open() == b"content"
     with pytest.raises(AudioError, match="cannot be read"):
         Source("x", f"file://{tmp_path}/none.wav").open()
@@ -73,7 +75,7 @@ def test_a_plan_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (FACTS | {"models": ["b"]}, "jsonl", "models"),
         (FACTS, "parquet", "format"),
     ):
-        with pytest.raises(ConfigError, match=f"holds results of another {other}; give another folder"):
+        with pytest.raises(ConfigError, match=f"holds results of other {other}; give another folder"):
             Plan.make(tmp_path, some(10), facts, ending)
     (tmp_path / "plan.json").write_text("[")
     with pytest.raises(ConfigError, match=r"plan\.json: is damaged"):

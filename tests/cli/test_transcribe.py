@@ -253,3 +253,17 @@ def test_written_style(run, tmp_path: Path) -> None:
     entry = json.loads((tmp_path / "manifest.jsonl").read_text())
     assert entry["text"] == "three one four one five"  # which a model can learn
     assert "there is no style called fancy" in run("transcribe", sample, "--style", "fancy")[2]
+
+
+def test_what_is_read_is_not_written_over(run, model: Path, noise, tmp_path: Path) -> None:
+    sound = noise(tmp_path / "in" / "x.wav")
+    (tmp_path / "x.txt").write_text(f"{sound}\n")
+    code, _, err = run("transcribe", "--list", tmp_path / "x.txt", "-o", tmp_path, "--model", model)
+    assert code == 2 and "x.txt" in err and (tmp_path / "x.txt").read_text() == f"{sound}\n"
+    made = tmp_path / "in" / "manifest.jsonl"
+    made.write_text('{"audio_filepath": "x.wav", "text": "by hand"}\n')
+    options = ("-f", "jsonl", "--model", model, "-o", tmp_path / "in")
+    code, _, err = run("transcribe", sound, *options)
+    assert code == 2 and "is there already, beside its sound" in err
+    assert "by hand" in made.read_text()
+    assert run("transcribe", sound, *options, "--overwrite")[0] == 0

@@ -72,3 +72,18 @@ def test_another_style_is_refused() -> None:
     assert check_style("written") == "written"
     with pytest.raises(ConfigError, match="plain or written"):
         check_style("fancy")
+
+
+@pytest.mark.parametrize(
+    ("spoken", "written"),
+    [
+        ("between one hundred and two hundred", "Between 100 and 200."),
+        ("one hundred two hundred three hundred", "100 200 300."),
+        ("one hundred and five", "105."),
+        ("fifty fifty", "Fifty fifty."),
+        ("ten twenty thirty", "Ten twenty thirty."),
+        ("ten eleven twelve thirteen fourteen", "Ten eleven twelve thirteen fourteen."),
+    ],
+)
+def test_runs_of_numbers_are_kept_apart(spoken: str, written: str) -> None:
+    assert write(spoken) == written
