@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -54,7 +55,7 @@ async def read_form(request: Request, settings: ServerSettings) -> Transcription
     except TimeoutError:
         seconds = f"{settings.receive_seconds:g} seconds"
         raise ApiError(408, f"the request did not arrive in {seconds}", "timeout", headers=_CLOSE) from None
-    except (MultiPartException, UnicodeError):
+    except (MultiPartException, FormParserError, UnicodeError):
         raise ApiError(400, "the form is no valid multipart/form-data", "bad_form", headers=_CLOSE) from None
     try:
         sound = form.get("file")

@@ -51,6 +51,11 @@ SETTINGS = {
 ROOMS = {path.partition(".")[0] for path in SETTINGS if path} | {*RENAMED}
 
 
+def absent(value: object) -> bool:
+    """Whether nothing was given: None, no words, or the mark that newer releases of click put there."""
+    return not isinstance(value, str | tuple | list) or not value
+
+
 def problem(command: Shown) -> str | None:
     """Why the program would not take this command; None where it does."""
     words = [word for word in command.words if word != "--traceback"]
@@ -62,7 +67,7 @@ def problem(command: Shown) -> str | None:
         given, rest, _ = verb.make_parser(context).parse_args(list(words[1:]))
     except Exception as error:  # click's own, which typer may bring with itself
         return f"{command}: {error}"
-    missing = [one.name for one in verb.params if one.required and given.get(one.name) in (None, ())]
+    missing = [one.name for one in verb.params if one.required and absent(given.get(one.name))]
     unknown = [text for text in given.get("settings") or () if text.partition("=")[0] not in SETTINGS]
     return f"{command}: {missing} {rest} {unknown}" if missing or rest or unknown else None
 

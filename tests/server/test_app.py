@@ -167,7 +167,8 @@ def test_forms_that_cannot_be_used(
 def test_bodies_that_are_no_forms(address: str) -> None:
     assert _post(address, b"{}", "application/json")[1]["error"]["code"] == "not_multipart"
     assert _post(address, b"{}", "multipart/form-data")[1]["error"]["code"] == "bad_form"
-    assert _post(address, b"--b\r\nrubbish", "multipart/form-data; boundary=b")[0] == 400
+    for body in (b"--b\r\nrubbish", b"--b\r\nContent-Disposition: form-data; name=\rfile\r\n\r\nx\r\n--b--"):
+        assert _post(address, body, "multipart/form-data; boundary=b")[0] == 400
 
 
 def test_only_hosts_origins_and_keys_that_are_known_get_in(address: str) -> None:
