@@ -216,7 +216,8 @@ def test_a_huge_file_is_not_fetched(server: Server) -> None:
         hub.download("hf:me/numbers")
 
 
-def test_the_cache_serves_when_the_hub_does_not(server: Server) -> None:
+def test_the_cache_serves_when_the_hub_does_not(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the five tries of its library
     server.files["me/numbers/model.safetensors"] = b"content"
     hub.download("hf:me/numbers")
     server.shutdown()

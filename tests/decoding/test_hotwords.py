@@ -70,7 +70,7 @@ def test_a_text_gets_what_its_whole_hot_words_add(alphabet: Alphabet, words: lis
     automaton = automaton_of(words, alphabet)
     scorer = AutomatonScorer([[automaton]], len(alphabet), END)
     raised, rng = 0, np.random.default_rng(0)
-    for length in range(7):
+    for length in range(6):
         for text in map("".join, product(alphabet.characters, repeat=length)):
             expected = boost_of(text, words, spaced)
             tokens = alphabet.encode(text)
@@ -81,7 +81,7 @@ def test_a_text_gets_what_its_whole_hot_words_add(alphabet: Alphabet, words: lis
             gates = [float(gate) for gate in rng.uniform(-1, 1, length)]
             found = trace(scorer, tokens, gates)
             assert found[-1] == pytest.approx(boost_of(text, words, spaced, gates))
-    assert raised > 200
+    assert raised > 50
 
 
 def test_a_hot_word_counts_as_it_is_spelled_and_is_taken_back_where_it_breaks() -> None:
