@@ -1,7 +1,8 @@
 """The project and its peers at the same work, in turns: search, training step, features, and the ONNX form.
 
 Weights are random and every text is forced to one length, so all do the same work whatever they write. The
-peers are SpeechBrain and ESPnet, each where it is installed; the ONNX form is held against torch.
+project searches in onnxruntime, as its users do, and once more in torch. The peers are SpeechBrain and
+ESPnet, each where it is installed; the ONNX form of the encoder is held against torch.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any
 
+import numpy as np
 import peers_espnet
 import peers_speechbrain
 import torch
@@ -28,31 +30,36 @@ from benchmarking import (
     tell_busy,
 )
 from machine import Record, append_run, tell_machine
-from our_side import ATTENTIONS, never_ends, our_config, our_log_mel, our_network, our_texts, some_sound
+from our_side import (
+    ATTENTIONS,
+    never_ends,
+    our_config,
+    our_log_mel,
+    our_network,
+    our_runtime,
+    our_runtime_texts,
+    our_texts,
+    some_sound,
+)
 from torch import Tensor, nn
 
 from asr_seq2seq.cli.run import run_function
 from asr_seq2seq.model.device import pick_device
-from asr_seq2seq.model.files import ModelFile
 from asr_seq2seq.model.seq2seq import Seq2Seq
-from asr_seq2seq.runtime.onnx_model import OnnxModel
-from asr_seq2seq.runtime.session import RuntimeOptions
-from asr_seq2seq.text.normalizer import Normalizer
-from asr_seq2seq.text.tokenizer import FIRST_CHARACTER, Alphabet
+from asr_seq2seq.text.tokenizer import FIRST_CHARACTER
 
 RECIPE_ROUNDS = 3  # of steps that take up to half a minute
 EXTRA = "is not installed and is left out: pip install 'asr_seq2seq[{}]' brings it"
 MISSING = {
     "speechbrain": f"SpeechBrain {EXTRA.format('bench')}",
     "espnet": f"ESPnet is not installed and is left out: {peers_espnet.INSTALLATION} bring it",
-    "onnxruntime": "onnxruntime is not installed and is left out: pip install onnxruntime brings it",
 }
 USED = {  # by section
     "search": ("speechbrain", "espnet"),
     "train": ("speechbrain",),
     "recipes": ("speechbrain", "espnet"),
     "features": ("speechbrain",),
-    "onnx": ("onnxruntime",),
+    "onnx": (),
 }
 
 
@@ -77,11 +84,21 @@ def search_work(sizes: Sizes, device: torch.device, installed: frozenset[str]) -
                 peers |= peers_speechbrain.searches(speechbrain, encoded, weight, sizes)
             if espnet and batch == 1:  # its encoder's output is half as wide
                 peers |= peers_espnet.searches(espnet, encoded[..., : sizes.units], weight, sizes)
-            yield Work(
-                f"beam {sizes.beam}, batch {batch}" + (f", CTC {weight:g}" if weight else ""),
-                {kind: partial(our_texts, model, encoded, weight, sizes) for kind, model in ours.items()},
-                peers,
-            )
+            runs: dict[str, Run] = {}
+            for kind, model in ours.items():
+                if device.type == "cpu":
+                    runs[kind] = _runtime_search(sizes, kind, model, encoded, weight)
+                runs[f"{kind}, torch"] = partial(our_texts, model, encoded, weight, sizes)
+            name = f"beam {sizes.beam}, batch {batch}" + (f", CTC {weight:g}" if weight else "")
+            yield Work(name, runs, peers)
+
+
+def _runtime_search(sizes: Sizes, kind: str, model: Seq2Seq, frames: Tensor, weight: float) -> Run:
+    """The search in onnxruntime, which recognizes unless PyTorch is asked for; without its encoder's time."""
+    runtime = our_runtime(model, our_config(sizes, kind, sizes.ctc_weight), sizes.symbols)
+    features = torch.randn(len(frames), frames.shape[1] * model.encoder.reduction, sizes.mels).numpy()
+    encoded = runtime.encode(features, np.full(len(frames), features.shape[1]))
+    return partial(our_runtime_texts, model, runtime, encoded, frames, weight, sizes)
 
 
 def training_work(sizes: Sizes, device: torch.device, installed: frozenset[str]) -> Iterator[Work]:
@@ -163,17 +180,13 @@ def features_work(sizes: Sizes, device: torch.device, installed: frozenset[str])
 
 def onnx_work(sizes: Sizes, device: torch.device, installed: frozenset[str]) -> Iterator[Work]:
     """The encoder of one utterance in onnxruntime, against torch in float32; on the processor alone."""
-    if "onnxruntime" not in installed:
-        return
     config = our_config(sizes, "dot", 0.0)
     model = Seq2Seq(config, sizes.symbols).eval()
     frames = torch.randn(1, sizes.encoded_frames * model.encoder.reduction, sizes.mels)
     seconds, lengths = frames.shape[1] * config.features.hop_seconds, torch.tensor([frames.shape[1]])
-    alphabet = Alphabet("".join(chr(ord("A") + place) for place in range(sizes.symbols - FIRST_CHARACTER)))
-    arrays = ModelFile(model, config, alphabet, Normalizer.named("none")).arrays()
     runs: dict[str, Run] = {}
     for name, compute_type in {"ONNX, fp32": "float32", "ONNX, int8": "int8"}.items():
-        encode = OnnxModel(arrays, RuntimeOptions(compute_type, torch.get_num_threads())).encode
+        encode = our_runtime(model, config, sizes.symbols, compute_type).encode
         runs[name] = partial(encode, frames.numpy(), lengths.numpy())
     peers: dict[str, Run] = {"torch": torch.inference_mode()(partial(model.encode, frames, lengths))}
     yield Work(f"encoder, batch 1, {seconds:g} s", runs, peers)
@@ -214,7 +227,7 @@ def main(
     clock = time.process_time if processor_time else time.perf_counter
     torch.set_num_threads(threads)
     torch.manual_seed(1)
-    packages = ("torch", *sorted(installed))
+    packages = ("torch", "onnxruntime", *sorted(installed))
     tell_machine(threads, packages)
     print("| section | work | ours | ms | peer | ms | peer / ours (single rounds) |\n|" + "---|" * 7)
     results: dict[str, list[dict[str, Any]]] = {section: [] for section in sections}
