@@ -182,8 +182,12 @@ def test_probabilities_too_small_for_a_float_stay_finite() -> None:
 
 @pytest.mark.parametrize("time", [1, 31, 32, 33, 100])
 @pytest.mark.parametrize("spread", [0.0, 1.0, 30.0, 1000.0])
-def test_running_sums_in_blocks_are_those_of_logarithms(time: int, spread: float) -> None:
+@pytest.mark.parametrize("few", [0, 1500])
+def test_running_sums_in_blocks_are_those_of_logarithms(
+    time: int, spread: float, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whether numbers rise, fall or jump within a block, and where the first are impossible."""
+    monkeypatch.setattr("asr_seq2seq.decoding.scorers._FEW", few)
     random = np.random.default_rng(0)
     for slope in (-50.0, -1.0, 0.0, 1.0, 50.0):
         logs = spread * random.standard_normal((2, 3, time)) + slope * np.arange(time)
