@@ -143,8 +143,8 @@ def log_cumulative_sum(logs: Float64) -> Float64:
 
     Numbers of `_BLOCK` frames are summed as such, relative to the larger of the block's ends, and the blocks'
     sums as logarithms: half the time of `logaddexp.accumulate` where there are many, twice its time where
-    there are few. Rows with numbers so far apart in one block that a sum vanishes or is infinite are summed as
-    logarithms throughout.
+    there are few. Rows with numbers so far apart in one block that a sum vanishes or is infinite are summed
+    as logarithms throughout.
     """
     if logs.size <= _FEW:
         few: Float64 = np.logaddexp.accumulate(logs, axis=-1)
