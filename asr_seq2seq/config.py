@@ -251,6 +251,13 @@ class DecodingConfig(Settings):
         le=1e6,
         description="flattens the confidence of words above 1; training fits it on the dev set",
     )
+    no_speech_threshold: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="a segment of `transcribe` is left out where it is more probable that it has no speech; "
+        "1 keeps all",
+    )
     batch_size: int = Field(
         16,
         ge=1,

@@ -13,6 +13,7 @@ from asr_seq2seq.cli.options import (
     BeamSize,
     ComputeType,
     Hotwords,
+    NoSpeechThreshold,
     OptionalModel,
     PhraseList,
     Threads,
@@ -44,6 +45,7 @@ def listen(
     beam_size: BeamSize = None,
     hotwords: Hotwords = None,
     phrases: PhraseList = None,
+    no_speech_threshold: NoSpeechThreshold = None,
     compute_type: ComputeType = "float32",
     threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each segment.")] = False,
@@ -60,7 +62,8 @@ def listen(
         from asr_seq2seq.inference.streaming import Final, LiveStream, Partial
 
     blocks = _piped(rate) if source == "-" else _microphone(rate, device)
-    decoding = {"beam_size": beam_size, **expected(hotwords, phrases)}
+    decoding = {"beam_size": beam_size, "no_speech_threshold": no_speech_threshold}
+    decoding |= expected(hotwords, phrases)
     recognizer = Recognizer.load(model, compute_type=compute_type, threads=threads, decoding=decoding)
     live = LiveStream(recognizer, rate)
     shows = sys.stderr is not None and sys.stderr.isatty()

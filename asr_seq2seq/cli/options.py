@@ -91,6 +91,10 @@ MinConfidence = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="Leave less sure segments out of the manifest of -f jsonl."),
 ]
+NoSpeechThreshold = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Leave out a segment where no speech is more probable; 1 keeps all."),
+]
 Verbose = Annotated[
     bool, typer.Option("-v", "--verbose", help="Show each segment when it is done, and each file written.")
 ]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from asr_seq2seq.inference.recognizer import Recognizer
     from asr_seq2seq.transcript import Segment, Transcript
 
+_LEAST_LEFT_OUT = 1.0  # second that is worth a line
+
 
 @dataclass
 class Results:
@@ -50,6 +52,7 @@ class Results:
     sounds: list[str] = field(default_factory=list)
     transcripts: list[dict[str, Any]] = field(default_factory=list)
     untimed: Segment | None = None
+    left_out: float = 0.0
 
     def __post_init__(self) -> None:
         from asr_seq2seq.text.written import check_style
@@ -137,6 +140,7 @@ class Results:
                 result = silent_channel(one, self.part)
             if isinstance(result, AsrError):
                 raise result
+            self.left_out += sum(end - start for start, end in result.dropped)
             plain, result = result, result.written() if self.style == "written" else result
             self._write(one, result)
             if self.manifest is not None:
@@ -189,6 +193,8 @@ class Results:
             self.note(self.manifest.finish())
         if self.vocabulary is not None and (text := self.vocabulary.at_end()):
             self.note(text)
+        if self.left_out >= _LEAST_LEFT_OUT:
+            self.note(f"left out: {self.left_out:.1f} s without speech")
         if self.untimed is not None:
             self.note(f"words have no times ({self.untimed.timing})")
         if self.as_json:

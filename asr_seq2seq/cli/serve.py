@@ -15,6 +15,7 @@ from asr_seq2seq.cli.options import (
     BeamSize,
     ComputeType,
     Hotwords,
+    NoSpeechThreshold,
     OptionalModel,
     PhraseList,
     Threads,
@@ -47,6 +48,7 @@ def serve(
     beam_size: BeamSize = None,
     hotwords: Hotwords = None,
     phrases: PhraseList = None,
+    no_speech_threshold: NoSpeechThreshold = None,
     compute_type: ComputeType = "float32",
     threads: Threads = None,
 ) -> None:
@@ -61,11 +63,12 @@ def serve(
         from asr_seq2seq.server.settings import LOCAL_HOSTS, ServerSettings
     if api_key is not None and not (api_key.isascii() and api_key.isprintable() and api_key.strip()):
         raise ConfigError("the API key is empty or has characters that no header can carry: choose another")
+    decoding = {"beam_size": beam_size, "no_speech_threshold": no_speech_threshold}
     recognizer = Recognizer.load(
         model,
         compute_type=compute_type,
         threads=threads,
-        decoding={"beam_size": beam_size, **expected(hotwords, phrases)},
+        decoding=decoding | expected(hotwords, phrases),
         batch_size=batch_size,
     )
     settings = ServerSettings(

@@ -27,6 +27,7 @@ from asr_seq2seq.cli.options import (
     ListFile,
     LmWeight,
     MinConfidence,
+    NoSpeechThreshold,
     NullEnds,
     OptionalModel,
     OutputFolder,
@@ -83,6 +84,7 @@ def transcribe(
     phrases: PhraseList = None,
     batch_size: BatchSize = 16,
     vad: Vad = "energy",
+    no_speech_threshold: NoSpeechThreshold = None,
     attention: WriteAttention = False,
     device: RuntimeDevice = "auto",
     backend: Backend = "onnx",
@@ -101,7 +103,8 @@ def transcribe(
     check_lm_weight(language_model, lm_weight)
     decoding: dict[str, Any] = {"beam_size": beam_size, "ctc_weight": ctc_weight, "lm_weight": lm_weight}
     decoding |= {"coverage_weight": coverage_weight, "length_reward": length_reward}
-    decoding |= {"temperature": temperature} | expected(hotwords, phrases)
+    decoding |= {"temperature": temperature, "no_speech_threshold": no_speech_threshold}
+    decoding |= expected(hotwords, phrases)
     load = partial(_load, model, device=device, backend=backend, compute_type=compute_type, threads=threads)
     load = partial(load, language_model=language_model, batch_size=batch_size, vad=vad, attention=attention)
     load, models = partial(load, decoding=decoding), [model, language_model]

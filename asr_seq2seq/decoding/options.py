@@ -21,6 +21,8 @@ class DecodingOptions:
     character (None: what the language model takes from one on average). The decoder's logits are divided by
     `temperature`. No text has more characters than `tokens_per_frame` times the encoded frames (None: 1).
     With `trim_silence` long silence in a segment is shortened before it is encoded (`audio/trimming.py`).
+    Transcripts have no segment that has no speech with a probability above `no_speech_threshold`
+    (`decoding/no_speech.py`); 1 keeps all.
 
     `hotwords`, each `text` or `text:weight`, add `hotword_boost` times the weight for each of their
     characters, less the more the character costs in CTC (natural logarithm): nothing at `hotword_evidence`,
@@ -40,6 +42,7 @@ class DecodingOptions:
     temperature: float = 1.0
     tokens_per_frame: float | None = None
     trim_silence: bool = True
+    no_speech_threshold: float = 0.5
     hotwords: tuple[str, ...] = ()
     hotword_boost: float = 0.7
     hotword_evidence: float = 6.0
@@ -57,6 +60,8 @@ class DecodingOptions:
         self._check("temperature", self.temperature, 0 < self.temperature < math.inf, "above 0")
         limit = self.tokens_per_frame
         self._check("tokens_per_frame", limit, limit is None or 0 < limit < math.inf, "above 0")
+        threshold = self.no_speech_threshold
+        self._check("no_speech_threshold", threshold, 0 <= threshold <= 1, "from 0 to 1")
         self._check("hotword_boost", self.hotword_boost, 0 <= self.hotword_boost <= 100, "from 0 to 100")
         self._check("hotword_evidence", self.hotword_evidence, self.hotword_evidence > 0, "above 0")
         self._check("phrase_margin", self.phrase_margin, self.phrase_margin >= 0, "0 or more")
@@ -90,4 +95,5 @@ class DecodingOptions:
             length_reward=config.length_reward,
             temperature=config.temperature,
             tokens_per_frame=config.tokens_per_frame,
+            no_speech_threshold=config.no_speech_threshold,
         )

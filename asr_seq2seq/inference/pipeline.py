@@ -32,12 +32,13 @@ from asr_seq2seq.decoding.confidence import word_confidences, word_places
 from asr_seq2seq.decoding.guides import Guide, is_rejected, with_hotwords
 from asr_seq2seq.decoding.hotwords import usable_hotwords
 from asr_seq2seq.decoding.hypothesis import Hypothesis
+from asr_seq2seq.decoding.no_speech import character_evidence, no_speech_probability
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.phrases import UNKNOWN_PHRASE
 from asr_seq2seq.decoding.scorers import TextScorer
 from asr_seq2seq.inference.loading import LoadedModel
 from asr_seq2seq.runtime.features import pad
-from asr_seq2seq.runtime.protocol import Encoded
+from asr_seq2seq.runtime.protocol import Encoded, Floats
 from asr_seq2seq.transcript import Word
 
 Inputs = npt.NDArray[np.floating[Any]]  # sound (N,) at the model's rate, or features (T, S)
@@ -53,7 +54,8 @@ class Recognition:
     that it is right for each word of the text. `words` are the same words with times in seconds from the
     beginning of the segment; they, `frames` (the encoded frames of each character) and `timing` (what
     the times rest on, or why there are none) are filled in where times were asked for, `attention`
-    (U + 1, T') where the decoder's attention was.
+    (U + 1, T') where the decoder's attention was. Where `is_speech` is false the segment is taken for one
+    without speech: it has hypotheses, but neither text nor words.
     """
 
     hypotheses: tuple[Hypothesis, ...]
@@ -63,6 +65,7 @@ class Recognition:
     frames: Frames | None = None
     timing: str | None = None
     attention: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    is_speech: bool = True
 
     @property
     def best(self) -> Hypothesis:
@@ -82,8 +85,13 @@ class Pipeline:
         batch_size: int = BATCH_SIZE,
         times: bool = False,
         attention: bool = False,
+        reject: bool = False,
     ) -> None:
-        """`options` are the model's own where not given; with `times` the words of sound get their times."""
+        """`options` are the model's own where not given; with `times` the words of sound get their times.
+
+        With `reject` segments without speech have no text, as the option `no_speech_threshold` says; that
+        needs sound, times and a CTC head, and passes over segments with phrases, where [unk] does it.
+        """
         self.model, self.alphabet, self.lm = model.acoustic, model.alphabet, lm
         self.options = options or model.options()
         self.normalizer = model.normalizer
@@ -95,6 +103,8 @@ class Pipeline:
         self.input_rate = features.rate  # samples, or frames of features, per second
         self.sample_rate = features.sample_rate if isinstance(features, LogMelConfig) else None
         self.times, self.attention = times, attention
+        self.rejects = reject and times and self.sample_rate is not None
+        self.rejects = self.rejects and self.options.no_speech_threshold < 1
 
     def segments(self, blocks: Iterable[Samples], cut: Cutter | None = None) -> Iterator[tuple[int, Samples]]:
         """Successive blocks of sound -> segments that the model can take, each with its first sample.
@@ -167,7 +177,7 @@ class Pipeline:
         features, lengths = self.model.features(*pad([one.samples for one in prepared]))
         encoded = self.model.encode(features, lengths)
         found = search(self.model, encoded, self.options, self.lm, [guide.automata for guide in guides])
-        rejected = self._rejected(encoded, guides, found)
+        unknown = self._unknown_speech(encoded, guides, found)
         texts = [hypotheses[0].tokens for hypotheses in found]
         by_ctc: list[Frames | None] = [None] * len(found)
         if self.times and encoded.ctc is not None:
@@ -179,9 +189,30 @@ class Pipeline:
         for number, hypotheses in enumerate(found):
             looked = None if attention is None else attention[number]
             one = self._recognition(prepared[number], hypotheses, by_ctc[number], looked, has_ctc)
-            yield self._unknown(one, prepared[number]) if number in rejected else one
+            if number in unknown:
+                one = self._unknown(one, prepared[number])
+            elif self.rejects and has_ctc and not guides[number].phrases:
+                ctc = encoded.ctc[number]
+                one = self._without_noise(one, ctc, by_ctc[number], prepared[number])
+            yield one
 
-    def _rejected(self, encoded: Encoded, guides: list[Guide], found: list[list[Hypothesis]]) -> set[int]:
+    def _without_noise(
+        self, recognition: Recognition, ctc: Floats, frames: Frames | None, prepared: Trimmed
+    ) -> Recognition:
+        """The same, or without its text where that was found in no speech."""
+        assert self.sample_rate is not None
+        tokens = recognition.best.tokens
+        if not tokens:
+            return recognition
+        evidence = character_evidence(ctc, tokens, frames)
+        none = no_speech_probability(prepared.samples, self.sample_rate, evidence)
+        if none <= self.options.no_speech_threshold:
+            return recognition
+        return replace(recognition, text="", confidences=(), words=(), frames=None, is_speech=False)
+
+    def _unknown_speech(
+        self, encoded: Encoded, guides: list[Guide], found: list[list[Hypothesis]]
+    ) -> set[int]:
         """The utterances that no phrase fits, by a search that is not bound to phrases."""
         rejecting = [number for number, guide in enumerate(guides) if guide.rejects]
         if not rejecting:

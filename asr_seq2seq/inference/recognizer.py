@@ -43,6 +43,7 @@ class Job:
     waiting: int = 0
     seconds: float = 0.0
     segments: list[Segment] = field(default_factory=list)
+    rejected_seconds: float = 0.0
     error: AsrError | None = None
 
     def counted(
@@ -57,8 +58,17 @@ class Job:
 
     @property
     def silent_seconds(self) -> float:
-        """How much of it belongs to no segment."""
-        return max(0.0, self.seconds - sum(segment.end - segment.start for segment in self.segments))
+        """How much of it was never in a segment."""
+        recognized = sum(segment.end - segment.start for segment in self.segments) + self.rejected_seconds
+        return max(0.0, self.seconds - recognized)
+
+    def add(self, start: float, end: float, recognition: Recognition) -> bool:
+        """Take what was recognized between two times as the next segment; False where it is no speech."""
+        if not recognition.is_speech:
+            self.rejected_seconds += end - start
+        else:
+            self.segments.append(as_segment(len(self.segments), start, end, recognition))
+        return recognition.is_speech
 
     def result(self) -> Transcript | AsrError:
         """The transcript, or what is wrong with the source."""
@@ -127,6 +137,7 @@ class Recognizer:
             batch_size=batch_size,
             times=True,
             attention=attention,
+            reject=True,
         )
 
     @classmethod
@@ -289,8 +300,9 @@ class Recognizer:
         job = Job()
         sound = audio.from_blocks(blocks, rate, self._rate)
         for start, samples in self.pipeline.segments(sound, self.cut):
+            known = len(job.segments)
             self._decode([(job, start / self._rate, samples)])
-            yield job.segments[-1]
+            yield from job.segments[known:]
 
     def _waits(self, parts: Sequence[_Part], watched: bool) -> bool:
         """Whether so much sound waits that one who watches should see some of it done."""
@@ -312,10 +324,8 @@ class Recognizer:
         guides = [job.guide or self.pipeline.guide for job, _, _ in parts]
         found = self.pipeline.recognize([samples for _, _, samples in parts], on_progress, guides)
         for (job, start, samples), recognition in zip(parts, found, strict=True):
-            end = start + len(samples) / self._rate
-            job.segments.append(as_segment(len(job.segments), start, end, recognition))
             job.waiting -= 1
-            if on_segment is not None:
+            if job.add(start, start + len(samples) / self._rate, recognition) and on_segment is not None:
                 on_segment(job.number, job.segments[-1])
 
     def _blocks(
@@ -340,7 +350,7 @@ def as_segment(number: int, start: float, end: float, recognition: Recognition) 
         start=start,
         end=end,
         text=recognition.text,
-        tokens=best.tokens,
+        tokens=best.tokens if recognition.is_speech else (),
         avg_logprob=best.decoder / (best.length + 1),
         words=tuple(_moved(word, start) for word in recognition.words),
         timing=recognition.timing,

@@ -14,7 +14,7 @@ from asr_seq2seq.audio.segmentation import Samples
 from asr_seq2seq.decoding.guides import Guide
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.inference.pipeline import Recognition
-from asr_seq2seq.inference.recognizer import Job, Recognizer, as_segment
+from asr_seq2seq.inference.recognizer import Job, Recognizer
 from asr_seq2seq.server.errors import ApiError
 from asr_seq2seq.server.metrics import Metrics
 from asr_seq2seq.server.settings import ServerSettings
@@ -119,8 +119,8 @@ class BatchDecoder:
                     found = await future
                     del flying[0]
                     end = start + len(samples) / self.rate
-                    job.segments.append(as_segment(len(job.segments), start, end, found))
-                    yield job.segments[-1]
+                    if job.add(start, end, found):
+                        yield job.segments[-1]
                 if part is None:
                     return
         finally:

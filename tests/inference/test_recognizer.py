@@ -208,7 +208,7 @@ def test_a_segment_of_a_stream_does_not_wait_for_the_end(recognizer: Recognizer,
 
 def _with(make_config, make_model, tiny_model: ModelFile, changes: dict) -> Recognizer:
     model = make_model(changes, len(tiny_model.alphabet), scale=3.0)
-    config = make_config(changes | {"search.length_reward": 5.0})  # so that there are words
+    config = make_config(changes | {"decoding.length_reward": 5.0})  # so that there are words
     return Recognizer(replace(tiny_model, model=model, config=config).loaded())
 
 

@@ -46,7 +46,7 @@ def _recipe(make_config: MakeConfig, corpus: Path, **changes: object) -> Config:
             "data.dev": str(corpus),
             "data.batch_seconds": 2.0,
             "training.epochs": 2,
-            "search.beam_size": 2,
+            "decoding.beam_size": 2,
             **changes,
         }
     )
