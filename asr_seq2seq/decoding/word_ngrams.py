@@ -49,6 +49,8 @@ class _Level:
 
     def find(self, histories: Integers, words: Integers) -> Integers:
         """The n-grams (history, word), `_NONE` where there is none."""
+        if not len(self.keys):  # all n-grams of an order can have been pruned
+            return np.full_like(words, _NONE)
         places = self.places(histories, words)
         known = np.minimum(places, len(self.keys) - 1)
         found = (self.keys[known] == (histories << _BITS) + words) & (histories != _NONE)

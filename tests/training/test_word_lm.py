@@ -80,3 +80,17 @@ def test_compressed_text_is_read_and_damage_is_told(tmp_path: Path) -> None:
     path.write_bytes(b"no archive")
     with pytest.raises(CorpusError, match="damaged or cut short"):
         read_sentences([str(path)], normalizer)
+
+
+@pytest.mark.parametrize("words", [{"cutoffs": [100]}, {"prune": 1.0}, {"order": 4, "cutoffs": [0, 100]}])
+def test_orders_of_which_nothing_is_left_are_searched_with(
+    config: LanguageModelConfig, words: dict[str, object], tmp_path: Path
+) -> None:
+    changed = config.model_copy(update={"words": config.words.model_copy(update=words)})
+    result = train_word_ngrams(changed, tmp_path / "run")
+    alphabet = Alphabet(" abcdefghijklmnopqrstuvwxyz")
+    scorer = load_text_scorer(result.model, alphabet)
+    state = scorer.start(1)
+    for token in alphabet.encode("the"):
+        state = scorer.advance(state, np.array([[0]]), np.array([[token]]))
+    assert np.isfinite(scorer.scores(state)[0, 0, END])
