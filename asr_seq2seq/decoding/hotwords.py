@@ -62,17 +62,31 @@ def split_hotwords(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for line in text.splitlines() for part in line.split(",") if part.strip())
 
 
-def usable_hotwords(prompt: str, alphabet: Alphabet, normalizer: Normalizer) -> tuple[str, ...]:
-    """Those parts of any text, between commas and line ends, of few words that the model can write."""
-    found = []
+def usable_hotwords(
+    prompt: str, alphabet: Alphabet, normalizer: Normalizer, most: int = MOST
+) -> tuple[str, ...]:
+    """Parts of any text, between commas and line ends, of few words that can be hot words; `most` of them."""
+    found: list[str] = []
     for part in split_hotwords(prompt[:_PROMPT])[:MOST]:
         try:
-            spelled_well = 0 < len(spelled(parse_hotword(part).text, alphabet, normalizer, "")) <= LONGEST
+            _read(part, alphabet, normalizer)
         except ConfigError:
             continue
-        if spelled_well and len(part.split()) <= _WORDS_OF_PROMPT:
+        if len(part.split()) <= _WORDS_OF_PROMPT:
             found.append(part)
-    return tuple(found)
+    return tuple(found[: max(0, most)])
+
+
+def _read(given: str, alphabet: Alphabet, normalizer: Normalizer) -> tuple[tuple[int, ...], float]:
+    """The characters of a hot word and its weight; ConfigError for one that cannot be one."""
+    long = ConfigError(f"the hot word {brief(given)!r} has more than {LONGEST} characters: shorten it")
+    if len(given) > 2 * LONGEST:
+        raise long
+    word = parse_hotword(given)
+    tokens = spelled(word.text, alphabet, normalizer, "the hot word")
+    if len(tokens) > LONGEST:
+        raise long
+    return tokens, word.weight
 
 
 def spelled(text: str, alphabet: Alphabet, normalizer: Normalizer, what: str) -> tuple[int, ...]:
@@ -101,13 +115,8 @@ def hotword_automaton(
         raise ConfigError(f"{len(words)} hot words are too many: give at most {MOST}")
     weights: dict[tuple[int, ...], float] = {}
     for given in words:
-        if len(given) > 2 * LONGEST:
-            raise ConfigError(f"the hot word {brief(given)!r} has more than {LONGEST} characters: shorten it")
-        word = parse_hotword(given)
-        tokens = spelled(word.text, alphabet, normalizer, "the hot word")
-        if len(tokens) > LONGEST:
-            raise ConfigError(f"the hot word {brief(given)!r} has more than {LONGEST} characters: shorten it")
-        weights[tokens] = max(word.weight * boost, weights.get(tokens, 0.0))
+        tokens, weight = _read(given, alphabet, normalizer)
+        weights[tokens] = max(weight * boost, weights.get(tokens, 0.0))
     return _Tree(weights, alphabet).automaton()
 
 

@@ -30,7 +30,7 @@ from asr_seq2seq.decoding.alignment import (
 from asr_seq2seq.decoding.beam import search
 from asr_seq2seq.decoding.confidence import word_confidences, word_places
 from asr_seq2seq.decoding.guides import Guide, is_rejected, with_hotwords
-from asr_seq2seq.decoding.hotwords import usable_hotwords
+from asr_seq2seq.decoding.hotwords import MOST, usable_hotwords
 from asr_seq2seq.decoding.hypothesis import Hypothesis
 from asr_seq2seq.decoding.no_speech import character_evidence, no_speech_probability
 from asr_seq2seq.decoding.options import DecodingOptions
@@ -139,11 +139,15 @@ class Pipeline:
             return self.guide
         return Guide.of(with_hotwords(self.options, hotwords), self.alphabet, self.normalizer)
 
-    def hotwords_in(self, prompt: str) -> tuple[str, ...]:
-        """Those parts of a text, between commas and line ends, that can be hot words in this search."""
+    def hotwords_in(self, prompt: str, others: int = 0) -> tuple[str, ...]:
+        """Those parts of a text, between commas and line ends, that can be hot words in this search.
+
+        As many at most as there is room for beside the pipeline's own and `others` more.
+        """
         if self.options.beam_size == 1:
             return ()
-        return usable_hotwords(prompt, self.alphabet, self.normalizer)
+        room = MOST - len(self.options.hotwords) - others
+        return usable_hotwords(prompt, self.alphabet, self.normalizer, room)
 
     def recognize(
         self,

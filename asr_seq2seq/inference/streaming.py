@@ -111,6 +111,14 @@ class LiveStream:
         self._drop(len(self._held))
         self._restart()
 
+    def change(self, rate: int, *, pauses: bool, guide: Guide | None = None) -> Iterator[Update]:
+        """Go on with other settings, as those given at first; an open segment ends where the rate changes."""
+        if rate != self._given_rate:
+            yield from self.finish()
+            self._given_rate = rate
+            self._resampler = self._new_resampler()
+        self.pauses, self._guide = pauses, guide or self.recognizer.pipeline.guide
+
     @property
     def seconds(self) -> float:
         """Seconds of sound taken in."""

@@ -85,7 +85,7 @@ class BatchDecoder:
             return pipeline.guide
 
         def make() -> Guide:
-            return pipeline.guide_with((*hotwords, *pipeline.hotwords_in(prompt)))
+            return pipeline.guide_with((*hotwords, *pipeline.hotwords_in(prompt, len(hotwords))))
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._readers, make)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import json
 import uuid
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -25,6 +24,7 @@ from asr_seq2seq.inference.streaming import (
     from_pcm16,
 )
 from asr_seq2seq.server.batching import BatchDecoder
+from asr_seq2seq.server.errors import ApiError
 from asr_seq2seq.server.settings import ServerSettings
 from asr_seq2seq.transcript import Segment
 
@@ -78,6 +78,7 @@ class _Mistake(Exception):
         self.message, self.code, self.event_id = message, code, event_id
 
 
+Fields = TypeVar("Fields", bound=BaseModel)
 _Entry = bytes | _Event | _Mistake | None  # sound, an event, a wrong one, the end
 
 
@@ -92,6 +93,7 @@ class RealtimeSession:
         self.item = _id("item")
         self.previous: str | None = None
         self.finals = 0
+        self.silent = False  # whether the client sent nothing for long
 
     async def run(self) -> None:
         """Serve until the client goes away, or sends nothing for as long as a transcript may take."""
@@ -105,12 +107,14 @@ class RealtimeSession:
                 while isinstance(entry, bytes) and not self.entries.empty():  # late: take all at once
                     following = self.entries.get_nowait()
                     if not isinstance(following, bytes):
-                        put_back.append(following)
-                        if following is None:
+                        if following is None and not self.silent:
                             return
+                        put_back.append(following)
                         break
                     entry += following
                 await self._handle(entry)
+            if self.silent:
+                await self.socket.close(1000, "nothing was sent for long")
         except WebSocketDisconnect:
             pass
         finally:
@@ -127,7 +131,7 @@ class RealtimeSession:
                 given = message.get("bytes")
                 await self.entries.put(_parsed(message["text"]) if given is None else _samples(given))
         except TimeoutError:
-            await self.socket.close(1000, "nothing was sent for long")
+            self.silent = True
         await self.entries.put(None)
 
     async def _handle(self, entry: bytes | _Event | _Mistake) -> None:
@@ -153,12 +157,17 @@ class RealtimeSession:
             await self._send("error", error={**told, "param": None, "event_id": error.event_id})
 
     async def _change(self, event: _Event) -> None:
-        self.session = event.session or self.session
+        if event.session is not None:
+            self.session = _merged(self.session, event.session)
         settings = self.session.audio.input
         pauses = settings.turn_detection is not None
         prompt = settings.transcription.prompt if settings.transcription is not None else ""
-        guide = await self.decoder.guide((), prompt)
-        self.live = LiveStream(self.decoder.recognizer, settings.format.rate, pauses=pauses, guide=guide)
+        try:
+            guide = await self.decoder.guide((), prompt)
+        except ApiError as error:
+            raise _Mistake(error.message, "invalid_prompt", event.event_id) from None
+        rate = settings.format.rate
+        await self._update(lambda: list(self.live.change(rate, pauses=pauses, guide=guide)))
         await self._send("session.updated", session=self._described())
 
     async def _commit(self, event: _Event) -> None:
@@ -213,6 +222,16 @@ class RealtimeSession:
         return {"id": self.session_id, "object": "realtime.transcription_session", **described}
 
 
+def _merged(before: Fields, changes: Fields) -> Fields:
+    """The settings `before` with those in their place that a client gave in `changes`."""
+    given = {}
+    for name in changes.model_fields_set:
+        old, new = getattr(before, name), getattr(changes, name)
+        both = isinstance(old, BaseModel) and isinstance(new, BaseModel)
+        given[name] = _merged(old, new) if both else new
+    return before.model_copy(update=given)
+
+
 def _parsed(text: str) -> bytes | _Event | _Mistake:
     """An event, or the sound that it appends."""
     try:
@@ -225,7 +244,7 @@ def _parsed(text: str) -> bytes | _Event | _Mistake:
         return event
     try:
         return _samples(base64.b64decode(event.audio or "", validate=True))
-    except binascii.Error:
+    except ValueError:  # binascii.Error, or another where it is not ASCII
         return _Mistake("audio must be base64", "invalid_audio", event.event_id)
 
 

@@ -132,9 +132,15 @@ def test_words_pass_the_normalizer_of_the_model() -> None:
 def test_of_a_prompt_only_what_can_be_hot_is_taken() -> None:
     """A prompt may be any text: sentences, numbers, wrong weights."""
     alphabet, english = Alphabet(" abcdefghijklmnopqrstuvwxyz"), Normalizer.named("english-v1")
-    prompt = "Anna Schmidt:2, on 29 June, a sentence of more words, !, x:0\nKubernetes, " + "y" * 101
+    prompt = (
+        "Anna Schmidt:2, on 29 June, a sentence of more words, !, x:0\nKubernetes, "
+        + "y" * 101
+        + ",z"
+        + "!" * 300
+    )
     assert usable_hotwords(prompt, alphabet, english) == ("Anna Schmidt:2", "Kubernetes")
     assert len(usable_hotwords("a," * 10_000, alphabet, english)) == MOST
+    assert usable_hotwords("a, b, c", alphabet, english, 2) == ("a", "b")
 
 
 def test_how_hot_words_are_written() -> None:

@@ -86,3 +86,13 @@ def test_what_is_cleared_is_forgotten(recognizer: Recognizer) -> None:
     list(live.feed(np.repeat(sound, 2)[: 3 * rate]))
     live.clear()
     assert not [update for update in live.finish() if isinstance(update, Final)]
+
+
+def test_another_rate_ends_the_open_segment_and_times_go_on(recognizer: Recognizer) -> None:
+    sound, rate = speech(1)
+    live = LiveStream(recognizer, rate, pauses=False)
+    updates = [*live.feed(sound), *live.change(2 * rate, pauses=False)]
+    updates += [*live.feed(np.repeat(sound, 2)), *live.finish()]
+    first, second = [update.segment for update in updates if isinstance(update, Final)]
+    assert first.text == second.text != ""
+    assert (first.start, first.end) == (0, second.start) and first.end == pytest.approx(len(sound) / rate)

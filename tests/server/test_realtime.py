@@ -75,6 +75,7 @@ def test_without_detection_a_commit_ends_the_segment(client: Any, recognizer: Re
         ('{"type": 3}', "invalid_event"),
         ('{"type": "other"}', "unknown_event"),
         ('{"type": "input_audio_buffer.append", "audio": "?"}', "invalid_audio"),
+        ('{"type": "input_audio_buffer.append", "audio": "\u00e9"}', "invalid_audio"),
         (b"odd", "invalid_audio"),
         (
             '{"type": "session.update", "session": {"audio": {"input": {"format": {"rate": 1}}}}}',
@@ -89,6 +90,35 @@ def test_wrong_events_are_told_and_end_nothing(address: str, sent: str | bytes, 
         for _ in range(2):
             socket.send(sent)
             assert f'"code": "{code}"' in socket.recv()
+
+
+def test_an_update_keeps_the_sound_and_what_it_does_not_name(client: Any, recognizer: Recognizer) -> None:
+    sound, rate = pcm(0)
+    blocks = [base64.b64encode(block).decode() for block in (sound[:rate], sound[rate:])]
+    with client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
+        connection.session.update(session=settings(rate))
+        connection.input_audio_buffer.append(audio=blocks[0])
+        # As many names as may be, and what is none: a word that is too long as it is written.
+        prompt = ", ".join([*map(str, range(2000)), "one" + "!" * 300])
+        connection.session.update(
+            session={"type": "transcription", "audio": {"input": {"transcription": {"prompt": prompt}}}}
+        )
+        connection.input_audio_buffer.append(audio=blocks[1])
+        connection.input_audio_buffer.commit()
+        events = [connection.recv()]
+        while events[-1].type != f"{KINDS}.completed":
+            events.append(connection.recv())
+    assert events[-1].transcript == recognizer.transcribe(SAMPLE).text
+    updated = [event.session.audio.input for event in events if event.type == "session.updated"][-1]
+    assert updated.format.rate == rate and updated.turn_detection is None
+
+
+def test_a_client_that_is_silent_for_long_is_told(serve: Callable[..., str]) -> None:
+    url = f"{serve(answer_seconds=0.3).replace('http', 'ws')}/v1/realtime"
+    with websockets.connect(url) as socket:
+        assert "session.created" in socket.recv()
+        with pytest.raises(Exception, match="nothing was sent for long"):
+            socket.recv(timeout=20)
 
 
 def test_sessions_are_limited_and_guarded(serve: Callable[..., str]) -> None:
