@@ -138,6 +138,31 @@ def band(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
     return _music(seconds, rate, rng, beat=0.2, voices=1, drums=True)
 
 
+def melody(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
+    """Notes of an instrument, one after another."""
+    return _music(seconds, rate, rng, beat=0.35, voices=1, drums=False)
+
+
+def drums(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
+    """A falling tone and bursts of noise in turn, three in a second."""
+    sound = np.zeros(round(seconds * rate) + rate)
+    time = np.arange(rate // 4) / rate
+    for number in range(int(3 * seconds)):
+        kick = 4 * np.sin(20 * (1 - np.exp(-20 * time))) * np.exp(-time / 0.08)
+        hit = rng.standard_normal(len(time)) * np.exp(-time / (0.05 if number % 4 == 1 else 0.02))
+        sound[number * rate // 3 :][: len(time)] += hit if number % 2 else kick
+    return _leveled(sound[: round(seconds * rate)], -23.0)
+
+
+def hum(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
+    """The hum of the mains: 50 Hz with harmonics, and faint noise."""
+    time = np.arange(round(seconds * rate)) / rate
+    sound = 0.01 * rng.standard_normal(len(time))
+    for harmonic in range(1, 13):
+        sound += np.sin(2 * np.pi * 50 * harmonic * time + rng.uniform(0, 6)) / harmonic
+    return _leveled(sound, -30.0)
+
+
 def _music(
     seconds: float, rate: int, rng: np.random.Generator, *, beat: float, voices: int, drums: bool
 ) -> Samples:
@@ -179,6 +204,9 @@ NO_SPEECH: dict[str, Callable[[float, int, np.random.Generator], Samples]] = {
     "white noise": white,
     "pink noise": pink,
     "brown noise": brown,
+    "hum of 50 Hz": hum,
     "chords": chords,
+    "melody": melody,
+    "drums": drums,
     "arpeggios and drums": band,
 }

@@ -28,7 +28,7 @@ from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.errors import SilentAudioError
 from asr_seq2seq.evaluation.evaluate import decode
 from asr_seq2seq.evaluation.wer import score
-from asr_seq2seq.inference.loading import LoadedModel, load
+from asr_seq2seq.inference.loading import LoadedModel, load, load_text_scorer
 from asr_seq2seq.inference.pipeline import Pipeline
 from asr_seq2seq.inference.recognizer import Recognizer
 from asr_seq2seq.messages import message
@@ -47,6 +47,10 @@ def main(
     keep_silence: Annotated[
         bool, typer.Option("--keep-silence", help="Give the model all silence, which is trimmed otherwise.")
     ] = False,
+    no_speech_threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Of words without speech; 1 leaves nothing out.")
+    ] = None,
+    language_model: Annotated[str | None, typer.Option(help="For words without speech.")] = None,
     only: Annotated[str, typer.Option(help="Only changes and sounds whose name has this in it.")] = "",
     before: Annotated[Path | None, typer.Option(help="Figures of an earlier run, to stand beside.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
@@ -59,7 +63,10 @@ def main(
         utterances = load_corpus(str(corpus))[::every]
         figures[corpus.stem] = speech(loaded, utterances, options, only)
     if minutes:
-        figures["words a minute"] = no_speech(loaded, minutes, options, only)
+        lm = load_text_scorer(language_model, loaded.alphabet) if language_model else None
+        changes = {"beam_size": beam_size, "no_speech_threshold": no_speech_threshold}
+        recognizer = Recognizer(loaded, loaded.options(changes, lm), lm)
+        figures["words a minute"] = no_speech(recognizer, minutes, only)
     earlier = json.loads(before.read_text(encoding="utf-8")) if before else {}
     print(table(figures, earlier))
     if out:
@@ -90,11 +97,8 @@ def speech(
     return found
 
 
-def no_speech(
-    model: LoadedModel, minutes: float, options: DecodingOptions, only: str = ""
-) -> dict[str, float]:
+def no_speech(recognizer: Recognizer, minutes: float, only: str = "") -> dict[str, float]:
     """Words in a minute that are found in each sound without speech."""
-    recognizer = Recognizer(model, options)
     found: dict[str, float] = {}
     for name, make in NO_SPEECH.items():
         if only not in name:

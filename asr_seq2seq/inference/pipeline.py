@@ -35,6 +35,7 @@ from asr_seq2seq.decoding.hypothesis import Hypothesis
 from asr_seq2seq.decoding.no_speech import character_evidence, no_speech_probability
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.phrases import UNKNOWN_PHRASE
+from asr_seq2seq.decoding.repetition import without_repeats
 from asr_seq2seq.decoding.scorers import TextScorer
 from asr_seq2seq.inference.loading import LoadedModel
 from asr_seq2seq.runtime.features import pad
@@ -43,6 +44,7 @@ from asr_seq2seq.transcript import Word
 
 Inputs = npt.NDArray[np.floating[Any]]  # sound (N,) at the model's rate, or features (T, S)
 BATCH_SIZE = 16  # segments that are decoded together
+_FASTEST = 20.0  # characters that are spoken in a second
 WATCHED_SECONDS = 120.0  # the most sound of a batch, padding included, where progress is told after each
 
 
@@ -85,12 +87,13 @@ class Pipeline:
         batch_size: int = BATCH_SIZE,
         times: bool = False,
         attention: bool = False,
-        reject: bool = False,
+        speech_only: bool = False,
     ) -> None:
         """`options` are the model's own where not given; with `times` the words of sound get their times.
 
-        With `reject` segments without speech have no text, as the option `no_speech_threshold` says; that
-        needs sound, times and a CTC head, and passes over segments with phrases, where [unk] does it.
+        With `speech_only`, as transcripts need it and with times, segments without speech have no text, as
+        the option `no_speech_threshold` says, and endless repeats are cut. The first needs a CTC head;
+        neither is done with phrases, where [unk] and [repeat] say what there is.
         """
         self.model, self.alphabet, self.lm = model.acoustic, model.alphabet, lm
         self.options = options or model.options()
@@ -103,8 +106,7 @@ class Pipeline:
         self.input_rate = features.rate  # samples, or frames of features, per second
         self.sample_rate = features.sample_rate if isinstance(features, LogMelConfig) else None
         self.times, self.attention = times, attention
-        self.rejects = reject and times and self.sample_rate is not None
-        self.rejects = self.rejects and self.options.no_speech_threshold < 1
+        self.speech_only = speech_only and times and self.sample_rate is not None
 
     def segments(self, blocks: Iterable[Samples], cut: Cutter | None = None) -> Iterator[tuple[int, Samples]]:
         """Successive blocks of sound -> segments that the model can take, each with its first sample.
@@ -186,6 +188,10 @@ class Pipeline:
         by_ctc: list[Frames | None] = [None] * len(found)
         if self.times and encoded.ctc is not None:
             by_ctc = character_frames(encoded.ctc, encoded.lengths, texts)
+        if self.speech_only and self._cut_repeats(encoded, guides, found, by_ctc):
+            texts = [hypotheses[0].tokens for hypotheses in found]
+            if encoded.ctc is not None:
+                by_ctc = character_frames(encoded.ctc, encoded.lengths, texts)
         attention = None
         if self.attention or (self.times and encoded.ctc is None):
             attention = attention_of(self.model, encoded, texts)
@@ -195,10 +201,35 @@ class Pipeline:
             one = self._recognition(prepared[number], hypotheses, by_ctc[number], looked, has_ctc)
             if number in unknown:
                 one = self._unknown(one, prepared[number])
-            elif self.rejects and has_ctc and not guides[number].phrases:
+            elif self.speech_only and has_ctc and not guides[number].phrases:
                 ctc = encoded.ctc[number]
                 one = self._without_noise(one, ctc, by_ctc[number], prepared[number])
             yield one
+
+    def _cut_repeats(
+        self,
+        encoded: Encoded,
+        guides: list[Guide],
+        found: list[list[Hypothesis]],
+        by_ctc: list[Frames | None],
+    ) -> bool:
+        """Put the best texts without endless repeats in place; whether there were any.
+
+        Without CTC the characters have no evidence where there are more in a second than anyone speaks.
+        """
+        cut = False
+        for number, hypotheses in enumerate(found):
+            best, frames = hypotheses[0], by_ctc[number]
+            if encoded.ctc is not None:
+                evidence = character_evidence(encoded.ctc[number], best.tokens, frames)
+            else:
+                seconds = float(encoded.lengths[number]) * self.model.seconds_per_frame
+                evidence = np.full(best.length, float(best.length <= _FASTEST * seconds))
+            less = best if guides[number].phrases else without_repeats(best, self.alphabet.space, evidence)
+            if less is not best:
+                found[number] = [less, *hypotheses[1:]]
+                cut = True
+        return cut
 
     def _without_noise(
         self, recognition: Recognition, ctc: Floats, frames: Frames | None, prepared: Trimmed
@@ -206,7 +237,7 @@ class Pipeline:
         """The same, or without its text where that was found in no speech."""
         assert self.sample_rate is not None
         tokens = recognition.best.tokens
-        if not tokens:
+        if not tokens or self.options.no_speech_threshold == 1:
             return recognition
         evidence = character_evidence(ctc, tokens, frames)
         none = no_speech_probability(prepared.samples, self.sample_rate, evidence)

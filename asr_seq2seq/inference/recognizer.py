@@ -137,7 +137,7 @@ class Recognizer:
             batch_size=batch_size,
             times=True,
             attention=attention,
-            reject=True,
+            speech_only=True,
         )
 
     @classmethod

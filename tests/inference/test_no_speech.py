@@ -2,7 +2,9 @@
 
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +12,7 @@ import pytest
 
 from asr_seq2seq import Recognizer
 from asr_seq2seq.audio import load
+from asr_seq2seq.decoding.hypothesis import Hypothesis
 from asr_seq2seq.inference.streaming import Final, LiveStream
 
 SAMPLES = sorted((Path(__file__).resolve().parents[2] / "data" / "samples").glob("*.flac"))
@@ -172,3 +175,26 @@ def test_phrases_say_themselves_what_none_of_them_is() -> None:
     options = {"phrases": ("one", "two", "[unk]")}
     transcript = Recognizer.load("digits", threads=1, decoding=options).transcribe(made("pink", 5), rate=RATE)
     assert transcript.text in ("one", "two", "[unk]")
+
+
+def test_what_is_repeated_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that repeats what it found is cut to what was said; a digit that is said ten times is not."""
+    import asr_seq2seq.inference.pipeline as pipeline
+
+    recognizer = Recognizer.load("digits", threads=1)
+    plain = recognizer.transcribe(SAMPLES[0])
+    often = np.tile(load(SAMPLES[0], RATE), 5)
+    assert recognizer.transcribe(often, rate=RATE).text == " ".join([plain.text] * 5)
+    search = pipeline.search
+
+    def endless(*arguments: Any) -> list[list[Hypothesis]]:
+        space = recognizer.pipeline.alphabet.space
+        return [
+            [replace(best, tokens=(*best.tokens, space) * 30, chosen=(*best.chosen[:-1], 0.0) * 30 + (0.0,))]
+            for best, *_ in search(*arguments)
+        ]
+
+    monkeypatch.setattr(pipeline, "search", endless)
+    found = recognizer.transcribe(SAMPLES[0])
+    assert found.text == plain.text
+    assert [word.text for word in found.segments[0].words] == plain.text.split()
