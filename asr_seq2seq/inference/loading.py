@@ -98,13 +98,25 @@ def load(path: str | Path | None = None, options: RuntimeOptions | None = None) 
     return LoadedModel(acoustic, arrays.config, arrays.alphabet, arrays.normalizer, arrays.provenance, found)
 
 
-def save_copy(model: LoadedModel, options: DecodingOptions, path: Path, *, half: bool = False) -> None:
-    """Write the model file anew with these decoding options as its own; `half` stores weights as float16."""
+def save_copy(
+    model: LoadedModel,
+    options: DecodingOptions,
+    path: Path,
+    *,
+    lm: TextScorer | None = None,
+    half: bool = False,
+) -> None:
+    """Write the model file anew with these decoding options as its own; `half` stores weights as float16.
+
+    Options as the language model `lm` has them are left out: they suit no search without it.
+    """
     if model.path is None:
         raise ModelFileError("this model was not loaded from a file: there is none to copy")
     keep_inputs([path], [model.path])
     arrays = read_model(model.path)
     names = DecodingConfig.model_fields.keys() & {one.name for one in fields(options)}
+    suits = {} if lm is None else lm.suits
+    names -= {name for name, value in suits.items() if getattr(options, name) == value}
     changed = arrays.config.decoding.model_copy(update={name: getattr(options, name) for name in names})
     config = arrays.config.model_copy(update={"decoding": changed})
     write_model(path, replace(arrays, config=config), half=half)

@@ -175,10 +175,11 @@ class Recognizer:
     def save(self, path: str | Path, *, half: bool = False) -> None:
         """Write a model file that `load` reads: the weights, and these decoding options as its own.
 
-        The language model stays a file of its own. `half` stores weights as float16. ModelFileError where
-        the file that the model was loaded from is gone; OutputError for a path that cannot be written.
+        The language model stays a file of its own, and so do the options that it brings. `half` stores
+        weights as float16. ModelFileError where the file that the model was loaded from is gone; OutputError
+        for a path that cannot be written.
         """
-        save_copy(self.model, self.pipeline.options, Path(path), half=half)
+        save_copy(self.model, self.pipeline.options, Path(path), lm=self.pipeline.lm, half=half)
 
     @property
     def sample_rate(self) -> int:

@@ -1,9 +1,10 @@
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from asr_seq2seq.inference.loading import LoadedModel, load
+from asr_seq2seq.inference.loading import LoadedModel, load, save_copy
 
 
 class Suited:
@@ -36,3 +37,11 @@ def test_a_network_without_ctc_is_not_given_a_weight_of_it(model: LoadedModel) -
     headless = replace(model, config=model.config.model_copy(update={"model": network}))
     assert headless.options(lm=lm).ctc_weight == headless.options().ctc_weight
     assert headless.options(lm=lm).lm_weight == 0.7
+
+
+def test_a_copy_has_what_the_user_set_and_not_what_the_language_model_brought(
+    model: LoadedModel, tmp_path: Path
+) -> None:
+    lm: Any = Suited()
+    save_copy(model, model.options({"lm_weight": 0.2, "beam_size": 3}, lm), tmp_path / "a.safetensors", lm=lm)
+    assert load(tmp_path / "a.safetensors").options() == replace(model.options(), lm_weight=0.2, beam_size=3)
