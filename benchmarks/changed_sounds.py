@@ -60,6 +60,13 @@ def gain(level: float) -> Change:
     return lambda sound, rate, rng: np.clip(sound * decibels(level), -1, 1)
 
 
+def noisy(ratio: float) -> Change:
+    """White noise so many decibels below the sound."""
+    return lambda sound, rate, rng: (
+        sound + decibels(-ratio) * sound.std() * rng.standard_normal(len(sound)).astype(np.float32)
+    )
+
+
 def paused(seconds: float) -> Change:
     """Digital silence put in at the quietest moment of the middle half."""
 
@@ -96,6 +103,7 @@ CHANGES: dict[str, Change] = {
     "gain -20 dB": gain(-20),
     "gain -40 dB": gain(-40),
     "gain +20 dB, clipped": gain(20),
+    "white noise at 10 dB": noisy(10),
 }
 
 

@@ -50,6 +50,9 @@ def main(
     no_speech_threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Of words without speech; 1 leaves nothing out.")
     ] = None,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="Leave out what is no speech, as transcribe does.")
+    ] = False,
     language_model: Annotated[str | None, typer.Option(help="For words without speech.")] = None,
     only: Annotated[str, typer.Option(help="Only changes and sounds whose name has this in it.")] = "",
     before: Annotated[Path | None, typer.Option(help="Figures of an earlier run, to stand beside.")] = None,
@@ -61,7 +64,7 @@ def main(
     figures: Figures = {}
     for corpus in corpora or []:
         utterances = load_corpus(str(corpus))[::every]
-        figures[corpus.stem] = speech(loaded, utterances, options, only)
+        figures[corpus.stem] = speech(loaded, utterances, options, only, leave_out)
     if minutes:
         lm = load_text_scorer(language_model, loaded.alphabet) if language_model else None
         changes = {"beam_size": beam_size, "no_speech_threshold": no_speech_threshold}
@@ -74,10 +77,14 @@ def main(
 
 
 def speech(
-    model: LoadedModel, utterances: Sequence[Utterance], options: DecodingOptions, only: str = ""
+    model: LoadedModel,
+    utterances: Sequence[Utterance],
+    options: DecodingOptions,
+    only: str = "",
+    leave_out: bool = False,
 ) -> dict[str, float]:
     """The WER of a corpus, in percent, for each change of its sound."""
-    pipeline = Pipeline(model, options)
+    pipeline = Pipeline(model, options, times=leave_out, speech_only=leave_out)
     assert pipeline.sample_rate is not None
     sounds = [read_sound(one, pipeline.sample_rate) for one in utterances]
     found: dict[str, float] = {}

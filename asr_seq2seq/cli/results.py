@@ -53,6 +53,7 @@ class Results:
     transcripts: list[dict[str, Any]] = field(default_factory=list)
     untimed: Segment | None = None
     left_out: float = 0.0
+    without_speech: bool = False
 
     def __post_init__(self) -> None:
         from asr_seq2seq.text.written import check_style
@@ -141,6 +142,7 @@ class Results:
             if isinstance(result, AsrError):
                 raise result
             self.left_out += sum(end - start for start, end in result.dropped)
+            self.without_speech |= bool(result.dropped) and not result.segments
             plain, result = result, result.written() if self.style == "written" else result
             self._write(one, result)
             if self.manifest is not None:
@@ -191,7 +193,7 @@ class Results:
             self.note(f"{len(self.transcripts)} of {self.total} files transcribed into {self.output}")
         if self.manifest is not None:
             self.note(self.manifest.finish())
-        if self.vocabulary is not None and (text := self.vocabulary.at_end()):
+        if self.vocabulary is not None and (text := self.vocabulary.at_end(self.without_speech)):
             self.note(text)
         if self.left_out >= _LEAST_LEFT_OUT:
             self.note(f"left out: {self.left_out:.1f} s without speech")

@@ -35,9 +35,10 @@ class VocabularyNote:
         self._words += len(known)
         return self._note() if segment.end - start > self._longest else None
 
-    def at_end(self) -> str | None:
-        """The note where the words of all sounds were unsure."""
-        return self._note() if self._words and self._sure / self._words < UNSURE else None
+    def at_end(self, without_speech: bool = False) -> str | None:
+        """The note where the words of all sounds were unsure, or a whole sound was taken for no speech."""
+        unsure = self._words > 0 and self._sure / self._words < UNSURE
+        return self._note() if unsure or without_speech else None
 
     def _note(self) -> str | None:
         if self.told or self._vocabulary is None:

@@ -178,7 +178,9 @@ def test_speech_that_digits_cannot_mean(run, noise, tmp_path: Path) -> None:
     _, _, err = run("transcribe", digits, long, other, "--threads", 1)
     words = "eight, five, four, nine, one, seven, six, three, two, zero"
     advice = "for other speech choose another model, such as --model english"
-    assert err == f"note: the model digits knows only 10 words: {words}; {advice}\n"
+    note = f"note: the model digits knows only 10 words: {words}; {advice}\n"
+    assert err == f"{note}left out: 40.0 s without speech\n"
+    assert run("transcribe", long, "--threads", 1, "--no-speech-threshold", 1)[2] == note
     assert run("transcribe", long, "--threads", 1, "-q")[2] == ""
 
 
