@@ -196,7 +196,8 @@ class Results:
         if self.vocabulary is not None and (text := self.vocabulary.at_end(self.without_speech)):
             self.note(text)
         if self.left_out >= _LEAST_LEFT_OUT:
-            self.note(f"left out: {self.left_out:.1f} s without speech")
+            hint = "; --no-speech-threshold 1 keeps what is not silent" if self.without_speech else ""
+            self.note(f"left out: {self.left_out:.1f} s without speech{hint}")
         if self.untimed is not None:
             self.note(f"words have no times ({self.untimed.timing})")
         if self.as_json:

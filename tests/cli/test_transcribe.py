@@ -179,7 +179,7 @@ def test_speech_that_digits_cannot_mean(run, noise, tmp_path: Path) -> None:
     words = "eight, five, four, nine, one, seven, six, three, two, zero"
     advice = "for other speech choose another model, such as --model english"
     note = f"note: the model digits knows only 10 words: {words}; {advice}\n"
-    assert err == f"{note}left out: 40.0 s without speech\n"
+    assert err == f"{note}left out: 40.0 s without speech; --no-speech-threshold 1 keeps what is not silent\n"
     assert run("transcribe", long, "--threads", 1, "--no-speech-threshold", 1)[2] == note
     assert run("transcribe", long, "--threads", 1, "-q")[2] == ""
 
