@@ -3,7 +3,7 @@
 A card's recipe is YAML: `title` and `about`; `model`; `recipe`, how it was trained, and `training`, rows of
 its corpora; `tests`, each a `name`, a `corpus`, and `groups` to tell apart; `searches`, each a `name` and
 options of `evaluate`; `limits`, sentences. The evaluations are kept in a folder and are not done again
-while the model's and the corpus's file and the search stay as they are.
+while the program, the model's and the corpus's file and the search stay as they are.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ import typer
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+import asr_seq2seq
 from asr_seq2seq import bundled
 from asr_seq2seq.cli.run import run_function
 from asr_seq2seq.errors import AsrError, ConfigError
@@ -128,7 +130,7 @@ def evaluation(card: Card, test: Test, search: Search, folder: Path) -> tuple[An
     """The figures of an evaluation and its hypotheses, run now unless they stand in `folder`."""
     name = re.sub(r"\W+", "_", f"{test.name} {search.name}").strip("_").lower()
     figures, hypotheses = folder / f"{name}.json", folder / f"{name}.jsonl"
-    key = [test.corpus, search.options, *contents([card.model, test.corpus, *search.options])]
+    key = [test.corpus, search.options, program(), *contents([card.model, test.corpus, *search.options])]
     if figures.exists():
         kept = json.loads(figures.read_text(encoding="utf-8"))
         if kept["key"] == key:
@@ -149,6 +151,15 @@ def contents(names: Sequence[str]) -> list[str]:
     """Digests of those names that are files, or models of the package."""
     paths = [path for name in names if (path := bundled.find(name)).is_file()]
     return [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+
+
+@cache
+def program() -> str:
+    """A digest of the program, which may recognize otherwise when it has changed."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(asr_seq2seq.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def machine() -> str:
