@@ -219,13 +219,15 @@ class Pipeline:
         """
         cut = False
         for number, hypotheses in enumerate(found):
-            best, frames = hypotheses[0], by_ctc[number]
+            if guides[number].phrases:
+                continue
+            best = hypotheses[0]
             if encoded.ctc is not None:
-                evidence = character_evidence(encoded.ctc[number], best.tokens, frames)
+                evidence = character_evidence(encoded.ctc[number], best.tokens, by_ctc[number])
             else:
                 seconds = float(encoded.lengths[number]) * self.model.seconds_per_frame
                 evidence = np.full(best.length, float(best.length <= _FASTEST * seconds))
-            less = best if guides[number].phrases else without_repeats(best, self.alphabet.space, evidence)
+            less = without_repeats(best, self.alphabet.space, evidence)
             if less is not best:
                 found[number] = [less, *hypotheses[1:]]
                 cut = True
