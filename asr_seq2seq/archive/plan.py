@@ -71,7 +71,7 @@ class Plan:
 
     @classmethod
     def make(cls, folder: Path, sources: Iterable[Source], facts: dict[str, Any], ending: str) -> Plan:
-        """Write down the sounds and how they are transcribed, or find what an earlier command wrote down.
+        """Save the list of sounds and the options, or find those that an earlier command saved.
 
         ConfigError where that command had other facts, or there are no sounds.
         """

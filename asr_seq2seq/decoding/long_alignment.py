@@ -4,7 +4,7 @@ CTC segmentation (Kuerzinger et al. 2020, "CTC-Segmentation of Large Corpora for
 Recognition"): the Viterbi algorithm over the whole text, in which sound before, behind and between the words
 that is not in the text costs nothing. Where that paper lets the first state wait for free, here every state
 beside a word can: what a frame scores is counted from its most likely symbol less `SKIP`, so that
-skipped sound scores 0, right text more and wrong text less. Where the sound pauses, no word goes on, and
+skipped sound scores 0, right text more and wrong text less. Where the sound pauses, no word continues, and
 the place between two utterances is more likely than another: the weaker a model, the more that helps.
 
 Only states near the best are kept, and of the steps of a path only those of one block of frames: the scores

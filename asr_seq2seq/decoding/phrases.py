@@ -1,6 +1,6 @@
 """Phrases: a search that can come out with nothing but the lines of a list.
 
-A prefix tree of all phrases rules out every character that none of them goes on with.
+A prefix tree of all phrases rules out every character with which none of them continues.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class _Tree:
             self.ends.add(node)
 
     def after(self, nodes: frozenset[int]) -> dict[int, frozenset[int]]:
-        """The characters that these nodes, one of which the text is at, go on with, and the nodes then."""
+        """The characters with which these nodes continue, one of which the text is at, and the next nodes."""
         found: dict[int, set[int]] = {}
         for node in nodes:
             for token, child in self.children[node].items():

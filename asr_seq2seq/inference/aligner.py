@@ -22,7 +22,7 @@ from asr_seq2seq.transcript import Segment, Transcript, Word
 SCORED_SECONDS = 1.2  # the part of an utterance that fits worst decides its score: 30 frames in the paper
 SENTENCE_PAUSE = 0.5  # seconds; where a text has no punctuation, sentences end in such a pause
 _QUIET, _NEAR, _REACH = 0.2, 10.0, 1.0  # see `Loudness`
-_PAUSE = 0.2  # seconds of quiet, in which no word goes on
+_PAUSE = 0.2  # seconds of quiet, in which no word continues
 _TIMING = "CTC alignment of the given text"
 
 

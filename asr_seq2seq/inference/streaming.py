@@ -112,7 +112,7 @@ class LiveStream:
         self._restart()
 
     def change(self, rate: int, *, pauses: bool, guide: Guide | None = None) -> Iterator[Update]:
-        """Go on with other settings, as those given at first; an open segment ends where the rate changes."""
+        """Change the settings that were given at first; an open segment ends where the rate changes."""
         if rate != self._given_rate:
             yield from self.finish()
             self._given_rate = rate
