@@ -56,6 +56,25 @@ def test_selected_lines_point_to_the_same_sound(
         assert (out.parent / line["audio_filepath"]).resolve().parent == tmp_path / "sound"
 
 
+def test_hours_are_drawn_from_several_sources(
+    manifest: Path, tmp_path: Path, write_wav: Callable[..., Path]
+) -> None:
+    for line in manifest.read_text().split("\n"):
+        write_wav(tmp_path / json.loads(line)["audio_filepath"], 1.0)
+    sources = ["--source", manifest, "--source", manifest]
+    drawn = {}
+    for seed in (1, 1, 2):
+        out = tmp_path / f"{seed}.jsonl"
+        done = _run("select_utterances", *sources, "--out", out, "--hours", 3.5 / 3600, "--seed", seed)
+        assert done.returncode == 0, done.stderr
+        texts = [json.loads(line)["text"] for line in out.read_text().split("\n")[:-1]]
+        assert len(texts) == 4
+        assert drawn.setdefault(seed, texts) == texts
+    assert drawn[1] != drawn[2]
+    done = _run("select_utterances", *sources, "--out", tmp_path / "all.jsonl", "--hours", 1)
+    assert done.returncode == 2 and "hours" in done.stderr
+
+
 def test_nothing_selected_is_an_error_and_no_file(manifest: Path, tmp_path: Path) -> None:
     out = tmp_path / "some.jsonl"
     done = _run("select_utterances", "--source", manifest, "--out", out, "--words", "dog")
