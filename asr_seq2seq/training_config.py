@@ -180,6 +180,16 @@ class ReverberationConfig(Settings):
     probability: float = Field(0.5, ge=0, le=1, description="part of utterances that are convolved with one")
 
 
+class PaddingConfig(Settings):
+    """Silence or faint noise before and after utterances."""
+
+    probability: float = Field(0.0, ge=0, le=1, description="part of utterances that get it")
+    max_seconds: float = Field(1.0, gt=0, le=_LONGEST_SECONDS, description="on each side at most")
+    decibels: tuple[_Decibels, _Decibels] = Field(
+        (-90.0, -50.0), description="lowest and highest level of the noise, below full scale; half have none"
+    )
+
+
 class JoiningConfig(Settings):
     """Utterances of one speaker joined to longer ones."""
 
@@ -202,13 +212,14 @@ class AugmentationConfig(Settings):
     telephone_probability: float = Field(
         0.0, ge=0, le=1, description="part of utterances filtered to the telephone band, 300 to 3400 Hz"
     )
+    padding: PaddingConfig = Field(default_factory=PaddingConfig)
     joining: JoiningConfig = Field(default_factory=JoiningConfig)
 
     @property
     def needs_sound(self) -> bool:
         """Whether something of this cannot be done to features."""
         folders = self.noise.folder or self.reverberation.folder
-        return bool(self.gain_decibels or self.telephone_probability or folders)
+        return bool(self.gain_decibels or self.telephone_probability or self.padding.probability or folders)
 
 
 class Config(RecognizerSettings):
@@ -222,7 +233,9 @@ class Config(RecognizerSettings):
     @model_validator(mode="after")
     def _sound_where_needed(self) -> Self:
         if self.features.kind == "precomputed" and self.augmentation.needs_sound:
-            raise ValueError("gain, noise and reverberation need sound: take them out of `augmentation`")
+            raise ValueError(
+                "gain, noise, padding and reverberation need sound: take them out of `augmentation`"
+            )
         return self
 
     def recognizer(self) -> RecognizerSettings:

@@ -45,7 +45,7 @@ class Augmentation:
         }
 
     def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
-        """Speed first, then the room, the noise in it, and last the line and the level of both."""
+        """Speed first, then the room, the noise in it, the line, what is around it, and last the level."""
         inputs = self._change_speed(inputs, generator)
         if self.sample_rate is None:
             return inputs
@@ -58,6 +58,8 @@ class Augmentation:
             inputs = add_noise(inputs, noise, low + _chance(generator) * (high - low), start)
         if self.config.telephone_probability and _chance(generator) < self.config.telephone_probability:
             inputs = by_telephone(inputs, self.sample_rate)
+        if self.config.padding.probability and _chance(generator) < self.config.padding.probability:
+            inputs = self._pad(inputs, generator)
         if self.config.gain_decibels:
             inputs = inputs * 10 ** ((2 * _chance(generator) - 1) * self.config.gain_decibels / 20)
         return inputs
@@ -73,6 +75,18 @@ class Augmentation:
         frames = max(1, round(len(inputs) / factor))
         stretched = functional.interpolate(inputs.T[None], size=frames, mode="linear", align_corners=False)
         return stretched[0].T
+
+    def _pad(self, sound: Tensor, generator: torch.Generator) -> Tensor:
+        """Sound (N,) with silence, or in half of the cases faint noise, before and after."""
+        assert self.sample_rate is not None
+        longest = self.config.padding.max_seconds * self.sample_rate
+        before, after = (int(_chance(generator) * longest) for _ in range(2))
+        low, high = self.config.padding.decibels
+        level = low + _chance(generator) * (high - low)
+        around = torch.zeros(before + after)
+        if _chance(generator) < 0.5:
+            around.normal_(0, 10 ** (level / 20), generator=generator)
+        return torch.cat((around[:before], sound, around[before:]))
 
     def _pick(self, sounds: list[str], generator: torch.Generator) -> Tensor:
         assert self.sample_rate is not None

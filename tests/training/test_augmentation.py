@@ -51,6 +51,21 @@ def test_silent_noise_and_silent_sound_stay_finite() -> None:
     assert reverberate(silence, sound).isfinite().all()
 
 
+def test_padding_is_silence_or_noise_of_a_level_around_the_sound() -> None:
+    padded = augmentation(padding={"probability": 1.0, "max_seconds": 0.5, "decibels": [-60, -50]})
+    sound, levels = torch.ones(RATE), []
+    for seed in range(40):
+        result = padded(sound, seeded(seed))
+        before = int((result == 1).nonzero()[0])
+        assert result[before : before + RATE].equal(sound)
+        around = torch.cat((result[:before], result[before + RATE :]))
+        assert len(around) <= 2 * 0.5 * RATE
+        levels.append(decibels(around) if around.any() else None)
+    noises = [level for level in levels if level is not None]
+    assert 10 <= len(noises) <= 30  # half of them
+    assert all(-62 < level < -48 for level in noises) and max(noises) - min(noises) > 5
+
+
 def test_a_room_is_a_convolution_without_delay() -> None:
     import numpy as np
 
