@@ -5,7 +5,6 @@ millisecond long and none over another, and no text can be mistaken for the fram
 """
 
 import difflib
-import html
 import json
 import re
 import textwrap
@@ -37,6 +36,8 @@ def to_srt(transcript: Transcript, _name: str = "") -> str:
 
 def to_vtt(transcript: Transcript, _name: str = "") -> str:
     """Return WebVTT subtitles (W3C); ``&``, ``<`` and ``>`` in the text are escaped."""
+    import html  # whose table of entities takes time to import
+
     blocks = ["WEBVTT\n"]
     for cue in cues(transcript):
         text = html.escape(wrap(cue.text), quote=False)

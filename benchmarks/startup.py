@@ -48,8 +48,10 @@ def main(
 
 
 def run(command: list[str], cache: str) -> None:
-    """Run a command whose cache folder is this one."""
-    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"XDG_CACHE_HOME": cache})
+    """Run a command whose cache folder is this one, with bytecode kept, as pip does of what it installs."""
+    environment = os.environ | {"XDG_CACHE_HOME": cache}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    subprocess.run(command, check=True, capture_output=True, env=environment)
 
 
 def run_without_cache() -> None:

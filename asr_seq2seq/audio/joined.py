@@ -1,14 +1,19 @@
 """One sound of one file, whichever library reads it, and of files that were put one behind the other."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from asr_seq2seq.audio.checks import Samples
-from asr_seq2seq.audio.container import ContainerSound
 from asr_seq2seq.audio.headers import first_part, mend, next_part
 from asr_seq2seq.audio.libsndfile import LibsndfileSound
 from asr_seq2seq.audio.resampling import resample
 from asr_seq2seq.audio.source import SoundFile
 from asr_seq2seq.errors import AudioError
+
+if TYPE_CHECKING:
+    from asr_seq2seq.audio.container import ContainerSound
 
 
 class Sound:
@@ -66,6 +71,8 @@ def _open(name: str, file: SoundFile) -> LibsndfileSound | ContainerSound:
         return LibsndfileSound(name, file, share)
     except ValueError:
         pass
+    from asr_seq2seq.audio.container import ContainerSound  # which is needed for few files
+
     try:
         return ContainerSound(name, file, share)
     except ValueError:

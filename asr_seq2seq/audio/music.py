@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from asr_seq2seq.audio.percentiles import percentiles
 from asr_seq2seq.audio.segmentation import Samples, frame_levels
 
 _WINDOW_SECONDS, _HOP_SECONDS = 0.064, 0.032
@@ -42,7 +43,8 @@ def tonality(samples: Samples, sample_rate: int) -> float:
     fine, power = (np.concatenate(part) for part in zip(*parts, strict=True))
     same = (fine[_APART:] * fine[:-_APART]).sum(1)
     loudness = np.minimum(power[_APART:], power[:-_APART])
-    return float(np.median(same[loudness >= np.median(loudness)]))
+    (middle,) = percentiles(loudness, 50)
+    return percentiles(same[loudness >= middle], 50)[0]
 
 
 def _harmonics(frames: Samples, sample_rate: int) -> tuple[_Float64, _Float64]:

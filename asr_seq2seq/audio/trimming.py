@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr_seq2seq.audio.leveling import widened
+from asr_seq2seq.audio.percentiles import percentiles
 from asr_seq2seq.audio.segmentation import SILENCE_DECIBEL, Samples, frame_levels
 
 _FRAME_SECONDS = 0.01
@@ -161,7 +162,7 @@ def _cut(
     begin, end = runs[-1]
     if dead[begin:end].all():
         return end
-    if abs(float(np.median(levels[begin:end])) - lowest) > _STEADY:
+    if abs(percentiles(levels[begin:end], 50)[0] - lowest) > _STEADY:
         return end + 1  # a little noise is much in a band where the recording has none
     return max(begin + int(len(runs) > 1), end - _MARGIN)
 

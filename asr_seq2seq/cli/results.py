@@ -56,9 +56,10 @@ class Results:
     without_speech: bool = False
 
     def __post_init__(self) -> None:
-        from asr_seq2seq.text.written import check_style
+        if self.style != "plain":
+            from asr_seq2seq.text.written import check_style
 
-        check_style(self.style)
+            check_style(self.style)
 
     @property
     def parts(self) -> list[str]:

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asr_seq2seq.cli.archive import ArchiveRequest, transcribe_archive
 from asr_seq2seq.cli.channels import Input
 from asr_seq2seq.cli.options import (
     AsJson,
@@ -109,6 +108,8 @@ def transcribe(
     load = partial(load, language_model=language_model, batch_size=batch_size, vad=vad, attention=attention)
     load, models = partial(load, decoding=decoding), [model, language_model]
     if ray is not None:
+        from asr_seq2seq.cli.archive import ArchiveRequest, transcribe_archive
+
         given = (null, start, end, channel, min_confidence, attention, as_json, style != "plain")
         request = ArchiveRequest(ray, output, formats, files or [], list_file, recursive, threads, given)
         return transcribe_archive(request, load, models, decoding | {"vad": vad, "compute": compute_type})

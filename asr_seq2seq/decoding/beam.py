@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from asr_seq2seq.decoding.automata import Automaton, AutomatonScorer
 from asr_seq2seq.decoding.hypothesis import Hypothesis
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import CtcPrefixScorer, Float64, Scorer, TextScorer
 from asr_seq2seq.runtime.protocol import AcousticModel, Encoded, Floats, Integers
 from asr_seq2seq.text.tokenizer import END, PADDING, START, UNKNOWN
+
+if TYPE_CHECKING:
+    from asr_seq2seq.decoding.automata import Automaton, AutomatonScorer
 
 _SHORTEST_LIMIT = 8  # characters that even the shortest sound may have
 _LOOKED_AT = 0.5  # attention that a frame must have had, all steps together, to count as covered
@@ -116,6 +118,8 @@ class _Search:
 
     def guide(self, automata: Sequence[Sequence[Automaton]]) -> None:
         """Let the automata of each utterance join the search."""
+        from asr_seq2seq.decoding.automata import AutomatonScorer
+
         self.automata = AutomatonScorer(automata, self.model.vocabulary, END)
         self.automaton_states = self.automata.start()
         self.limits = np.maximum(self.limits, self.automata.shortest)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from asr_seq2seq.decoding.automata import Automaton
-from asr_seq2seq.decoding.hotwords import hotword_automaton, split_hotwords
 from asr_seq2seq.decoding.hypothesis import Hypothesis
 from asr_seq2seq.decoding.options import DecodingOptions
-from asr_seq2seq.decoding.phrases import phrase_automaton, read_phrases
 from asr_seq2seq.errors import ConfigError, brief
 from asr_seq2seq.text.normalizer import Normalizer
 from asr_seq2seq.text.tokenizer import Alphabet
+
+if TYPE_CHECKING:  # what few searches need is imported where it is used
+    from asr_seq2seq.decoding.automata import Automaton
 
 _LARGEST_FILE = 4 * 1024 * 1024  # bytes of a list
 
@@ -36,9 +37,13 @@ class Guide:
         """The hot words and phrases of these options; ConfigError for one that the model cannot write."""
         hotwords: tuple[Automaton, ...] = ()
         if options.hotwords:
+            from asr_seq2seq.decoding.hotwords import hotword_automaton
+
             hotwords = (hotword_automaton(options.hotwords, options.hotword_boost, alphabet, normalizer),)
         if not options.phrases:
             return cls(hotwords)
+        from asr_seq2seq.decoding.phrases import phrase_automaton, read_phrases
+
         phrases = read_phrases(options.phrases, alphabet, normalizer)
         return cls(hotwords, (phrase_automaton(phrases, alphabet),), phrases.rejects)
 
@@ -63,6 +68,8 @@ def hotwords_of(given: str | None) -> tuple[str, ...]:
         return ()
     if given.startswith("@"):
         return read_list(Path(given[1:]), "hot words")
+    from asr_seq2seq.decoding.hotwords import split_hotwords
+
     return split_hotwords(given)
 
 

@@ -11,21 +11,13 @@ from typing import Any
 
 from asr_seq2seq import bundled
 from asr_seq2seq.config import DecodingConfig, RecognizerSettings
-from asr_seq2seq.decoding.ngram import WordNgramScorer
-from asr_seq2seq.decoding.ngram_file import is_word_ngram
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.scorers import LanguageModelScorer, TextScorer
-from asr_seq2seq.decoding.word_ngrams import LookAheadScorer
 from asr_seq2seq.errors import ConfigError, ModelFileError
 from asr_seq2seq.extras import needed
 from asr_seq2seq.model_file.acoustic import longest_seconds, read_model, write_model
-from asr_seq2seq.model_file.language import read_language_model
-from asr_seq2seq.model_file.storage import format_of
 from asr_seq2seq.model_file.vocabulary import Vocabulary, vocabulary
-from asr_seq2seq.model_file.word_ngrams import FORMAT as WORD_NGRAMS
-from asr_seq2seq.model_file.word_ngrams import read_word_ngrams
 from asr_seq2seq.outputs import keep_inputs
-from asr_seq2seq.runtime.onnx_language_model import OnnxLanguageModel
 from asr_seq2seq.runtime.onnx_model import OnnxModel
 from asr_seq2seq.runtime.protocol import AcousticModel, LanguageModel
 from asr_seq2seq.runtime.session import RuntimeOptions
@@ -138,12 +130,27 @@ def load_text_scorer(
     A word n-gram model, an ARPA file or a binary one of kenlm, is known by its content, or by its name;
     any other file is one of `train-lm`, or one that is bundled.
     """
+    from asr_seq2seq.decoding.ngram_file import is_word_ngram
+    from asr_seq2seq.model_file.storage import format_of
+    from asr_seq2seq.model_file.word_ngrams import FORMAT, read_word_ngrams
+
     found = bundled.find(path)
     if is_word_ngram(found):
+        from asr_seq2seq.decoding.ngram import WordNgramScorer
+
         return WordNgramScorer(found, alphabet)
-    if format_of(found, "train-lm") == WORD_NGRAMS:
+    if format_of(found, "train-lm") == FORMAT:
+        from asr_seq2seq.decoding.word_ngrams import LookAheadScorer
+
         return LookAheadScorer(read_word_ngrams(found), alphabet)
-    own = read_language_model(found)
+    return _character_scorer(found, alphabet, options)
+
+
+def _character_scorer(path: Path, alphabet: Alphabet, options: RuntimeOptions | None) -> TextScorer:
+    from asr_seq2seq.model_file.language import read_language_model
+    from asr_seq2seq.runtime.onnx_language_model import OnnxLanguageModel
+
+    own = read_language_model(path)
     perplexity = float(own.provenance.get("dev_perplexity", 1.0))
     cost = math.log(max(1.0, perplexity))
     model: LanguageModel

@@ -30,11 +30,9 @@ from asr_seq2seq.decoding.alignment import (
 from asr_seq2seq.decoding.beam import search
 from asr_seq2seq.decoding.confidence import word_confidences, word_places
 from asr_seq2seq.decoding.guides import Guide, is_rejected, with_hotwords
-from asr_seq2seq.decoding.hotwords import MOST, usable_hotwords
 from asr_seq2seq.decoding.hypothesis import Hypothesis
 from asr_seq2seq.decoding.no_speech import character_evidence, no_speech_probability
 from asr_seq2seq.decoding.options import DecodingOptions
-from asr_seq2seq.decoding.phrases import UNKNOWN_PHRASE
 from asr_seq2seq.decoding.repetition import without_repeats
 from asr_seq2seq.decoding.scorers import TextScorer
 from asr_seq2seq.inference.loading import LoadedModel
@@ -148,6 +146,8 @@ class Pipeline:
         """
         if self.options.beam_size == 1:
             return ()
+        from asr_seq2seq.decoding.hotwords import MOST, usable_hotwords
+
         room = MOST - len(self.options.hotwords) - others
         return usable_hotwords(prompt, self.alphabet, self.normalizer, room)
 
@@ -264,6 +264,8 @@ class Pipeline:
 
     def _unknown(self, recognition: Recognition, prepared: Trimmed) -> Recognition:
         """The same segment with [unk] as its text and only word."""
+        from asr_seq2seq.decoding.phrases import UNKNOWN_PHRASE
+
         seconds = prepared.length / self.input_rate
         words = (Word(UNKNOWN_PHRASE, 0.0, seconds, None),) if self.times else ()
         timing = "the whole segment" if self.times else None

@@ -139,7 +139,7 @@ def describe(format_: str, model: ModelArrays[AnySettings]) -> dict[str, Any]:
 class _Description(BaseModel):
     """What a model file tells beside its weights, in the header of the file."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, defer_build=True)
 
     config: dict[str, Any]
     alphabet: list[Any]

@@ -15,10 +15,10 @@ _Word = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 class Vocabulary(BaseModel):
     """The number of different words in the training texts, and the words where there are few."""
 
-    model_config = ConfigDict(strict=True, frozen=True)
+    model_config = ConfigDict(strict=True, frozen=True, defer_build=True)
 
     size: int = Field(ge=1)
-    words: list[_Word] = Field(default_factory=list, max_length=FEW_WORDS)
+    words: list[_Word] = Field([], max_length=FEW_WORDS)
 
     @property
     def is_small(self) -> bool:

@@ -41,7 +41,7 @@ class OnnxLanguageModel:
 
             return language_model_graph(config, weights)
 
-        graph = cached_graph("language_model", config.model.model_dump_json(), weights, build)
+        graph = cached_graph("language_model", config.model_dump_json(), weights, build)
         self._session = Session(graph, weights, options)
         self._units = config.model.units
 

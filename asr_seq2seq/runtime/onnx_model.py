@@ -142,5 +142,5 @@ def _session(kind: str, model: ModelArrays[RecognizerSettings], options: Runtime
         graph = onnx_graph.encoder_graph if kind == "encoder" else onnx_graph.decoder_graph
         return graph(config, weights)
 
-    graph = cached_graph(kind, config.model.model_dump_json(), weights, build)
+    graph = cached_graph(kind, config.model_dump_json(include={"model"}), weights, build)
     return Session(graph, weights, options)
