@@ -21,6 +21,7 @@ _EXTRAS = {
         ("starlette", "uvicorn", "python_multipart", "prometheus_client", "websockets", "h11"),
     ),
     "mic": ("sounddevice", ("sounddevice",)),
+    "numbers": ("num2words", ("num2words",)),
     "whisper": ("whisper-normalizer", ("whisper_normalizer",)),
 }
 

@@ -54,7 +54,7 @@ By = Annotated[
     typer.Option(help="Also by this key of the corpus, speaker or length; repeatable."),
 ]
 NormalizerName = Annotated[
-    str, typer.Option("--normalizer", help="none, english-v1, whisper-english or whisper-basic.")
+    str, typer.Option("--normalizer", help="none, english-v1, english-v2, whisper-english or whisper-basic.")
 ]
 Report = Annotated[Path | None, typer.Option(help="Write a report here (.html).")]
 
@@ -67,7 +67,8 @@ NBest = Annotated[int, typer.Option(min=0, help="Best hypotheses of each utteran
 ScoringNormalizer = Annotated[
     str | None,
     typer.Option(
-        "--normalizer", help="none, english-v1, whisper-english, whisper-basic; the model's own without it."
+        "--normalizer",
+        help="none, english-v1, english-v2, whisper-english, whisper-basic; the model's own without it.",
     ),
 ]
 Listen = Annotated[

@@ -12,7 +12,7 @@ from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.extras import needed
 from asr_seq2seq.text.normalizer import Normalizer
 
-_OWN = ("none", "english-v1")
+_OWN = ("none", "english-v1", "english-v2")
 _WHISPER = ("whisper-english", "whisper-basic")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from asr_seq2seq.errors import ConfigError, brief
+from asr_seq2seq.text.spoken import spoken
 
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u201b\u2032\u00b4`\u02bc", "'"))
 _SEPARATORS = re.compile(r"[-\u2010-\u2015\u2212_/\\\u2044|]|\.{2,}")
@@ -69,19 +70,25 @@ class _Step:
 _COMPOSE = _Step("compose characters and their combining marks (Unicode NFC)", _compose)
 _COLLAPSE = _Step("make each run of white space one space, and remove it at both ends", _collapse)
 
+_PLAIN = _Step("write apostrophe look-alikes as ' and compatibility forms plainly (NFKC)", _plain_characters)
+_ENGLISH = (
+    _Step("make everything lower case", _lower),
+    _Step("make hyphens, dashes, slashes, bars, underscores and ellipses a space", _separate),
+    _Step("remove apostrophes that are not inside a word", _drop_outer_apostrophes),
+    _Step("remove all other punctuation, symbols and control characters; keep digits", _drop_punctuation),
+    _COMPOSE,  # what stood between a letter and a mark may be gone
+    _COLLAPSE,
+)
+_NUMBERS = _Step("write English numbers in figures as words (num2words)", spoken)
+
 # A released name keeps its steps for ever: a change of behavior is a new version of the name.
 _STEPS: dict[str, tuple[_Step, ...]] = {
     "none": (_COMPOSE, _COLLAPSE),
-    "english-v1": (
-        _Step("write apostrophe look-alikes as ' and compatibility forms plainly (NFKC)", _plain_characters),
-        _Step("make everything lower case", _lower),
-        _Step("make hyphens, dashes, slashes, bars, underscores and ellipses a space", _separate),
-        _Step("remove apostrophes that are not inside a word", _drop_outer_apostrophes),
-        _Step("remove all other punctuation, symbols and control characters; keep digits", _drop_punctuation),
-        _COMPOSE,  # what stood between a letter and a mark may be gone
-        _COLLAPSE,
-    ),
+    "english-v1": (_PLAIN, *_ENGLISH),
+    "english-v2": (_PLAIN, _NUMBERS, *_ENGLISH),
 }
+# What may follow a name: it writes fewer characters, and those as the name does.
+LATER = {"english-v1": "english-v2"}
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,8 @@ class Normalizer:
     >>> normalizer = Normalizer.named("english-v1")
     >>> normalizer("  “It’s a well-known fact,” she said… in 1984!")
     "it's a well known fact she said in 1984"
+    >>> Normalizer.named("english-v2")("In 1984!")
+    'in nineteen eighty four'
     >>> Normalizer.named("none").describe()[-1]
     'make each run of white space one space, and remove it at both ends'
     """

@@ -13,6 +13,7 @@ from asr_seq2seq.config import SpecAugmentConfig
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.model.files import ModelFile, load_model
 from asr_seq2seq.model.seq2seq import Seq2Seq
+from asr_seq2seq.text.normalizer import LATER
 from asr_seq2seq.text.tokenizer import FIRST_CHARACTER, UNKNOWN, Alphabet
 from asr_seq2seq.training_config import Config
 
@@ -33,7 +34,7 @@ def model_to_start_from(path: str, config: Config) -> ModelFile:
             f"training.start_from: {path} was trained on other features than this recipe makes; copy its "
             f"`features` (asr-seq2seq inspect {path})"
         )
-    if start.normalizer.name != config.data.normalizer:
+    if config.data.normalizer not in (start.normalizer.name, LATER.get(start.normalizer.name)):
         raise ConfigError(
             f"training.start_from: the texts of {path} are normalized by {start.normalizer.name}; "
             f"set data.normalizer to that"

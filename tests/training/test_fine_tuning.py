@@ -66,9 +66,10 @@ def test_a_run_begins_with_the_weights_and_the_alphabet_of_another(
 ) -> None:
     # Steps so small that the weights stay where they began, though dropout and masks may differ.
     changes = {"training.learning_rate": 1e-12, "training.weight_decay": 0, "model.encoder.dropout": 0.1}
-    config = _recipe(make_config, corpus, start, **changes)
+    config = _recipe(make_config, corpus, start, **changes, **{"data.normalizer": "english-v2"})
     result = load_model(fit.train(config, tmp_path / "run", "cpu").model)
     assert result.alphabet.characters == "enotwxyz"
+    assert result.normalizer.name == "english-v2"
     before = load_model(start).model.state_dict()
     for name, weight in result.model.state_dict().items():
         torch.testing.assert_close(weight, before[name], atol=1e-6, rtol=0)
@@ -120,12 +121,14 @@ def test_new_characters_extend_the_model_and_keep_the_rest_bit_by_bit(
 def test_a_corpus_with_new_characters_is_learned_and_they_are_named(
     make_config: MakeConfig, corpus: Path, start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    corpus.write_text(corpus.read_text().replace("two", "quo"))
+    corpus.write_text(corpus.read_text().replace("two", "quo 2"))
     config = _recipe(make_config, corpus, start, **{"training.freeze_encoder_steps": 1})
     result = fit.train(config, tmp_path / "run", "cpu")
-    assert load_model(result.model).alphabet.characters == "enoqtuwxyz"
+    assert load_model(result.model).alphabet.characters == " 2enoqtuwxyz"
     told = capsys.readouterr().err
-    assert f"2 new characters in the training texts, which {start} could not spell: 'q' 'u'\n" in told
+    assert f"4 new characters in the training texts, which {start} could not spell: ' ' '2' 'q' 'u'\n" in told
+    assert "3 training texts have numbers in figures" in told
+    assert "--set data.normalizer=english-v2" in told
     # In its one step the encoder was frozen, and nothing else.
     found, before = load_model(result.model).model.state_dict(), load_model(start).model.state_dict()
     for name, weight in before.items():
