@@ -80,13 +80,6 @@ def paused(seconds: float) -> Change:
     return change
 
 
-def rumble(level: float) -> Change:
-    """A hum of 10 Hz, below all speech, of a level."""
-    return lambda sound, rate, rng: (
-        sound + decibels(level) * np.sin(2 * np.pi * 10 / rate * np.arange(len(sound))).astype(np.float32)
-    )
-
-
 # Of no whole number of frames.
 CHANGES: dict[str, Change] = {
     "as it is": lambda sound, rate, rng: sound,

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from asr_seq2seq.audio import RATES
-from asr_seq2seq.corpora.fields import SYNONYMS, Channel, FileName, Label, Name, Seconds, Text, checked
+from asr_seq2seq.corpora.fields import SYNONYMS, AnyText, Channel, Label, Name, Seconds, Text, checked
 from asr_seq2seq.corpora.lines import LONGEST_SECONDS, MOST_CHANNELS, read_lines, shown
 from asr_seq2seq.corpora.places import find_file, refuse_address
 from asr_seq2seq.corpora.sources import ArchiveMember, problem_of_file
@@ -84,7 +84,7 @@ class _Features(_Form):
     frame_shift: float = Field(gt=0, lt=1e3)
     start: Seconds
     storage_type: Label
-    storage_path: FileName
+    storage_path: AnyText
     storage_key: Any
 
 

@@ -38,7 +38,7 @@ def _text(value: str) -> str:
     return value
 
 
-def _file(value: object) -> str:
+def _any_text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("must be text")
     return value
@@ -53,7 +53,7 @@ def _name(value: object) -> str:
 Text = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_text)]
 Label = Annotated[str, Field(max_length=LONGEST_NAME)]
 # Of no pydantic type: names of files need not be UTF-8, and Python then puts surrogates in them.
-FileName = Annotated[str, PlainValidator(_file)]
+AnyText = Annotated[str, PlainValidator(_any_text)]
 Name = Annotated[str, PlainValidator(_name), Field(max_length=LONGEST_NAME)]
 Seconds = Annotated[float, Field(ge=0, lt=LONGEST_SECONDS)]
 Channel = Annotated[int, Field(ge=0, lt=MOST_CHANNELS)]
@@ -81,10 +81,10 @@ def checked(form: type[_Form], value: Any, where: str, advice: str) -> _Form:
     try:
         return form.model_validate(value)
     except ValidationError as error:
-        raise CorpusError(f"{where}: {_first_fault(error)}; {advice}") from None
+        raise CorpusError(f"{where}: {first_fault(error)}; {advice}") from None
 
 
-def _first_fault(error: ValidationError) -> str:
+def first_fault(error: ValidationError) -> str:
     """The first thing that is wrong, as `key`, what it must be, and what it is."""
     problem: Any = error.errors(include_url=False, include_context=False)[0]
     name = ".".join(str(part) for part in problem["loc"])

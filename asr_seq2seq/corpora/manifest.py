@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from asr_seq2seq.corpora.fields import SYNONYMS, Channel, FileName, Name, Seconds, Text, checked, pick
+from asr_seq2seq.corpora.fields import SYNONYMS, AnyText, Channel, Name, Seconds, Text, checked, pick
 from asr_seq2seq.corpora.lines import read_lines
 from asr_seq2seq.corpora.places import find_file
 from asr_seq2seq.corpora.utterance import Features, Utterance, make_utterance
@@ -31,8 +31,8 @@ class Record(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
     text: Text
-    audio_filepath: FileName | None = None
-    feature_filepath: FileName | None = None
+    audio_filepath: AnyText | None = None
+    feature_filepath: AnyText | None = None
     duration: Seconds | None = None
     offset: Seconds | None = None
     channel: Channel | None = None

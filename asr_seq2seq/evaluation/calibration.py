@@ -13,7 +13,6 @@ from asr_seq2seq.evaluation.hypotheses import HypothesisLine
 from asr_seq2seq.evaluation.wer import correct_words
 from asr_seq2seq.text.normalizer import Normalizer
 
-_Words = tuple[list[float], list[bool]]  # the confidence of every word, and whether it is right
 _LEAST = 1e-12  # a probability whose logarithm is taken
 
 

@@ -2,12 +2,17 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeGuard, TypeVar
+from typing import Annotated, Any, TypeGuard
 
+from pydantic import Field, TypeAdapter, ValidationError
+
+from asr_seq2seq.corpora.fields import AnyText, first_fault
 from asr_seq2seq.errors import CorpusError, brief
 from asr_seq2seq.files import atomic_write, parse_json, to_json
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -19,15 +24,15 @@ class Candidate:
     ``boost`` what hot words add.
     """
 
-    text: str
-    score: float
-    decoder: float
-    length: int
-    ctc: float | None = None
-    lm: float | None = None
-    coverage: float | None = None
-    reward: float = 0.0
-    boost: float | None = None
+    text: AnyText
+    score: Number
+    decoder: Number
+    length: Annotated[int, Field(strict=True)]
+    ctc: Number | None = None
+    lm: Number | None = None
+    coverage: Number | None = None
+    reward: Number = 0.0
+    boost: Number | None = None
 
 
 @dataclass(frozen=True)
@@ -40,15 +45,18 @@ class HypothesisLine:
     the corpus says of the utterance.
     """
 
-    id: str
-    reference: str
-    hypothesis: str
-    score: float | None = None
-    duration: float | None = None
-    speaker: str | None = None
+    id: AnyText
+    reference: AnyText
+    hypothesis: AnyText
+    score: Number | None = None
+    duration: Number | None = None
+    speaker: AnyText | None = None
     n_best: tuple[Candidate, ...] = ()
-    confidences: tuple[float, ...] = ()
-    keys: Mapping[str, str | int | float] = field(default_factory=dict)
+    confidences: tuple[Number, ...] = ()
+    keys: Mapping[AnyText, Any] = field(default_factory=dict)
+
+
+_LINE = TypeAdapter(HypothesisLine)
 
 
 def write(path: Path, lines: Iterable[HypothesisLine]) -> None:
@@ -111,41 +119,9 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 def from_dict(data: Any) -> HypothesisLine:
     """Return the utterance that :func:`to_dict` made an object of; ``ValueError`` if it cannot be one."""
-    return _record(HypothesisLine, data)
-
-
-_Record = TypeVar("_Record", HypothesisLine, Candidate)
-# What JSON type a value has; it is a text where it is not named here.
-_NUMBER: tuple[tuple[type, ...], str] = ((int, float), "a number")
-_TYPES = dict.fromkeys(("score", "duration", "decoder", "length", "ctc", "lm", "coverage", "reward"), _NUMBER)
-_TYPES["boost"] = _NUMBER
-_TYPES |= dict.fromkeys(("n_best", "confidences"), ((list,), "a list"))
-_TYPES["keys"] = (dict,), "an object"
-
-
-def _record(kind: type[_Record], data: Any) -> _Record:
     if not isinstance(data, dict):
         raise ValueError("not a JSON object")
-    values: dict[str, Any] = {}
-    for one in fields(kind):
-        name, value = one.name, data.get(one.name)
-        if value is None:
-            if one.default is MISSING and one.default_factory is MISSING:
-                raise ValueError(f'"{name}" is missing')
-            continue
-        types, words = _TYPES.get(name, ((str,), "a text"))
-        # JSON's true and false are ints to Python.
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, types)
-            or (types == _NUMBER[0] and not is_number(value))
-        ):
-            raise ValueError(f'"{name}" is not {words}')
-        values[name] = value
-    if "n_best" in values:
-        values["n_best"] = tuple(_record(Candidate, one) for one in values["n_best"])
-    if "confidences" in values:
-        if not all(map(is_number, values["confidences"])):
-            raise ValueError('"confidences" is not a list of numbers')
-        values["confidences"] = tuple(map(float, values["confidences"]))
-    return kind(**values)
+    try:
+        return _LINE.validate_python({name: value for name, value in data.items() if value is not None})
+    except ValidationError as error:
+        raise ValueError(first_fault(error)) from None

@@ -9,6 +9,7 @@ LINES = [
     HypothesisLine("a-1", "grüß gott", "grüß\u2028gott", -1.5, 2.25, "anna"),
     HypothesisLine("a-2", "", ""),
     HypothesisLine("a-3", 'say "yes"', "say yes", score=-0.5),
+    HypothesisLine("a\udcff", "\ud800", "", keys={"f\udcff": "x", "take": 2, "noisy": True}),
     HypothesisLine(
         "a-4",
         "one",
@@ -41,17 +42,28 @@ GOOD = '{"id": "x", "reference": "a", "hypothesis": "b"}'
     [
         ('{"id": "y", "refer', "not valid JSON"),
         ("[1]", "not a JSON object"),
-        ('{"id": "y", "reference": "a"}', '"hypothesis" is missing'),
-        ('{"id": 5, "reference": "a", "hypothesis": "b"}', '"id" is not a text'),
-        ('{"id": "y", "reference": "a", "hypothesis": "b", "score": "1"}', '"score" is not a number'),
-        ('{"id": "y", "reference": "a", "hypothesis": "b", "duration": true}', '"duration" is not a number'),
+        ('{"id": "y", "reference": "a"}', "the key `hypothesis` is missing"),
+        ('{"id": 5, "reference": "a", "hypothesis": "b"}', "`id` must be text, not 5"),
+        (
+            '{"id": "y", "reference": "a", "hypothesis": "b", "score": "1"}',
+            "`score` should be a valid number",
+        ),
+        (
+            '{"id": "y", "reference": "a", "hypothesis": "b", "duration": true}',
+            "`duration` should be a valid number",
+        ),
         ('{"id": "y", "reference": "a", "hypothesis": "b", "score": NaN}', "NaN is not a JSON number"),
-        ('{"id": "y", "reference": "a", "hypothesis": "b", "n_best": {}}', '"n_best" is not a list'),
-        ('{"id": "y", "reference": "a", "hypothesis": "b", "n_best": ["b"]}', "not a JSON object"),
+        (
+            '{"id": "y", "reference": "a", "hypothesis": "b", "n_best": {}}',
+            "`n_best` should be",
+        ),
+        ('{"id": "y", "reference": "a", "hypothesis": "b", "n_best": ["b"]}', r"`n_best\.0` "),
         (
             '{"id": "y", "reference": "a", "hypothesis": "b", "n_best": [{"text": "b", "score": -1}]}',
-            '"decoder" is missing',
+            r"the key `n_best\.0\.decoder` is missing",
         ),
+        ('{"id": "y", "reference": "a", "hypothesis": "b", "score": 1' + 400 * "0" + "}", "`score` "),
+        ('{"id": "y", "reference": "a", "hypothesis": "b", "keys": []}', "`keys` "),
         (GOOD, 'the id "x" was used before'),
     ],
 )

@@ -11,34 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr_seq2seq.cli.application import make_app
-from asr_seq2seq.cli.run import run as run_command
-from asr_seq2seq.model.files import ModelFile, save_model
 from asr_seq2seq.transcript import Segment, Transcript, Word
 from asr_seq2seq.writers import WRITERS
 
-app = make_app()
-
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process: exit code, standard output, standard error."""
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        code = run_command(app, [str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return command
-
-
-@pytest.fixture
-def model(tiny_model: ModelFile, tmp_path: Path) -> Path:
-    path = tmp_path / "model.safetensors"
-    save_model(path, tiny_model)
-    return path
 
 
 def _sound(path: Path, samples: np.ndarray, rate: int = 16000, **options: str) -> Path:
