@@ -31,6 +31,19 @@ def brief(text: str, most: int = 60) -> str:
     return shown if len(shown) <= most else f"{shown[: most - 3]}..."
 
 
+def shown(value: object, limit: int = 60) -> str:
+    r"""A value from a file as a message shows it: on one line, and of long text its beginning and end.
+
+    >>> shown("a\nb"), shown("x" * 100, limit=9)
+    ('a\\nb', 'xxxx...xx')
+    """
+    text = value if isinstance(value, str) else repr(value)
+    if len(text) > limit:
+        tail = limit // 3
+        text = f"{text[: limit - tail - 3 + (limit % 3 == 0)]}...{text[len(text) - tail + 1 :]}"
+    return printable(text)
+
+
 def printable_json(text: str) -> str:
     r"""Return JSON as a terminal can show it: what JSON leaves of such characters as its own escapes.
 

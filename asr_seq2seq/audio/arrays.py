@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr_seq2seq.audio.channels import mix
-from asr_seq2seq.audio.checks import RATES, Samples, checked
+from asr_seq2seq.audio.checks import RATES, Samples, check_rate, checked
 from asr_seq2seq.audio.parts import check_part, part_of
 from asr_seq2seq.audio.resampling import resample
 from asr_seq2seq.errors import AudioError
@@ -47,8 +47,7 @@ def from_blocks(
     check_part(offset, duration)
     if rate not in RATES:
         raise AudioError(f"{name} cannot have {rate} samples a second: give the rate it was recorded at")
-    if sample_rate not in RATES:
-        raise AudioError(f"sound cannot be had at {sample_rate} samples a second: give 1,000 to 1,000,000 Hz")
+    check_rate(sample_rate)
     frames = (_frames(part, name) for part in parts)
     waveform = resample(mix(frames, int(rate), name, channel), int(rate), sample_rate)
     yield from checked(part_of(waveform, offset, duration, sample_rate, name), sample_rate, name)

@@ -17,6 +17,13 @@ BLOCK_VALUES = 1 << 20  # samples times channels that are read at a time
 Samples = npt.NDArray[np.float32]
 
 
+def check_rate(sample_rate: int) -> None:
+    """Raise an AudioError where sound is wanted at a rate that it cannot be had at."""
+    if sample_rate not in RATES:
+        rates = f"{RATES[0]:,} to {RATES[-1]:,} Hz"
+        raise AudioError(f"sound cannot be had at {sample_rate} samples a second: give {rates}")
+
+
 def check_shape(name: str, rate: int, channels: int) -> None:
     """Raise an AudioError where a header claims an absurd rate or number of channels."""
     if rate not in RATES:

@@ -17,13 +17,12 @@ import numpy as np
 import soundfile
 
 from asr_seq2seq.audio.channels import mix, window_samples
-from asr_seq2seq.audio.checks import RATES, Samples, checked
+from asr_seq2seq.audio.checks import RATES, Samples, check_rate, checked
 from asr_seq2seq.audio.joined import Sound
 from asr_seq2seq.audio.libsndfile import PROBLEMS, UNKNOWN_FRAMES
 from asr_seq2seq.audio.parts import beyond_end, check_part, sample_count, skipped
 from asr_seq2seq.audio.resampling import margin, resample
 from asr_seq2seq.audio.source import Source, open_source
-from asr_seq2seq.errors import AudioError
 
 
 def load(
@@ -70,8 +69,7 @@ def blocks(
     What is wrong is raised where it is met, so that an error may come after good blocks.
     """
     check_part(offset, duration)
-    if sample_rate not in RATES:
-        raise AudioError(f"sound cannot be had at {sample_rate} samples a second: give {_rates()}")
+    check_rate(sample_rate)
     name, file = open_source(source)
     with closing(file):
         yield from _part(Sound(name, file), sample_rate, offset, duration, channel)
@@ -90,10 +88,6 @@ def load_native(
     with closing(file):
         sound = Sound(name, file)
         return np.concatenate(list(_part(sound, sound.rate, offset, duration, channel))), sound.rate
-
-
-def _rates() -> str:
-    return f"{RATES[0]:,} to {RATES[-1]:,} Hz"
 
 
 def _part(

@@ -15,12 +15,13 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from asr_seq2seq.audio import RATES
-from asr_seq2seq.corpora.fields import SYNONYMS, AnyText, Channel, Label, Name, Seconds, Text, checked
-from asr_seq2seq.corpora.lines import LONGEST_SECONDS, MOST_CHANNELS, read_lines, shown
+from asr_seq2seq.corpora.fields import SYNONYMS, Channel, Label, Name, Seconds, Text, checked
+from asr_seq2seq.corpora.lines import LONGEST_SECONDS, MOST_CHANNELS, read_lines
 from asr_seq2seq.corpora.places import find_file, refuse_address
 from asr_seq2seq.corpora.sources import ArchiveMember, problem_of_file
 from asr_seq2seq.corpora.utterance import Change, Features, Utterance
-from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.errors import CorpusError, shown
+from asr_seq2seq.faults import AnyText
 from asr_seq2seq.files import parse_json
 
 _READ = "numpy_files"

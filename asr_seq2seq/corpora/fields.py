@@ -7,8 +7,9 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, PlainValidator, ValidationError
 
-from asr_seq2seq.corpora.lines import LONGEST_SECONDS, MOST_CHANNELS, shown
+from asr_seq2seq.corpora.lines import LONGEST_SECONDS, MOST_CHANNELS
 from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.faults import first_fault
 
 LONGEST_NAME, LONGEST_TEXT = 1_000, 1_000_000  # characters
 
@@ -38,12 +39,6 @@ def _text(value: str) -> str:
     return value
 
 
-def _any_text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be text")
-    return value
-
-
 def _name(value: object) -> str:
     if not isinstance(value, str | int | float):
         raise ValueError("must be text or a number")
@@ -52,8 +47,6 @@ def _name(value: object) -> str:
 
 Text = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_text)]
 Label = Annotated[str, Field(max_length=LONGEST_NAME)]
-# Of no pydantic type: names of files need not be UTF-8, and Python then puts surrogates in them.
-AnyText = Annotated[str, PlainValidator(_any_text)]
 Name = Annotated[str, PlainValidator(_name), Field(max_length=LONGEST_NAME)]
 Seconds = Annotated[float, Field(ge=0, lt=LONGEST_SECONDS)]
 Channel = Annotated[int, Field(ge=0, lt=MOST_CHANNELS)]
@@ -82,17 +75,3 @@ def checked(form: type[_Form], value: Any, where: str, advice: str) -> _Form:
         return form.model_validate(value)
     except ValidationError as error:
         raise CorpusError(f"{where}: {first_fault(error)}; {advice}") from None
-
-
-def first_fault(error: ValidationError) -> str:
-    """The first thing that is wrong, as `key`, what it must be, and what it is."""
-    problem: Any = error.errors(include_url=False, include_context=False)[0]
-    name = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "missing":
-        return f"the key `{shown(name)}` is missing"
-    if problem["type"] in ("model_type", "dict_type"):
-        what = f"`{shown(name)}`" if name else "it"
-        return f"{what} must be an object, not {shown(repr(problem['input'])[:1000], 40)}"
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    message = shown(message[:1].lower() + message[1:], 120)
-    return f"`{shown(name)}` {message}, not {shown(repr(problem['input'])[:1000], 40)}"

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from asr_seq2seq.audio.discovery import files_in, is_sound
-from asr_seq2seq.corpora.lines import read_lines, shown
+from asr_seq2seq.corpora.lines import read_lines
 from asr_seq2seq.corpora.utterance import Utterance, make_utterance
-from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.errors import CorpusError, shown
 
 # Folders of these names hold a part or a kind of a corpus; others in which sound lies are speakers.
 _PARTS = """

@@ -15,11 +15,10 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from asr_seq2seq.corpora.fields import SYNONYMS, checked, pick
-from asr_seq2seq.corpora.lines import shown
 from asr_seq2seq.corpora.places import find_file
 from asr_seq2seq.corpora.sources import DatasetCell
 from asr_seq2seq.corpora.utterance import Utterance, make_utterance
-from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.errors import CorpusError, shown
 from asr_seq2seq.extras import needed
 from asr_seq2seq.files import parse_json
 

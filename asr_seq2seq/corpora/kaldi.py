@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from asr_seq2seq.corpora.lines import read_keys, shown, to_channel, to_seconds
+from asr_seq2seq.corpora.lines import read_keys, to_channel, to_seconds
 from asr_seq2seq.corpora.places import find_file
 from asr_seq2seq.corpora.utterance import Utterance, make_utterance
-from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.errors import CorpusError, shown
 
 
 def read_kaldi(folder: Path, *, root: Path | None = None) -> Iterator[Utterance]:

@@ -20,9 +20,8 @@ from lhotse.audio.backend import AudioBackend, LibsndfileCompatibleAudioInfo
 from asr_seq2seq import audio
 from asr_seq2seq.corpora.cutset import from_cut
 from asr_seq2seq.corpora.guard import nothing_started
-from asr_seq2seq.corpora.lines import shown
 from asr_seq2seq.corpora.utterance import UNKNOWN_SECONDS, Utterance
-from asr_seq2seq.errors import AudioError, CorpusError
+from asr_seq2seq.errors import AudioError, CorpusError, shown
 from asr_seq2seq.files import temporary_folder
 
 

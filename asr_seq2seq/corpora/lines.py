@@ -10,25 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO, cast
 
-from asr_seq2seq.errors import CorpusError, printable
+from asr_seq2seq.errors import CorpusError, shown
 
 LONGEST_LINE = 10_000_000  # characters; a line of a packed file can be very much longer than the file
 LONGEST_SECONDS = 1e8  # three years
 MOST_CHANNELS = 256
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-
-
-def shown(value: object, limit: int = 60) -> str:
-    r"""A value from a file as a message shows it: on one line, and of long text its beginning and end.
-
-    >>> shown("a\nb"), shown("x" * 100, limit=9)
-    ('a\\nb', 'xxxx...xx')
-    """
-    text = value if isinstance(value, str) else repr(value)
-    if len(text) > limit:
-        tail = limit // 3
-        text = f"{text[: limit - tail - 3 + (limit % 3 == 0)]}...{text[len(text) - tail + 1 :]}"
-    return printable(text)
 
 
 @contextmanager

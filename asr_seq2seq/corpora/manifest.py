@@ -15,11 +15,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from asr_seq2seq.corpora.fields import SYNONYMS, AnyText, Channel, Name, Seconds, Text, checked, pick
+from asr_seq2seq.corpora.fields import SYNONYMS, Channel, Name, Seconds, Text, checked, pick
 from asr_seq2seq.corpora.lines import read_lines
 from asr_seq2seq.corpora.places import find_file
 from asr_seq2seq.corpora.utterance import Features, Utterance, make_utterance
 from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.faults import AnyText
 from asr_seq2seq.files import parse_json
 
 _LIST = "is a JSON list; write one object a line, as jq -c '.[]' does"

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asr_seq2seq.corpora.lines import shown
 from asr_seq2seq.corpora.utterance import Utterance
-from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.errors import CorpusError, shown
 from asr_seq2seq.files import atomic_write, to_json
 
 _NEAR = 2  # how many folders a relative path may climb; a manifest and its sound may then move together

@@ -6,8 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from asr_seq2seq.corpora.lines import shown
-from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.errors import CorpusError, shown
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|pipe:", re.IGNORECASE)
 

@@ -15,12 +15,12 @@ from typing import Any
 
 from asr_seq2seq.corpora.folder import read_folder
 from asr_seq2seq.corpora.kaldi import read_kaldi
-from asr_seq2seq.corpora.lines import read_lines, shown
+from asr_seq2seq.corpora.lines import read_lines
 from asr_seq2seq.corpora.parts import Part, write_part
 from asr_seq2seq.corpora.places import find_file
 from asr_seq2seq.corpora.table import read_table
 from asr_seq2seq.corpora.utterance import Utterance, make_utterance
-from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.errors import CorpusError, shown
 from asr_seq2seq.extras import needed
 from asr_seq2seq.files import make_folder
 from asr_seq2seq.outputs import keep_inputs

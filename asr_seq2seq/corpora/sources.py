@@ -10,8 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from asr_seq2seq.corpora.lines import shown
-from asr_seq2seq.errors import AudioError, CorpusError
+from asr_seq2seq.errors import AudioError, CorpusError, shown
 
 
 @dataclass(frozen=True, slots=True)

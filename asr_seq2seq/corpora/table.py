@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from asr_seq2seq.corpora.fields import SYNONYMS, pick
-from asr_seq2seq.corpora.lines import open_text, read_keys, read_lines, shown, to_channel, to_seconds
+from asr_seq2seq.corpora.lines import open_text, read_keys, read_lines, to_channel, to_seconds
 from asr_seq2seq.corpora.manifest import from_record
 from asr_seq2seq.corpora.utterance import Utterance
-from asr_seq2seq.errors import CorpusError
+from asr_seq2seq.errors import CorpusError, shown
 
 _NEEDED = {"audio_filepath": "names the sound", "text": "holds the text"}
 _OTHERS = ("duration", "offset", "channel", "id")

@@ -9,9 +9,9 @@ from typing import Any
 
 from asr_seq2seq import audio
 from asr_seq2seq.corpora.fields import LONGEST_NAME, LONGEST_TEXT
-from asr_seq2seq.corpora.lines import LONGEST_SECONDS, shown
+from asr_seq2seq.corpora.lines import LONGEST_SECONDS
 from asr_seq2seq.corpora.sources import Sound, open_sound, problem_of_file
-from asr_seq2seq.errors import AudioError, CorpusError
+from asr_seq2seq.errors import AudioError, CorpusError, shown
 
 UNKNOWN_SECONDS = 1.0  # stand for the duration of what cannot be read
 _SHORTEST_SECONDS = 1e-9

@@ -8,8 +8,8 @@ from typing import Annotated, Any, TypeGuard
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from asr_seq2seq.corpora.fields import AnyText, first_fault
 from asr_seq2seq.errors import CorpusError, brief
+from asr_seq2seq.faults import AnyText, first_fault
 from asr_seq2seq.files import atomic_write, parse_json, to_json
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
