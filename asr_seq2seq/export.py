@@ -35,8 +35,9 @@ _LARGEST = 63  # of 8-bit weights: the products of larger ones saturate on proce
 def export_model(path: Path, model: AcousticArrays, *, int8: bool = False) -> None:
     """Write the graphs of a recognizer to `path`, all or nothing.
 
-    With `int8` the matrices of LSTM layers and of the decoder's products are stored in 8 bits, and what they
-    are multiplied with is rounded to 8 bits as it comes (dynamic quantization, by operators of onnxruntime).
+    With `int8` the matrices of LSTM layers, of the decoder's products and of attention's keys and values are
+    stored in 8 bits; what they are multiplied with is rounded to 8 bits as it comes (dynamic quantization, by
+    operators of onnxruntime).
     """
     config, quantizer = model.config, Quantizer(_LARGEST if int8 else None)
     graphs = {"features.onnx": _complete(_features_graph(model), {})}

@@ -180,16 +180,16 @@ def _memory(
     if decoder.attention == "none":
         return memory
     keys = g.matmul(encoded, "attention.key")
+    values = g("Transpose", g.matmul(encoded, "values"), perm=[0, 2, 1])  # (B, H * G, T')
     if decoder.attention == "location":
-        values = g("Transpose", g.matmul(encoded, "values"), perm=[0, 2, 1])
         closed = g.unsqueeze(g("Log", mask), 1)
         return memory | {"keys": g.unsqueeze(keys, 1), "values": values, "closed": closed}
     if decoder.heads > 1:
         parted = g.reshape(keys, 0, 0, decoder.heads, decoder.attention_size // decoder.heads)
         keys = g("Transpose", parted, perm=[0, 2, 1, 3])
-    values = g.matmul(g.unsqueeze(encoded, 1), "values")  # (B, H, T', G)
-    values = g.reshape(values, 0, -1, GATES[decoder.cell] * decoder.units)
-    values = g("Transpose", values, perm=[0, 2, 1])
+        gates = GATES[decoder.cell] * decoder.units
+        parted = g("Transpose", g.reshape(values, 0, decoder.heads, gates, -1), perm=[0, 2, 1, 3])
+        values = g.reshape(parted, 0, gates, -1)  # (B, G, H * T')
     return memory | {"keys": keys, "values": values, "closed": g.unsqueeze(g("Log", mask), 2)}
 
 

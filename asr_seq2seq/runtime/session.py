@@ -86,8 +86,10 @@ class Session:
         settings.log_severity_level = 3
         # The graphs are built as they are to run: looking for better ones takes as long as all else here.
         settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        # Threads that wait by spinning take the processor from the next session, and from NumPy.
-        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Threads that share small products wait by spinning, but not after the run: they would take the
+        # processor from the next session, and from NumPy.
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "1")
+        settings.add_session_config_entry("session.force_spinning_stop", "1")
         # onnxruntime may read them where they lie, so they stay as long as the session.
         self._weights = {name: np.ascontiguousarray(array) for name, array in weights.items()}
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in self._weights.values()]

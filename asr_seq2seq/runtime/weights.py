@@ -1,8 +1,8 @@
 """From the arrays of a model file to those that the graphs hold: transposed, joined, multiplied beforehand.
 
 What does not depend on a step is multiplied once, here or by the encoder's graph: what each symbol, the
-context and each encoded frame add to the gates of a recurrent layer. With int8 the matrices of LSTM layers
-and of products with few rows are 8-bit numbers with a scale per output.
+context and each encoded frame add to the gates of a recurrent layer. With int8 the matrices of LSTM layers,
+of the decoder's steps and of keys and values are 8-bit numbers with a scale per output.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def encoder_weights(arrays: Arrays, config: RecognizerSettings, quantizer: Quant
     linears += ["ctc_head"] if config.model.ctc_weight else []
     for name in linears:
         weights |= _linear(arrays, name)
-    return weights | _memory(arrays, config)
+    return weights | _memory(arrays, config, quantizer)
 
 
 def decoder_weights(arrays: Arrays, config: RecognizerSettings, quantizer: Quantizer) -> Weights:
@@ -120,7 +120,7 @@ def _layer(arrays: Arrays, names: list[str], cell: Cell, target: str, quantizer:
     return weights
 
 
-def _memory(arrays: Arrays, config: RecognizerSettings) -> Weights:
+def _memory(arrays: Arrays, config: RecognizerSettings, quantizer: Quantizer) -> Weights:
     """What the encoder's outputs are multiplied by once for all steps of the decoder."""
     decoder, cell = config.model.decoder, config.model.decoder.cell
     first = "decoder.lower" if decoder.attention == "dot" else "decoder.layers"
@@ -132,23 +132,21 @@ def _memory(arrays: Arrays, config: RecognizerSettings) -> Weights:
     }
     if decoder.attention == "none":
         return weights
-    weights |= _linear(arrays, "decoder.attention.key")
+    keys = _linear(arrays, "decoder.attention.key")
+    weights |= keys | quantizer.matrix("attention.key.weight", keys["attention.key.weight"])
     if decoder.attention == "dot":
         of_values = _step_rows(arrays["decoder.upper.weight_ih_l0"], cell).T[decoder.units :]  # (H * E, G)
         # The weights of each head sum to 1, so the bias can be part of the values of one of them.
-        bias = np.zeros((decoder.heads, 1, of_values.shape[1]), np.float32)
-        bias[0] = _step_bias(arrays, "decoder.upper", 0, cell)
-        return weights | {
-            "values.weight": of_values.reshape(decoder.heads, -1, of_values.shape[1]),
-            "values.bias": bias,
-        }
-    joint = arrays["decoder.joint.weight"][:, decoder.units :].T  # (E, D)
-    return weights | {
-        "values.weight": np.concatenate((of_inputs[end:], joint), axis=1),
-        "values.bias": np.concatenate(
-            (np.zeros(of_inputs.shape[1], np.float32), arrays["decoder.joint.bias"])
-        ),
-    }
+        of_heads = of_values.reshape(decoder.heads, -1, of_values.shape[1]).transpose(1, 0, 2)  # (E, H, G)
+        values = of_heads.reshape(len(of_heads), -1)
+        bias = np.zeros(values.shape[1], np.float32)
+        bias[: of_values.shape[1]] = _step_bias(arrays, "decoder.upper", 0, cell)
+    else:
+        joint = arrays["decoder.joint.weight"][:, decoder.units :].T  # (E, D)
+        values = np.concatenate((of_inputs[end:], joint), axis=1)
+        nothing = np.zeros(of_inputs.shape[1], np.float32)
+        bias = np.concatenate((nothing, arrays["decoder.joint.bias"]))
+    return weights | quantizer.matrix("values.weight", values) | {"values.bias": bias}
 
 
 def _step_products(own: Arrays, decoder: DecoderConfig) -> list[tuple[str, Any, Any]]:
