@@ -57,7 +57,10 @@ GOOD = '{"id": "x", "reference": "a", "hypothesis": "b"}'
             '{"id": "y", "reference": "a", "hypothesis": "b", "n_best": {}}',
             "`n_best` should be",
         ),
-        ('{"id": "y", "reference": "a", "hypothesis": "b", "n_best": ["b"]}', r"`n_best\.0` must be an object"),
+        (
+            '{"id": "y", "reference": "a", "hypothesis": "b", "n_best": ["b"]}',
+            r"`n_best\.0` must be an object",
+        ),
         (
             '{"id": "y", "reference": "a", "hypothesis": "b", "n_best": [{"text": "b", "score": -1}]}',
             r"the key `n_best\.0\.decoder` is missing",
