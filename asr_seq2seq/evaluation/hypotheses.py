@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeGuard
 from pydantic import Field, TypeAdapter, ValidationError
 
 from asr_seq2seq.errors import CorpusError, brief
+from asr_seq2seq.evaluation.text import read_file
 from asr_seq2seq.faults import AnyText, first_fault
 from asr_seq2seq.files import atomic_write, parse_json, to_json
 
@@ -79,19 +80,9 @@ def read(path: Path) -> list[HypothesisLine]:
     ``CorpusError`` naming the line if one is not a JSON object, lacks ``id``, ``reference`` or
     ``hypothesis``, has a value of the wrong type or repeats an id, or if the file cannot be read.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise CorpusError(
-            f"cannot read the hypotheses {path}: {error.strerror}; check the path and its permissions"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"{path} is not UTF-8 text: give a file of JSON lines as evaluate writes it"
-        ) from error
     lines: dict[str, HypothesisLine] = {}
     # Not splitlines(): JSON strings may hold line separators of Unicode, only \n ends a line of JSON.
-    for number, content in enumerate(text.split("\n"), start=1):
+    for number, content in enumerate(read_file(path).split("\n"), start=1):
         if not content.strip():
             continue
         try:
