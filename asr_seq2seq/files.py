@@ -196,21 +196,14 @@ def _temporary(target: Path) -> Iterator[tuple[Path, int]]:
 
 
 @contextmanager
-def temporary_folder(*, of_libraries: bool = False) -> Iterator[Path]:
-    """A folder for temporary files, which goes with all that it holds, also after a signal.
-
-    With `of_libraries` the temporary files and folders that libraries make meanwhile lie in it too.
-    """
+def temporary_folder() -> Iterator[Path]:
+    """A folder for temporary files, which goes with all that it holds, also after a signal."""
     made: tempfile.TemporaryDirectory[str] | None = None
-    before = tempfile.tempdir
     try:
         with signals.held():
             made = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        if of_libraries:
-            tempfile.tempdir = made.name
         yield Path(made.name)
     finally:
-        tempfile.tempdir = before
         if made is not None:
             made.cleanup()
 

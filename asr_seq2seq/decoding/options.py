@@ -84,16 +84,7 @@ class DecodingOptions:
             raise ConfigError(f"decoding: `{name}` must be {range_} (given: {value})")
 
     @classmethod
-    def from_config(cls, config: DecodingConfig, *, n_best: int | None = None) -> DecodingOptions:
+    def from_config(cls, config: DecodingConfig) -> DecodingOptions:
         """The default options that a model file holds."""
-        return cls(
-            beam_size=config.beam_size,
-            n_best=n_best,
-            ctc_weight=config.ctc_weight,
-            lm_weight=config.lm_weight,
-            coverage_weight=config.coverage_weight,
-            length_reward=config.length_reward,
-            temperature=config.temperature,
-            tokens_per_frame=config.tokens_per_frame,
-            no_speech_threshold=config.no_speech_threshold,
-        )
+        names = DecodingConfig.model_fields.keys() & {one.name for one in fields(cls)}
+        return cls(**{name: getattr(config, name) for name in names})

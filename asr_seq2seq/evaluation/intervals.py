@@ -105,7 +105,7 @@ def ratio_interval(
 
 
 def difference_interval(
-    differences: Numbers, totals: Numbers, differing: int, *, resamples: int, seed: int = SEED
+    differences: Numbers, totals: Numbers, differing: int, *, resamples: int
 ) -> tuple[Interval, float]:
     """Differences of two systems' errors in each drawn unit -> the interval of their rate, and p.
 
@@ -114,7 +114,7 @@ def difference_interval(
     them p is never below the least of a sign test, and where that is not significant the interval holds 0.
     """
     least = least_p(differing)
-    estimate, deviation, drawn = _studentised(differences, totals, resamples, seed)
+    estimate, deviation, drawn = _studentised(differences, totals, resamples, SEED)
     low = high = estimate
     p = least
     if deviation and len(drawn):

@@ -85,7 +85,7 @@ def _are_trn(lines: Sequence[str]) -> bool:
     )
 
 
-def read_lines(path: Path, content: str) -> Texts:
+def read_lines(content: str) -> Texts:
     """Plain lines, called by their numbers."""
     labels = [_LABEL.fullmatch(line) for line in plain(content)]
     if labels and all(labels):

@@ -152,7 +152,7 @@ def _read(path: Path, content: str, kind: str, *, of_references: bool) -> Texts:
         case "kaldi form":
             texts = lines.read_kaldi(path, content)
         case _:
-            texts = lines.read_lines(path, content)
+            texts = lines.read_lines(content)
     if not texts.by_name:
         raise CorpusError(f"{path}: holds no utterance; give a file with one a line")
     return texts

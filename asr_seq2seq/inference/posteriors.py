@@ -55,7 +55,6 @@ def posteriors(
     sample_rate: int,
     *,
     block_seconds: float | None = None,
-    batch_size: int = _BATCH,
     on_progress: _Progress = lambda seconds: None,
 ) -> Posteriors:
     """Successive samples (N_i,) at the model's rate -> what is computed of all of them.
@@ -73,7 +72,7 @@ def posteriors(
     measured = _Measured(blocks, frame_samples(sample_rate), loudness)
     for one in _overlapping(measured, frame, context, stride):
         batch.append(one)
-        if len(batch) == batch_size:
+        if len(batch) == _BATCH:
             ctc += _encode(model, batch, sample_rate)
             on_progress(len(batch) * stride * frame / sample_rate)
             batch = []

@@ -108,11 +108,11 @@ def load_language_model(path: str | Path, device: torch.device | str = "cpu") ->
     return LanguageModelFile(model, arrays.config, arrays.alphabet, arrays.normalizer, arrays.provenance)
 
 
-def save_language_model(path: Path, lm: LanguageModelFile, *, half: bool = False) -> None:
-    """Write `path`, all or nothing; `half` stores the weights as float16, half the size."""
+def save_language_model(path: Path, lm: LanguageModelFile) -> None:
+    """Write `path`, all or nothing."""
     arrays = arrays_of(lm.model)
     model = ModelArrays(arrays, lm.config, lm.alphabet, lm.normalizer, lm.provenance)
-    write_language_model(path, model, half=half)
+    write_language_model(path, model)
 
 
 def arrays_of(network: nn.Module) -> Arrays:

@@ -81,7 +81,7 @@ def read_file(path: Path, kind: Kind[AnySettings]) -> ModelArrays[AnySettings]:
     """
     metadata, arrays = read_arrays(path, kind.format)
     with blaming(path):
-        settings, alphabet, normalizer, provenance = described(_as_today(metadata, kind))
+        settings, alphabet, normalizer, provenance = described(_as_today(metadata))
         config = check(kind.settings, settings, "its configuration")
         if {name: array.shape for name, array in arrays.items()} != kind.parameters(config, len(alphabet)):
             raise ModelFileError("its weights do not fit its own description")
@@ -176,7 +176,7 @@ def described(metadata: dict[str, Any]) -> tuple[dict[str, Any], Alphabet, Norma
     return found.config, alphabet, Normalizer.named(found.normalizer), found.provenance
 
 
-def _as_today(metadata: dict[str, Any], kind: Kind[AnySettings]) -> dict[str, Any]:
+def _as_today(metadata: dict[str, Any]) -> dict[str, Any]:
     """The description of an older file as it would be written now.
 
     Before, `config` was the whole recipe, and the longest utterance was at times known from there alone.

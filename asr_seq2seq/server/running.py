@@ -10,6 +10,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADER_SECONDS = 15.0  # in which a connection has to send the head of a request
 _GRACE_SECONDS = 60  # in which what runs is finished, when the server is stopped
+_LARGEST_MESSAGE = 2**20  # bytes, over a WebSocket
 _CONNECTIONS = 512
 
 
@@ -38,7 +39,7 @@ class _TimedProtocol(H11Protocol):
         self._timer = self.loop.call_later(HEADER_SECONDS / 2, self._watch)
 
 
-def server(app: Starlette, host: str, port: int, most_message: int = 2**20) -> uvicorn.Server:
+def server(app: Starlette, host: str, port: int) -> uvicorn.Server:
     """A server that is not started yet; SIGINT and SIGTERM let it finish what runs."""
     config = uvicorn.Config(
         app,
@@ -46,7 +47,7 @@ def server(app: Starlette, host: str, port: int, most_message: int = 2**20) -> u
         port,
         http=_TimedProtocol,
         ws="websockets-sansio",
-        ws_max_size=most_message,
+        ws_max_size=_LARGEST_MESSAGE,
         log_level="warning",
         access_log=False,
         server_header=False,

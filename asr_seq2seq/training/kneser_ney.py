@@ -87,7 +87,7 @@ def smooth(counted: Sequence[Ngrams], size: int, boundary: int, cutoffs: Sequenc
         shares, _ = _discounted(counts, group, totals)
         seen = np.add.reduceat(ngrams.counts, starts)[group]
         orders.append(Order(ngrams.keys, shares, seen).kept(ngrams.counts > cutoffs[length - 1]))
-    return Smoothed(unigrams, _with_histories(orders, counted))
+    return Smoothed(unigrams, _with_histories(orders))
 
 
 def _adjusted(counted: Sequence[Ngrams], length: int, boundary: int) -> Counts:
@@ -122,7 +122,7 @@ def _discounts(counts: Counts) -> Floats:
     return found if valid else fallback
 
 
-def _with_histories(orders: list[Order], counted: Sequence[Ngrams]) -> list[Order]:
+def _with_histories(orders: list[Order]) -> list[Order]:
     """The n-grams that longer ones begin with are put back, with no share of their own."""
     result = list(orders)
     for number in range(len(orders) - 1, 0, -1):
