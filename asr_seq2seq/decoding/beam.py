@@ -156,7 +156,7 @@ class _Search:
     def _parts(self, step: int) -> list[Float64]:
         """One step of the model: the scores of each hypothesis with each symbol added, (B, K, V) each."""
         logits, weights, self.state = self.model.step(self.state, self.tokens.ravel(), attention=self.covers)
-        log_p = log_softmax(logits.astype(np.float64) / self.options.temperature)
+        log_p = log_softmax(np.divide(logits, self.options.temperature, dtype=np.float64))
         log_p = log_p.reshape(*self.tokens.shape, -1)
         parts = [self.decoder[..., None] + log_p]
         parts += [scorer.scores(old) for scorer, old in zip(self.scorers, self.states, strict=True)]
@@ -193,18 +193,10 @@ class _Search:
             total[over, :, END] = ends
         choice = _largest(total.reshape(self.batch, -1), self.options.beam_size)  # (B, K')
         parents, self.tokens = np.divmod(choice, vocabulary)
-        places = (np.arange(self.batch)[:, None], parents, self.tokens)
-        scores = total[places]
-        found = np.stack([scores, sure[places], *(part[places] for part in parts)])
-        shape = (self.batch_at_first, self.options.beam_size)
-        chosen = _Step(
-            np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full((len(found), *shape), -np.inf)
-        )
-        count = choice.shape[1]
-        chosen.parents[self.rows, :count] = parents
-        chosen.tokens[self.rows, :count] = self.tokens
-        chosen.numbers[:, self.rows, :count] = found
-        self.steps.append(chosen)
+        places = choice + np.arange(self.batch)[:, None] * (self.count * vocabulary)
+        found = np.array([part.take(places) for part in (total, sure, *parts)])  # (2 + P, B, K')
+        scores = found[0]
+        self.steps.append(self._step(parents, self.tokens, found))
         ended = self.tokens == END
         self.best = np.maximum(self.best, np.where(ended, scores, -np.inf).max(1))
         open_scores = np.where(ended, -np.inf, scores)
@@ -212,6 +204,19 @@ class _Search:
         if "ctc" in self.shares:
             self.ctc = found[3]
         return parents, open_scores
+
+    def _step(self, parents: Integers, tokens: Integers, numbers: Float64) -> _Step:
+        """What was chosen (B, K'), for all utterances of the batch at the beginning and the whole beam."""
+        shape, count = (self.batch_at_first, self.options.beam_size), parents.shape[1]
+        if parents.shape == shape:
+            return _Step(parents, tokens, numbers)
+        step = _Step(
+            np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full((len(numbers), *shape), -np.inf)
+        )
+        step.parents[self.rows, :count] = parents
+        step.tokens[self.rows, :count] = tokens
+        step.numbers[:, self.rows, :count] = numbers
+        return step
 
     def _done(self, step: int, open_scores: Float64) -> npt.NDArray[np.bool_]:
         """Which utterances have no open hypothesis that may still lead to a better text, (B,)."""
@@ -260,9 +265,9 @@ class _Search:
 
 def log_softmax(scores: Float64) -> Float64:
     """Over the last axis."""
-    shifted = scores - scores.max(-1, keepdims=True)
-    result: Float64 = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-    return result
+    shifted: Float64 = scores - scores.max(-1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return shifted
 
 
 def _largest(scores: Float64, count: int) -> Integers:
@@ -270,8 +275,8 @@ def _largest(scores: Float64, count: int) -> Integers:
     if count < scores.shape[1]:
         places = np.argpartition(scores, -count, axis=1)[:, -count:]
         places.sort(axis=1)  # equal ones in the order of their places
-        order = np.argsort(-np.take_along_axis(scores, places, 1), axis=1, kind="stable")
-        return np.take_along_axis(places, order, 1)
+        rows = np.arange(len(scores))[:, None]
+        return places[rows, np.argsort(-scores[rows, places], axis=1, kind="stable")]
     return np.argsort(-scores, axis=1, kind="stable")
 
 

@@ -6,7 +6,7 @@ step's graph gathers them, so that no copy of the state is made outside it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -56,7 +56,7 @@ class OnnxState:
 
     def select(self, rows: Integers) -> OnnxState:
         """The rows with these numbers, (R',): hypotheses reordered within their utterances."""
-        return replace(self, rows=self.rows[rows])
+        return OnnxState(self.memory, self.carried, self.rows[rows])
 
     def keep(self, utterances: Integers) -> OnnxState:
         """Only the utterances with these numbers, (B',), each with all its rows."""
