@@ -1,5 +1,7 @@
 """The project and its peers at the same work, in turns: search, training step, features, and the ONNX form.
 
+`precision` is the training step in bfloat16 on a larger batch, where that pays; the peer's in both types.
+
 Weights are random and every text is forced to one length, so all do the same work whatever they write. The
 project searches in onnxruntime, as its users do, and once more in torch. The peers are SpeechBrain and
 ESPnet, each where it is installed; the ONNX form of the encoder is held against torch.
@@ -11,7 +13,7 @@ import importlib.util
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -37,6 +39,7 @@ from our_side import (
     our_log_mel,
     our_network,
     our_runtime,
+    our_runtime_log_mel,
     our_runtime_texts,
     our_texts,
     some_sound,
@@ -57,6 +60,7 @@ MISSING = {
 USED = {  # by section
     "search": ("speechbrain", "espnet"),
     "train": ("speechbrain",),
+    "precision": ("speechbrain",),
     "recipes": ("speechbrain", "espnet"),
     "features": ("speechbrain",),
     "onnx": (),
@@ -115,6 +119,22 @@ def training_work(sizes: Sizes, device: torch.device, installed: frozenset[str])
     )
 
 
+def precision_work(sizes: Sizes, device: torch.device, installed: frozenset[str]) -> Iterator[Work]:
+    """The training step of twice the batch in bfloat16 by autocast, as SpeechBrain has it too."""
+    sizes = replace(sizes, batch=2 * sizes.batch)
+    features, tokens = training_batch(sizes, device)
+    peers: dict[str, Run] = {}
+    if "speechbrain" in installed:
+        for name, lower in {"float32": False, "bfloat16": True}.items():
+            encoder = peers_speechbrain.Pyramid(sizes)
+            peers[f"SpeechBrain, {name}"] = speechbrain_step(sizes, encoder, features, tokens, lower=lower)
+    yield Work(
+        f"step of {sizes.batch} x {sizes.frames} frames, bfloat16",
+        {kind: our_step(sizes, kind, features, tokens, lower=True) for kind in ATTENTIONS},
+        peers,
+    )
+
+
 def recipes_work(sizes: Sizes, device: torch.device, installed: frozenset[str]) -> Iterator[Work]:
     """The same step with the encoders that the peers' own recipes have, which are slow."""
     features, tokens = training_batch(sizes, device)
@@ -137,12 +157,16 @@ def training_batch(sizes: Sizes, device: torch.device) -> tuple[Tensor, Tensor]:
     return features, torch.randint(FIRST_CHARACTER, sizes.symbols - 1, shape, device=device)
 
 
-def our_step(sizes: Sizes, attention: str, features: Tensor, tokens: Tensor) -> Run:
+def our_step(sizes: Sizes, attention: str, features: Tensor, tokens: Tensor, *, lower: bool = False) -> Run:
     """The project's training step over features (B, T, F) and tokens (B, U)."""
     model = our_network(sizes, attention, 0.0, features.device).train()
     lengths = torch.full((len(features),), features.shape[1], device=features.device)
     token_lengths = torch.full_like(lengths, tokens.shape[1])
-    return training_step(model, lambda: model.loss(features, lengths, tokens, token_lengths, 0.0).total)
+
+    def loss() -> Any:
+        return model.loss(features, lengths, tokens, token_lengths, 0.0).total
+
+    return training_step(model, loss, lower=lower)
 
 
 def speechbrain_step(
@@ -150,19 +174,24 @@ def speechbrain_step(
     encoder: peers_speechbrain.Pyramid | peers_speechbrain.Crdnn,
     features: Tensor,
     tokens: Tensor,
+    *,
+    lower: bool = False,
 ) -> Run:
     """SpeechBrain's training step with this encoder."""
     model = peers_speechbrain.SpeechBrainNetwork(sizes, encoder).to(features.device).train()
-    return training_step(model, partial(peers_speechbrain.loss, model, features, tokens))
+    return training_step(model, partial(peers_speechbrain.loss, model, features, tokens), lower=lower)
 
 
-def training_step(model: nn.Module, loss: Callable[[], Any]) -> Run:
-    """One step of Adam that moves the model against the gradient of a loss."""
+def training_step(model: nn.Module, loss: Callable[[], Any], *, lower: bool = False) -> Run:
+    """One step of Adam that moves the model against the gradient of a loss, in bfloat16 where `lower`."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    device = next(model.parameters()).device.type
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        loss().backward()
+        with torch.autocast(device, torch.bfloat16, enabled=lower):
+            found = loss()
+        found.backward()
         optimizer.step()
 
     return step
@@ -175,7 +204,10 @@ def features_work(sizes: Sizes, device: torch.device, installed: frozenset[str])
     if "speechbrain" in installed:
         fbank = peers_speechbrain.log_mel(sizes, device)
         peers["SpeechBrain"] = torch.inference_mode()(partial(fbank, sound))
-    yield Work(f"log-mel of {sizes.seconds:g} s", {"log-mel": our_log_mel(sizes, sound)}, peers)
+    runs: dict[str, Run] = {"torch": our_log_mel(sizes, sound)}
+    if device.type == "cpu":
+        runs["NumPy"] = our_runtime_log_mel(sizes, sound)
+    yield Work(f"log-mel of {sizes.seconds:g} s", runs, peers)
 
 
 def onnx_work(sizes: Sizes, device: torch.device, installed: frozenset[str]) -> Iterator[Work]:
@@ -195,6 +227,7 @@ def onnx_work(sizes: Sizes, device: torch.device, installed: frozenset[str]) -> 
 SECTIONS = {
     "search": search_work,
     "train": training_work,
+    "precision": precision_work,
     "recipes": recipes_work,
     "features": features_work,
     "onnx": onnx_work,

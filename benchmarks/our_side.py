@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import torch
 from benchmarking import Run, Sizes
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from asr_seq2seq.model.features import LogMel
 from asr_seq2seq.model.files import ModelFile
 from asr_seq2seq.model.seq2seq import Encoded, Seq2Seq
 from asr_seq2seq.model.torch_backend import TorchAcousticModel, TorchEncoded
+from asr_seq2seq.runtime import features as runtime_features
 from asr_seq2seq.runtime.onnx_model import OnnxEncoded, OnnxModel
 from asr_seq2seq.runtime.protocol import AcousticModel
 from asr_seq2seq.runtime.protocol import Encoded as AnyEncoded
@@ -107,6 +109,12 @@ def our_log_mel(sizes: Sizes, sound: Tensor) -> Run:
     """Log-mel frames from sound (B, N), not normalized."""
     features = LogMel(LogMelConfig(sample_rate=sizes.sample_rate, mels=sizes.mels)).to(sound.device)
     return torch.inference_mode()(partial(features.log_mel, sound))
+
+
+def our_runtime_log_mel(sizes: Sizes, sound: Tensor) -> Run:
+    """The same by NumPy, which recognizes unless PyTorch is asked for."""
+    features = runtime_features.LogMel(LogMelConfig(sample_rate=sizes.sample_rate, mels=sizes.mels))
+    return partial(features, sound.numpy(), np.full(len(sound), sound.shape[1]))
 
 
 def some_sound(sizes: Sizes, device: torch.device) -> Tensor:

@@ -97,23 +97,35 @@ class LogMel:
         before = self.fft_size // 2 - (self.fft_size - width) // 2
         padded = np.zeros((len(sound), samples + width), np.float32)
         inside = padded[:, before : before + samples]
-        np.multiply(sound, length_mask(lengths, samples), out=inside, casting="same_kind")
+        inside[:] = sound
+        for row, length in zip(inside, lengths.tolist(), strict=True):
+            row[length:] = 0.0
         if self.config.level:
             power = np.square(inside).sum(1, keepdims=True) / lengths[:, None].astype(np.float32)
             inside *= LEVEL / np.sqrt(np.maximum(power, EPSILON**2))
         windows = np.lib.stride_tricks.sliding_window_view(padded, width, axis=1)[:, :: self.hop]
         frames = np.empty((*windows.shape[:2], self.config.mels), np.float32)
-        for row, (of_row, result) in enumerate(zip(windows, frames, strict=True)):
-            count = int(lengths[row]) // self.hop + 1  # what is behind is masked later
-            for first in range(0, count, _BLOCK):
-                spectrum = np.fft.rfft(
-                    of_row[first : min(first + _BLOCK, count)] * self.window, self.fft_size
-                )
-                power = (np.square(spectrum.real) + np.square(spectrum.imag)).astype(np.float32, copy=False)
-                np.matmul(power, self.filters, out=result[first : first + len(power)])
-            result[count:] = 1.0
+        counts = lengths // self.hop + 1
+        for of_row, result, count in zip(windows, frames, counts.tolist(), strict=True):
+            self._energies(of_row[:count], result)
+            result[count:] = 1.0  # is masked later
         np.log(np.maximum(frames, np.float32(self.config.floor), out=frames), out=frames)
-        return frames, lengths // self.hop + 1
+        return frames, counts
+
+    def _energies(self, windows: Float32, result: Float32) -> None:
+        """Samples (T, width) -> the energies of their mel bins, in the first T rows of (.., F)."""
+        bins = self.fft_size // 2 + 1
+        padded = np.zeros((_BLOCK, self.fft_size), np.float32)
+        spectrum, power = np.empty((_BLOCK, bins), np.complex64), np.empty((_BLOCK, bins), np.float32)
+        parts = spectrum.view(np.float32)
+        for first in range(0, len(windows), _BLOCK):
+            block = windows[first : first + _BLOCK]
+            count = len(block)
+            np.multiply(block, self.window, out=padded[:count, : len(self.window)])
+            np.fft.rfft(padded[:count], out=spectrum[:count])  # type: ignore[arg-type]  # complex64 of float32
+            np.square(parts[:count], out=parts[:count])
+            np.add(parts[:count, ::2], parts[:count, 1::2], out=power[:count])
+            np.matmul(power[:count], self.filters, out=result[first : first + count])
 
 
 def mel_filters(config: LogMelConfig, bins: int) -> Float32:

@@ -45,14 +45,16 @@ TINY = Sizes(
 )
 OURS = frozenset[str]()
 CASES = {"search": ["beam 3, batch 2", "beam 3, batch 2, CTC 0.3"], "train": ["step of 2 x 40 frames"]}
+CASES["precision"] = ["step of 4 x 40 frames, bfloat16"]
 CASES["recipes"] = ["step of 2 x 40 frames, recipes"]
 CASES["features"] = ["log-mel of 0.2 s"]
 CASES["onnx"] = ["encoder, batch 1, 1.6 s"]
 CONTESTANTS = {
     "search": ["dot", "dot, torch", "location", "location, torch"],
     "train": ["dot", "location"],
+    "precision": ["dot", "location"],
     "recipes": ["dot"],
-    "features": ["log-mel"],
+    "features": ["torch", "NumPy"],
     "onnx": ["ONNX, fp32", "ONNX, int8"],
 }
 
@@ -85,13 +87,15 @@ def test_a_training_step_changes_every_weight(kind: str) -> None:
     assert all((old != new).any() for old, new in zip(before, model.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("section", ["search", "train", "recipes", "features"])
+@pytest.mark.parametrize("section", ["search", "train", "precision", "recipes", "features"])
 def test_speechbrain_does_the_same_work(section: str) -> None:
     pytest.importorskip("speechbrain", reason="the extra `bench` is not installed")
     for work in SECTIONS[section](TINY, CPU, frozenset({"speechbrain"})):
         peers = ["SpeechBrain, full", "SpeechBrain, partial"] if "CTC" in work.name else ["SpeechBrain"]
         if section == "recipes":
             peers = ["SpeechBrain, CRDNN", "SpeechBrain, CRDNN pooled"]
+        if section == "precision":
+            peers = ["SpeechBrain, float32", "SpeechBrain, bfloat16"]
         assert list(work.peers) == peers
         assert all(len(rounds) == 1 for rounds in measure(work, 1, CPU).peers.values())
 
@@ -169,7 +173,7 @@ def test_one_sentence_says_what_is_missing(
     shown = capsys.readouterr()
     assert shown.err.count("pip install 'asr_seq2seq[bench]'") == 1
     assert shown.err.count("pip install --no-deps espnet") == 1
-    assert [line.count("|") for line in shown.out.splitlines()] == [0, 0] + [8] * 8
+    assert [line.count("|") for line in shown.out.splitlines()] == [0, 0] + [8] * 9
     report = json.loads(out.read_text())
     assert set(report["versions"]) == {"asr_seq2seq", "onnxruntime", "torch"}
     assert [work["name"] for work in report["results"]["train"]] == CASES["train"]
