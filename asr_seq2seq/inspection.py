@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from asr_seq2seq import bundled
+from asr_seq2seq.epochs import METRICS, rank, read_metrics
 from asr_seq2seq.errors import AsrError
 from asr_seq2seq.signals import while_importing
 
-METRICS = "metrics.jsonl"
 _MODELS = (".safetensors", ".onnx", ".zip")  # exported forms are told as what they are
 
 
@@ -54,8 +54,6 @@ def inspect_model(path: Path) -> dict[str, Any]:
 
 def inspect_run(path: Path) -> dict[str, Any]:
     """How far a run has come and its best epoch."""
-    from asr_seq2seq.epochs import rank, read_metrics
-
     model = path / "model.safetensors"
     rows = read_metrics(path)
     epochs = [row for row in rows if row.get("epoch") != 0]

@@ -13,36 +13,14 @@ from asr_seq2seq.errors import ConfigError
 
 STYLES = ("plain", "written")
 
-_DIGITS = {
-    word: value
-    for value, word in enumerate(
-        ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-    )
-}
-_TEENS = {
-    word: value
-    for value, word in enumerate(
-        (
-            "ten",
-            "eleven",
-            "twelve",
-            "thirteen",
-            "fourteen",
-            "fifteen",
-            "sixteen",
-            "seventeen",
-            "eighteen",
-            "nineteen",
-        ),
-        start=10,
-    )
-}
-_TENS = {
-    word: 10 * value
-    for value, word in enumerate(
-        ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"), start=2
-    )
-}
+
+def _numbered(words: str, first: int, step: int = 1) -> dict[str, int]:
+    return {word: step * number for number, word in enumerate(words.split(), first)}
+
+
+_DIGITS = _numbered("zero one two three four five six seven eight nine", 0)
+_TEENS = _numbered("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen", 10)
+_TENS = _numbered("twenty thirty forty fifty sixty seventy eighty ninety", 2, 10)
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _ORDINALS = {
     "first": "one",
