@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-DEFAULT = "digits"
+DEFAULT = "english"
 
 
 def names() -> list[str]:

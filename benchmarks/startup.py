@@ -25,7 +25,7 @@ from asr_seq2seq.cli.run import run_function
 
 PACKAGES = ("numpy", "onnxruntime", "pydantic", "typer")
 BARE = [sys.executable, "-c", "import numpy, onnxruntime"]
-TRANSCRIBE = [sys.executable, "-m", "asr_seq2seq", "transcribe", str(SAMPLE)]
+TRANSCRIBE = [sys.executable, "-m", "asr_seq2seq", "transcribe", str(SAMPLE), "--model", "digits"]
 
 
 def main(

@@ -12,9 +12,14 @@ def test_a_name_is_the_model_in_the_package() -> None:
     assert "digits" in bundled.names()
     path = bundled.find("digits")
     assert path.is_file() and path.name == "digits.safetensors"
-    assert load_model("digits").config == load_model().config == load_model(path).config
+    assert load_model("digits").config == load_model(path).config
     assert inspect(Path("digits")) == inspect(path)
-    assert Recognizer.load("digits", device="cpu").config == load_model().config
+    assert Recognizer.load("digits", device="cpu").config == load_model(path).config
+
+
+def test_the_model_without_a_name_writes_english() -> None:
+    assert bundled.default() == bundled.find("english")
+    assert load_model().config == load_model("english").config
 
 
 def test_a_file_of_that_name_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,9 +32,9 @@ def test_a_file_of_that_name_goes_first(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_folder_of_that_name_is_in_nobodys_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "digits").mkdir()
+    (tmp_path / "english").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert load_model("digits").config == load_model().config
+    assert load_model("english").config == load_model().config
 
 
 @pytest.mark.parametrize("path", ["./digits/x", "digits.onnx", "other"])

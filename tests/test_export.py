@@ -110,7 +110,7 @@ def test_encoder_and_step(
 @pytest.mark.parametrize("int8", [False, True])
 def test_another_program_runs_it_as_documented(tmp_path: Path, int8: bool) -> None:
     """With the code of docs/export.md, which needs no package of ours."""
-    model = read_model()
+    model = read_model("digits")
     export_model(tmp_path / "digits.zip", model, int8=int8)
     samples = audio.load(SAMPLE, model.config.features.sample_rate)  # type: ignore[union-attr]
     soundfile.write(tmp_path / "sound.wav", samples, model.config.features.sample_rate, "PCM_16")  # type: ignore[union-attr]

@@ -13,7 +13,7 @@ from asr_seq2seq.cli.output import print_line
 
 # Each verb is a function of its own module, and has an example of its use.
 VERBS = {
-    "transcribe": "transcribe data/samples/*.flac",
+    "transcribe": "transcribe data/samples/*.flac --model digits",
     "train": "train configs/fsdd.yaml --set training.epochs=10",
     "average": "average runs/fsdd --last 5",
     "train-lm": "train-lm configs/lm_chars.yaml --set data.train=sentences.txt",

@@ -102,7 +102,7 @@ Verbose = Annotated[
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No messages but errors, and no progress bar.")]
 OptionalModel = Annotated[
     Path | None,
-    typer.Option("--model", help="Model file, or the name of a bundled one; digits without it."),
+    typer.Option("--model", help="Model file, or the name of a bundled one; english without it."),
 ]
 OutputFolder = Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the results.")]
 Formats = Annotated[

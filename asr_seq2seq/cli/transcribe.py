@@ -100,13 +100,12 @@ def transcribe(
     The text of one file is printed alone; of several, each on a line after its name and a tab.
     """
     check_lm_weight(language_model, lm_weight)
-    decoding: dict[str, Any] = {"beam_size": beam_size, "ctc_weight": ctc_weight, "lm_weight": lm_weight}
-    decoding |= {"coverage_weight": coverage_weight, "length_reward": length_reward}
+    decoding = expected(hotwords, phrases) | {"beam_size": beam_size, "ctc_weight": ctc_weight}
+    decoding |= {"lm_weight": lm_weight, "coverage_weight": coverage_weight, "length_reward": length_reward}
     decoding |= {"temperature": temperature, "no_speech_threshold": no_speech_threshold}
-    decoding |= expected(hotwords, phrases)
     load = partial(_load, model, device=device, backend=backend, compute_type=compute_type, threads=threads)
-    load = partial(load, language_model=language_model, batch_size=batch_size, vad=vad, attention=attention)
-    load, models = partial(load, decoding=decoding), [model, language_model]
+    load = partial(load, language_model=language_model, batch_size=batch_size, vad=vad, decoding=decoding)
+    load, models = partial(load, attention=attention), [model, language_model]
     if ray is not None:
         from asr_seq2seq.cli.archive import ArchiveRequest, transcribe_archive
 

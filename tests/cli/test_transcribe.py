@@ -172,16 +172,17 @@ def test_a_manifest_is_extended_and_resumed(run, model: Path, noise, results, tm
 
 
 def test_speech_that_digits_cannot_mean(run, noise, tmp_path: Path) -> None:
+    known = ("--model", "digits", "--threads", 1)
     digits = SAMPLES / "digits_03.flac"
-    assert run("transcribe", digits, "--threads", 1)[2] == ""
+    assert run("transcribe", digits, *known)[2] == ""
     long, other = noise(tmp_path / "long.wav", 20), noise(tmp_path / "other.wav", 20)
-    _, _, err = run("transcribe", digits, long, other, "--threads", 1)
+    _, _, err = run("transcribe", digits, long, other, *known)
     words = "eight, five, four, nine, one, seven, six, three, two, zero"
     advice = "for other speech choose another model, such as --model english"
     note = f"note: the model digits knows only 10 words: {words}; {advice}\n"
     assert err == f"{note}left out: 40.0 s without speech; --no-speech-threshold 1 keeps what is not silent\n"
-    assert run("transcribe", long, "--threads", 1, "--no-speech-threshold", 1)[2] == note
-    assert run("transcribe", long, "--threads", 1, "-q")[2] == ""
+    assert run("transcribe", long, *known, "--no-speech-threshold", 1)[2] == note
+    assert run("transcribe", long, *known, "-q")[2] == ""
 
 
 def test_words_that_are_unsure_make_other_speech_likely(tiny_model: ModelFile) -> None:
@@ -249,7 +250,19 @@ def test_nothing_is_written_where_nothing_was_transcribed(tmp_path: Path) -> Non
 
 def test_written_style(run, tmp_path: Path) -> None:
     sample = SAMPLES / "digits_01.flac"
-    code, _, _ = run("transcribe", sample, "--style", "written", "-o", tmp_path, "-f", "txt,jsonl", "-q")
+    code, _, _ = run(
+        "transcribe",
+        sample,
+        "--model",
+        "digits",
+        "--style",
+        "written",
+        "-o",
+        tmp_path,
+        "-f",
+        "txt,jsonl",
+        "-q",
+    )
     assert code == 0
     assert (tmp_path / "digits_01.txt").read_text() == "31415.\n"
     entry = json.loads((tmp_path / "manifest.jsonl").read_text())

@@ -12,7 +12,7 @@ SAMPLES = Path(__file__).resolve().parents[2] / "data" / "samples"
 
 
 def test_the_samples_are_recognized() -> None:
-    recognizer = Recognizer.load(device="cpu")
+    recognizer = Recognizer.load("digits", device="cpu")
     sounds = sorted(SAMPLES.glob("*.flac"))
     assert len(sounds) >= 5
     references = [sound.with_suffix(".txt").read_text() for sound in sounds]
@@ -21,7 +21,7 @@ def test_the_samples_are_recognized() -> None:
 
 
 def test_every_word_has_a_time_within_its_sound() -> None:
-    for transcript in Recognizer.load(device="cpu").transcribe(sorted(SAMPLES.glob("*.flac"))):
+    for transcript in Recognizer.load("digits", device="cpu").transcribe(sorted(SAMPLES.glob("*.flac"))):
         words = [word for segment in transcript.segments for word in segment.words]
         assert " ".join(word.text for word in words) == transcript.text
         edges = [edge for word in words for edge in (word.start, word.end)]
@@ -30,7 +30,7 @@ def test_every_word_has_a_time_within_its_sound() -> None:
 
 
 def test_single_digits_of_real_speakers(shared_data: Path) -> None:
-    model = load()
+    model = load("digits")
     cuts = load_corpus(shared_data / "fsdd" / "test.jsonl")
     assert evaluate(model, cuts).score.wer <= 0.02
 

@@ -103,7 +103,18 @@ class Served:
     def __init__(self, folder: Path) -> None:
         self.temporary, self.said = folder / "temporary", folder / "stderr"
         self.temporary.mkdir()
-        command = [sys.executable, "-m", "asr_seq2seq", "serve", "--port", "0", "--threads", "1"]
+        command = [
+            sys.executable,
+            "-m",
+            "asr_seq2seq",
+            "serve",
+            "--model",
+            "digits",
+            "--port",
+            "0",
+            "--threads",
+            "1",
+        ]
         with self.said.open("wb") as said:
             place = os.environ | {"TMPDIR": str(self.temporary)}
             self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=place)
