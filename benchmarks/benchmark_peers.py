@@ -51,6 +51,7 @@ from asr_seq2seq.model.device import pick_device
 from asr_seq2seq.model.seq2seq import Seq2Seq
 from asr_seq2seq.text.tokenizer import FIRST_CHARACTER
 
+ENCODED_TOGETHER = (1, 8)  # utterances
 RECIPE_ROUNDS = 3  # of steps that take up to half a minute
 EXTRA = "is not installed and is left out: pip install 'asr_seq2seq[{}]' brings it"
 MISSING = {
@@ -211,17 +212,24 @@ def features_work(sizes: Sizes, device: torch.device, installed: frozenset[str])
 
 
 def onnx_work(sizes: Sizes, device: torch.device, installed: frozenset[str]) -> Iterator[Work]:
-    """The encoder of one utterance in onnxruntime, against torch in float32; on the processor alone."""
+    """The encoder of one and of some utterances in onnxruntime, against torch; on the processor alone."""
     config = our_config(sizes, "dot", 0.0)
     model = Seq2Seq(config, sizes.symbols).eval()
-    frames = torch.randn(1, sizes.encoded_frames * model.encoder.reduction, sizes.mels)
-    seconds, lengths = frames.shape[1] * config.features.hop_seconds, torch.tensor([frames.shape[1]])
-    runs: dict[str, Run] = {}
-    for name, compute_type in {"ONNX, fp32": "float32", "ONNX, int8": "int8"}.items():
-        encode = our_runtime(model, config, sizes.symbols, compute_type).encode
-        runs[name] = partial(encode, frames.numpy(), lengths.numpy())
-    peers: dict[str, Run] = {"torch": torch.inference_mode()(partial(model.encode, frames, lengths))}
-    yield Work(f"encoder, batch 1, {seconds:g} s", runs, peers)
+    ours = {
+        name: our_runtime(model, config, sizes.symbols, compute_type)
+        for name, compute_type in {"ONNX, fp32": "float32", "ONNX, int8": "int8"}.items()
+    }
+    for batch in ENCODED_TOGETHER:
+        frames = torch.randn(batch, sizes.encoded_frames * model.encoder.reduction, sizes.mels)
+        seconds, lengths = (
+            frames.shape[1] * config.features.hop_seconds,
+            torch.full((batch,), frames.shape[1]),
+        )
+        runs: dict[str, Run] = {
+            name: partial(runtime.encode, frames.numpy(), lengths.numpy()) for name, runtime in ours.items()
+        }
+        peers: dict[str, Run] = {"torch": torch.inference_mode()(partial(model.encode, frames, lengths))}
+        yield Work(f"encoder, batch {batch}, {seconds:g} s", runs, peers)
 
 
 SECTIONS = {
