@@ -223,12 +223,19 @@ def test_the_table_of_parameters_is_the_network(
     assert {name: tuple(tensor.shape) for name, tensor in state.items()} == expected
 
 
-@pytest.mark.parametrize("attention", ["none", "dot", "location"])
+@pytest.mark.parametrize(("attention", "heads"), [("none", 1), ("dot", 1), ("dot", 2), ("location", 1)])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_8_bits_are_near(
-    make_model: Make, make_config: Make, make_onnx: Make, make_sounds: Make, attention: str, cell: str
+    make_model: Make,
+    make_config: Make,
+    make_onnx: Make,
+    make_sounds: Make,
+    attention: str,
+    heads: int,
+    cell: str,
 ) -> None:
-    changes = {"model.decoder.attention": attention, "model.decoder.cell": cell, "model.encoder.cell": cell}
+    changes: dict[str, Any] = {"model.decoder.attention": attention, "model.decoder.heads": heads}
+    changes |= {"model.decoder.cell": cell, "model.encoder.cell": cell}
     network = make_model(changes, VOCABULARY)
     onnx = make_onnx(network, make_config(changes), compute_type="int8")
     assert_same(network, onnx, make_sounds(4000, 2501, 1), tolerance=0.1)
