@@ -24,7 +24,8 @@ UNUSED = {"numpy.ma", "html", "gzip", "asyncio", "email.mime", "http", "unittest
     for name in (
         "audio.container", "cli.archive", "decoding.automata", "decoding.hotwords", "decoding.ngram",
         "decoding.ngram_file", "decoding.phrases", "decoding.word_ngrams", "model_file.word_ngrams",
-        "runtime.graph_builder", "runtime.onnx_language_model", "text.written", "training_config",
+        "runtime.graph_builder", "runtime.onnx_language_model", "text.spoken", "text.written",
+        "training_config",
     )
 }  # fmt: skip
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from asr_seq2seq.errors import ConfigError, brief
-from asr_seq2seq.text.spoken import spoken
 
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u201b\u2032\u00b4`\u02bc", "'"))
 _SEPARATORS = re.compile(r"[-\u2010-\u2015\u2212_/\\\u2044|]|\.{2,}")
@@ -61,6 +60,12 @@ def _collapse(text: str) -> str:
     return " ".join(text.split())
 
 
+def _speak_numbers(text: str) -> str:
+    from asr_seq2seq.text.spoken import spoken
+
+    return spoken(text)
+
+
 @dataclass(frozen=True)
 class _Step:
     words: str
@@ -79,7 +84,7 @@ _ENGLISH = (
     _COMPOSE,  # what stood between a letter and a mark may be gone
     _COLLAPSE,
 )
-_NUMBERS = _Step("write English numbers in figures as words (num2words)", spoken)
+_NUMBERS = _Step("write English numbers in figures as words (num2words)", _speak_numbers)
 
 # A released name keeps its steps for ever: a change of behavior is a new version of the name.
 _STEPS: dict[str, tuple[_Step, ...]] = {
