@@ -143,8 +143,9 @@ def _kept(levels: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     before, after = _silence(levels, quiet, dead), _silence(levels[::-1], quiet[::-1], dead[::-1])
     inside = slice(before[-1][1] if before else 0, len(levels) - (after[-1][1] if after else 0))
     lowest = float(levels[inside][~dead[inside]].min())
-    first = _cut(levels, dead, before, lowest)
-    stop = len(levels) - _cut(levels[::-1], dead[::-1], after, lowest)
+    loudest = int(levels.argmax())  # which may be the only frame between two silences, as of a click
+    first = min(loudest, _cut(levels, dead, before, lowest))
+    stop = max(loudest + 1, len(levels) - _cut(levels[::-1], dead[::-1], after, lowest))
     keep[:first] = keep[stop:] = False
     return keep
 

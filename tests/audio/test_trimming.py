@@ -82,3 +82,15 @@ def test_a_constant_offset_is_removed(offset: float) -> None:
 def test_sound_without_an_offset_stays_as_it_is() -> None:
     speech = _speech()
     assert without_offset(speech, RATE) is speech
+
+
+@pytest.mark.parametrize("samples", [1, 10, 80, 160, 240])
+def test_of_a_click_in_noise_something_is_left(samples: int) -> None:
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        sound = (0.002 * rng.standard_normal(16000)).astype(np.float32)
+        begin = int(rng.integers(4000, 12000))
+        sound[begin : begin + samples] = 0.9
+        left = trim(sound, 8000).samples
+        assert 0 < len(left) < 16000
+        assert np.abs(left).max() == np.float32(0.9)
