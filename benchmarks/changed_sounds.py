@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -122,7 +123,7 @@ def _colored(seconds: float, rate: int, rng: np.random.Generator, slope: int, le
     return _leveled(np.fft.irfft(spectrum, count), level)
 
 
-def _leveled(sound: npt.NDArray[np.float64], level: float) -> Samples:
+def _leveled(sound: npt.NDArray[np.floating[Any]], level: float) -> Samples:
     """The sound with the root mean square of a level in decibels of full scale."""
     sound = sound - sound.mean()
     leveled: Samples = (sound / np.sqrt(np.square(sound).mean()) * decibels(level)).astype(np.float32)
@@ -189,6 +190,97 @@ def _music(
     return _leveled(sound[: round(seconds * rate)], -23.0)
 
 
+def music(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
+    """Chords, a melody, arpeggios and drums, half a minute of each in turn."""
+    makers = [chords, melody, band, drums]
+    parts = [makers[number % 4](30, rate, rng) for number in range(int(seconds / 30) + 1)]
+    return np.concatenate(parts)[: round(seconds * rate)]
+
+
+def loud_drums(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
+    """Chords, a melody and drums that are louder than both."""
+    return _leveled(
+        chords(seconds, rate, rng) + melody(seconds, rate, rng) + 2.0 * drums(seconds, rate, rng), -20.0
+    )
+
+
+def gusts(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
+    """Wind: pink noise that swells every second or two."""
+    return _leveled(pink(seconds, rate, rng) * np.exp(1.5 * _curve(seconds, rate, rng, 0.7)), -26.0)
+
+
+def syllables(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
+    """White noise whose level changes four times a second."""
+    return _leveled(white(seconds, rate, rng) * np.maximum(0.05, 1 + _curve(seconds, rate, rng, 4)), -26.0)
+
+
+def ventilator(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
+    """A hum and brown noise that beat twice a second."""
+    beats = 1 + 0.6 * np.sin(2 * np.pi * 2 / rate * np.arange(round(seconds * rate)))
+    return _leveled(beats * (hum(seconds, rate, rng) + brown(seconds, rate, rng)), -30.0)
+
+
+def telephone(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
+    """Rings of a second, dialed keys, and short beeps, in turn."""
+    time = np.arange(round(seconds * rate)) / rate
+    turn, part = (time // 6).astype(int) % 3, time % 6
+    ring = (np.sin(2 * np.pi * 440 * time) + np.sin(2 * np.pi * 480 * time)) * (part % 3 < 1)
+    key = rng.integers(0, 3, (int(seconds / 0.25) + 1, 2))[(time / 0.25).astype(int)]
+    low, high = np.array([697, 770, 852])[key[:, 0]], np.array([1209, 1336, 1477])[key[:, 1]]
+    dialed = (np.sin(2 * np.pi * low * time) + np.sin(2 * np.pi * high * time)) * (part % 0.25 < 0.12)
+    beeps = np.sin(2 * np.pi * 1000 * time) * (part % 1 < 0.3)
+    return _leveled(np.choose(turn, [ring, dialed, beeps]) + 0.002 * rng.standard_normal(len(time)), -23.0)
+
+
+def claps(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
+    """One pair of hands, three claps a second, not quite even."""
+    return _hits(seconds, rate, rng, 3 * seconds, 0.012)
+
+
+def applause(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
+    """Many hands that clap."""
+    return _hits(seconds, rate, rng, 60 * seconds, 0.012)
+
+
+def clicks(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
+    """Keys of a keyboard, five in a second."""
+    return _hits(seconds, rate, rng, 5 * seconds, 0.001)
+
+
+def whistling(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
+    """A whistled tune: a tone without harmonics that slides from note to note, with a faint breath."""
+    notes = rng.choice([0, 2, 4, 5, 7, 9, 12], int(seconds / 0.4) + 2)
+    place = np.arange(round(seconds * rate)) / rate / 0.4
+    slide = np.minimum(1, (place % 1) * 4)  # in a quarter of the note
+    pitch = notes[place.astype(int)] * (1 - slide) + notes[place.astype(int) + 1] * slide
+    tone = np.sin(2 * np.pi * np.cumsum(700 * 2 ** (pitch / 12)) / rate)
+    return _leveled(tone + 0.05 * rng.standard_normal(len(tone)), -26.0)
+
+
+def siren(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
+    """A tone with harmonics that rises and falls in three seconds."""
+    time = np.arange(round(seconds * rate)) / rate
+    phase = 2 * np.pi * np.cumsum(700 * 2 ** (0.5 * np.sin(2 * np.pi * time / 3))) / rate
+    sound = np.sin(phase) + 0.5 * np.sin(2 * phase) + 0.25 * np.sin(3 * phase)
+    return _leveled(sound + 0.01 * rng.standard_normal(len(time)), -23.0)
+
+
+def _hits(seconds: float, rate: int, rng: np.random.Generator, count: float, fall: float) -> Samples:
+    """Noises that die away, evenly at first and then each moved by up to 60 ms."""
+    sound = np.zeros(round(seconds * rate) + rate)
+    time = np.arange(round(0.1 * rate)) / rate
+    for number in range(int(count)):
+        begin = round((number * seconds / count + rng.uniform(0, 0.06)) * rate)
+        sound[begin : begin + len(time)] += rng.standard_normal(len(time)) * np.exp(-time / fall)
+    return _leveled(sound[: round(seconds * rate)] + 1e-3 * rng.standard_normal(round(seconds * rate)), -26.0)
+
+
+def _curve(seconds: float, rate: int, rng: np.random.Generator, often: float) -> npt.NDArray[np.float64]:
+    """A random curve from -1 to 1 that has a value of its own so often a second, lines between them."""
+    points = rng.uniform(-1, 1, int(seconds * often) + 2)
+    return np.interp(np.arange(round(seconds * rate)) / rate * often, np.arange(len(points)), points)
+
+
 def nothing(seconds: float, rate: int, rng: np.random.Generator) -> Samples:
     """Digital silence."""
     return np.zeros(round(seconds * rate), np.float32)
@@ -210,4 +302,16 @@ NO_SPEECH: dict[str, Callable[[float, int, np.random.Generator], Samples]] = {
     "melody": melody,
     "drums": drums,
     "arpeggios and drums": band,
+    "chords, melody and loud drums": loud_drums,
+    "music of 1 to 3 s": music,
+    "gusts of wind": gusts,
+    "noise at the rate of syllables": syllables,
+    "ventilator": ventilator,
+    "telephone": telephone,
+    "claps": claps,
+    "applause": applause,
+    "clicks": clicks,
+    "whistling": whistling,
+    "siren": siren,
 }
+SHORT = {"music of 1 to 3 s"}  # of these, each one to three seconds are recognized alone

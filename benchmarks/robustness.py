@@ -18,7 +18,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from changed_sounds import CHANGES, NO_SPEECH
+from changed_sounds import CHANGES, NO_SPEECH, SHORT
 
 from asr_seq2seq.audio import Samples
 from asr_seq2seq.cli.run import run_function
@@ -33,6 +33,7 @@ from asr_seq2seq.inference.pipeline import Pipeline
 from asr_seq2seq.inference.recognizer import Recognizer
 from asr_seq2seq.messages import message
 from asr_seq2seq.runtime.session import RuntimeOptions
+from asr_seq2seq.transcript import Transcript
 
 Figures = dict[str, dict[str, float]]
 _TOGETHER = 64  # utterances that are changed and recognized at a time
@@ -111,14 +112,26 @@ def no_speech(recognizer: Recognizer, minutes: float, only: str = "") -> dict[st
         if only not in name:
             continue
         rng = np.random.default_rng(zlib.crc32(name.encode()))
-        sound: Samples = make(60 * minutes, recognizer.sample_rate, rng)
-        try:
-            text = recognizer.transcribe(sound, rate=recognizer.sample_rate).text
-        except SilentAudioError:
-            text = ""
+        rate = recognizer.sample_rate
+        sound: Samples = make(60 * minutes, rate, rng)
+        parts = short_parts(sound, rate, rng) if name in SHORT else [sound]
+        results = recognizer.transcribe_each(parts, rate=rate)
+        texts = []
+        for one in results:
+            if isinstance(one, Transcript):
+                texts.append(one.text)
+            elif not isinstance(one, SilentAudioError):
+                raise one
+        text = " ".join(filter(None, texts))
         found[name] = len(text.split()) / minutes
         message(f"{name}: {found[name]:.1f} words a minute: {text[:60]}")
     return found
+
+
+def short_parts(sound: Samples, rate: int, rng: np.random.Generator) -> list[Samples]:
+    """All of a sound (N,), in parts of one to three seconds."""
+    ends = np.cumsum(rng.uniform(rate, 3 * rate, len(sound) // rate)).astype(int)
+    return np.split(sound, ends[ends < len(sound) - rate])
 
 
 def table(figures: Figures, earlier: Figures) -> str:

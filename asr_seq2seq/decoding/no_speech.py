@@ -45,10 +45,9 @@ def figures(samples: Samples, sample_rate: int, evidence: Floats) -> Figures:
     return 1.0, float(evidence.mean()), tonal, rhythmic, short, slow
 
 
-def no_speech_probability(samples: Samples, sample_rate: int, evidence: Floats) -> float:
-    """Samples (N,) and the `character_evidence` (U,) of a text -> the probability that there is no speech."""
-    odds = sum(map(operator.mul, WEIGHTS, figures(samples, sample_rate, evidence)))
-    return 1 / (1 + math.exp(-odds))
+def no_speech_probability(figures: Figures) -> float:
+    """The probability that there is no speech in a segment with these `figures`."""
+    return 1 / (1 + math.exp(-sum(map(operator.mul, WEIGHTS, figures))))
 
 
 def character_evidence(ctc: Floats, tokens: Sequence[int], frames: Frames | None) -> Floats:

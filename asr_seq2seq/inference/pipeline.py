@@ -31,7 +31,7 @@ from asr_seq2seq.decoding.beam import search
 from asr_seq2seq.decoding.confidence import word_confidences, word_places
 from asr_seq2seq.decoding.guides import Guide, is_rejected, with_hotwords
 from asr_seq2seq.decoding.hypothesis import Hypothesis
-from asr_seq2seq.decoding.no_speech import character_evidence, no_speech_probability
+from asr_seq2seq.decoding.no_speech import Figures, character_evidence, figures, no_speech_probability
 from asr_seq2seq.decoding.options import DecodingOptions
 from asr_seq2seq.decoding.repetition import without_repeats
 from asr_seq2seq.decoding.scorers import TextScorer
@@ -55,7 +55,7 @@ class Recognition:
     beginning of the segment; they, `frames` (the encoded frames of each character) and `timing` (what
     the times rest on, or why there are none) are filled in where times were asked for, `attention`
     (U + 1, T') where the decoder's attention was. Where `is_speech` is false the segment is taken for one
-    without speech: it has hypotheses, but neither text nor words.
+    without speech: it has hypotheses, but neither text nor words; `figures` are what told, where they did.
     """
 
     hypotheses: tuple[Hypothesis, ...]
@@ -66,6 +66,7 @@ class Recognition:
     timing: str | None = None
     attention: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     is_speech: bool = True
+    figures: Figures | None = field(default=None, compare=False, repr=False)
 
     @property
     def best(self) -> Hypothesis:
@@ -242,8 +243,9 @@ class Pipeline:
         if not tokens or self.options.no_speech_threshold == 1:
             return recognition
         evidence = character_evidence(ctc, tokens, frames)
-        none = no_speech_probability(prepared.samples, self.sample_rate, evidence)
-        if none <= self.options.no_speech_threshold:
+        found = figures(prepared.samples, self.sample_rate, evidence)
+        recognition = replace(recognition, figures=found)
+        if no_speech_probability(found) <= self.options.no_speech_threshold:
             return recognition
         return replace(recognition, text="", confidences=(), words=(), frames=None, is_speech=False)
 
