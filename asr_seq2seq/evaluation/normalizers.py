@@ -10,9 +10,8 @@ from typing import Protocol
 
 from asr_seq2seq.errors import ConfigError
 from asr_seq2seq.extras import needed
-from asr_seq2seq.text.normalizer import Normalizer
+from asr_seq2seq.text.normalizer import NAMES, Normalizer
 
-_OWN = ("none", "english-v1", "english-v2")
 _WHISPER = ("whisper-english", "whisper-basic")
 
 
@@ -46,8 +45,8 @@ def scoring_normalizer(name: str) -> TextNormalizer:
     """
     if name in _WHISPER:
         return _whisper(name)
-    if name not in _OWN:
-        known = _OWN + _WHISPER
+    if name not in NAMES:
+        known = NAMES + _WHISPER
         nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
         raise ConfigError(
             f'there is no normalizer named "{name}": did you mean "{nearest}"? '

@@ -92,6 +92,7 @@ _STEPS: dict[str, tuple[_Step, ...]] = {
     "english-v1": (_PLAIN, *_ENGLISH),
     "english-v2": (_PLAIN, _NUMBERS, *_ENGLISH),
 }
+NAMES = tuple(_STEPS)
 # What may follow a name: it writes fewer characters, and those as the name does.
 LATER = {"english-v1": "english-v2"}
 

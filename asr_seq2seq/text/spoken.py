@@ -11,14 +11,15 @@ from collections.abc import Callable
 from typing import Any
 
 from asr_seq2seq.extras import needed
+from asr_seq2seq.text.written import DIGITS
 
 _NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)"
 _SCALE = r"thousand|million|billion|trillion"
 _MONEY = {"$": ("dollar", "cent", "cents"), "£": ("pound", "penny", "pence"), "€": ("euro", "cent", "cents")}
 _LONGEST = 15  # digits of a number; more are said one by one
 _SIGNS = {"%": "percent", "°": "degrees"}
-_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-_FIGURES = re.compile("[0-9]")
+_DIGITS = tuple(DIGITS)
+FIGURES = re.compile("[0-9]")  # of which spoken text has none
 
 _FORMS = re.compile(
     rf"""
@@ -28,7 +29,7 @@ _FORMS = re.compile(
     | (?P<ordinal>{_NUMBER})(?:st|nd|rd|th)\b
     | (?P<decade>\b(?:1[1-9]|20)[0-9]0|\b[2-9]0)'?s\b
     | (?P<year>(?<![\d.,])(?:1[1-9][0-9]{{2}}|20[0-9]{{2}})(?![\d.,]*\d))
-    | (?P<minus>(?<!\S)[-\u2212])?(?P<number>{_NUMBER})(?P<decimals>(?:\.[0-9]+)*)\s?(?P<sign>[%°]?)
+    | (?P<minus>(?<!\S)[-\u2212])?(?P<number>{_NUMBER})(?P<decimals>(?:\.[0-9]+)*)(?:\s?(?P<sign>[%°]))?
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -40,7 +41,7 @@ def spoken(text: str) -> str:
     >>> spoken("In 1984 the 2nd of 1,200 cost $5.50")
     'In nineteen eighty four the second of one thousand two hundred cost five dollars and fifty cents'
     """
-    if not _FIGURES.search(text):
+    if not FIGURES.search(text):
         return text
     with needed("to write numbers as words", "numbers"):
         from num2words import num2words
@@ -53,10 +54,11 @@ def spoken(text: str) -> str:
             return _one_by_one(digits) + "th"
         return str(num2words(int(digits), to=to)).replace("-", " ").replace(",", "")
 
-    said = _FORMS.sub(lambda found: f" {_said(found.groupdict(), words)} ", text)
-    return re.sub(
-        r" +(?=[.,;:!?)\]]|'\w)", "", re.sub(r"(?<=[(\[]) +", "", re.sub(r" {2,}", " ", said))
-    ).strip()
+    def said(found: re.Match[str]) -> str:
+        before, behind = text[max(0, found.start() - 1) : found.start()], text[found.end() : found.end() + 1]
+        return " " * before.isalnum() + _said(found.groupdict(), words) + " " * behind.isalnum()
+
+    return _FORMS.sub(said, text)
 
 
 def _said(found: dict[str, Any], words: Callable[..., str]) -> str:

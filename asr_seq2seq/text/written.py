@@ -18,7 +18,7 @@ def _numbered(words: str, first: int, step: int = 1) -> dict[str, int]:
     return {word: step * number for number, word in enumerate(words.split(), first)}
 
 
-_DIGITS = _numbered("zero one two three four five six seven eight nine", 0)
+DIGITS = _numbered("zero one two three four five six seven eight nine", 0)
 _TEENS = _numbered("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen", 10)
 _TENS = _numbered("twenty thirty forty fifty sixty seventy eighty ninety", 2, 10)
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
@@ -40,7 +40,7 @@ _ORDINALS = {
     "hundredth": "hundred",
     **{f"{word}th": word for word in _SCALES},
 }
-_SPOKEN = {*_DIGITS, *_TEENS, *_TENS, *_SCALES, "hundred"}
+_SPOKEN = {*DIGITS, *_TEENS, *_TENS, *_SCALES, "hundred"}
 _SMALLEST = 10  # alone, smaller numbers stay in words, as is usual in print
 
 
@@ -79,7 +79,7 @@ def tokens(words: Sequence[str]) -> list[Token]:
     place, unsure = 0, False  # whether the number before was left in words
     while place < len(words):
         token = None if unsure and words[place] in _SPOKEN else _number(words, place)
-        unsure = token is None and words[place] in _SPOKEN and words[place] not in _DIGITS
+        unsure = token is None and words[place] in _SPOKEN and words[place] not in DIGITS
         token = token or Token(_word(words[place]), place, place + 1)
         found.append(token)
         place = token.stop
@@ -129,8 +129,8 @@ def _grouped(value: int) -> str:
 def _digits(words: Sequence[str], place: int) -> str:
     """The digits that are named one by one from a place on."""
     found = ""
-    while place < len(words) and words[place] in _DIGITS:
-        found += str(_DIGITS[words[place]])
+    while place < len(words) and words[place] in DIGITS:
+        found += str(DIGITS[words[place]])
         place += 1
     return found
 
@@ -152,7 +152,7 @@ def _year(words: Sequence[str], place: int) -> Token | None:
     if century is None or stop != place + 1 or not 13 <= century <= 20 or stop >= len(words):
         return None
     if words[stop] in ("oh", "o") and _digits(words, stop + 1)[:1] not in ("", "0"):
-        year, end = _DIGITS[words[stop + 1]], stop + 2
+        year, end = DIGITS[words[stop + 1]], stop + 2
     else:
         found, end = _below_hundred(words, stop)
         if found is None or found < 10:
@@ -169,9 +169,9 @@ def _below_hundred(words: Sequence[str], place: int) -> tuple[int | None, int]:
         return None, place
     word = words[place]
     if word in _TENS:
-        following = _DIGITS.get(words[place + 1], 0) if place + 1 < len(words) else 0
+        following = DIGITS.get(words[place + 1], 0) if place + 1 < len(words) else 0
         return (_TENS[word] + following, place + 2) if following else (_TENS[word], place + 1)
-    value = _DIGITS.get(word, _TEENS.get(word))
+    value = DIGITS.get(word, _TEENS.get(word))
     return value, place + (value is not None)
 
 

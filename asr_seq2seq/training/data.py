@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from asr_seq2seq.messages import message
 from asr_seq2seq.model.files import ModelFile
 from asr_seq2seq.model_file.vocabulary import vocabulary_of
 from asr_seq2seq.text.normalizer import Normalizer
+from asr_seq2seq.text.spoken import FIGURES
 from asr_seq2seq.text.tokenizer import Alphabet
 from asr_seq2seq.training.batching import Batches, hold_out, readable, within_limits
 from asr_seq2seq.training.choosing import shared
@@ -25,7 +25,6 @@ from asr_seq2seq.training.distributed import DistributedContext
 from asr_seq2seq.training.fine_tuning import extend, model_to_start_from, new_characters
 from asr_seq2seq.training_config import Config
 
-_FIGURE = re.compile("[0-9]")
 _SHOWN = 30  # new characters
 _LIMIT_MARGIN = 1.2  # a text may be so much denser than the densest of training
 
@@ -94,7 +93,7 @@ def load_data(config: Config, say: Callable[[str], None]) -> TrainingData:
         say(f"warning: training and dev share {', '.join(common_to_both)}; expect more errors on new ones")
     normalizer = Normalizer.named(config.data.normalizer)
     texts = [normalizer(one.text) for one in train]
-    if config.data.normalizer == "english-v1" and (count := sum(map(bool, map(_FIGURE.search, texts)))):
+    if config.data.normalizer == "english-v1" and (count := sum(map(bool, map(FIGURES.search, texts)))):
         say(
             f"{count:,} training texts have numbers in figures, which are learned as characters; of English, "
             "--set data.normalizer=english-v2 makes words of them"

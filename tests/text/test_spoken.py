@@ -32,6 +32,8 @@ from asr_seq2seq.text.written import write
         ("50% of 2.5, 20°C", "fifty percent of two point five twenty degrees c"),
         ("-5, 3-5", "minus five three five"),
         ("version 2.0.1", "version two point zero point one"),
+        ("3 [5] (7) %", "three five seven"),
+        ("US$5, 10 % of 6", "us five dollars ten percent of six"),
         ("B2B 3D 4x4", "b two b three d four x four"),
         ("007 0 0.5", "zero zero seven zero zero point five"),
         (
