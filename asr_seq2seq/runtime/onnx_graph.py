@@ -65,7 +65,7 @@ def memory_shapes(config: RecognizerSettings) -> dict[str, tuple[int | str, ...]
         shapes["values"] = ("batch", gates, "heads_by_frames")
         return shapes | {"closed": ("batch", "frames", 1)}
     if decoder.attention == "location":
-        shapes["keys"] = ("batch", 1, "frames", size)
+        shapes["keys"] = ("batch", 1, size, "frames")
         shapes["values"] = ("batch", gates + decoder.units, "frames")
         return shapes | {"closed": ("batch", 1, "frames")}
     return shapes
@@ -183,7 +183,8 @@ def _memory(
     values = g("Transpose", g.matmul(encoded, "values"), perm=[0, 2, 1])  # (B, H * G, T')
     if decoder.attention == "location":
         closed = g.unsqueeze(g("Log", mask), 1)
-        return memory | {"keys": g.unsqueeze(keys, 1), "values": values, "closed": closed}
+        keys = g.unsqueeze(g("Transpose", keys, perm=[0, 2, 1]), 1)
+        return memory | {"keys": keys, "values": values, "closed": closed}
     if decoder.heads > 1:
         parted = g.reshape(keys, 0, 0, decoder.heads, decoder.attention_size // decoder.heads)
         keys = g("Transpose", parted, perm=[0, 2, 1, 3])
@@ -264,32 +265,32 @@ def _location_attention(
 
     The energies are as large as all keys of all hypotheses: they are computed utterance by utterance, so that
     they stay in the processor's cache. The query is added by the product with the location features, which
-    have a 1 beside them.
+    have a 1 beside them. Frames are the columns, over which a product with the one row of scores is fast.
     """
     decoder = config.model.decoder
     channels, size = decoder.location_channels, decoder.attention_size
-    location = g.reshape(g.weight("attention.location.weight"), 1, channels, size)
-    score, last = g.weight("attention.score.weight"), g.integers(2)
-    rest = g.integers(channels, size)
+    location = g.reshape(g.weight("attention.location.weight"), 1, size, channels)
+    score, middle = g.weight("attention.score.weight"), g.integers(1)
+    rest = g.integers(size, channels)
 
     def scores_of(body: GraphBuilder, parts: list[str]) -> str:
-        """seen (K, T', C + 1), query (K, 1, A), keys (1, T', A) -> (K, T')."""
+        """seen (K, C + 1, T'), query (K, A, 1), keys (1, A, T') -> (K, T')."""
         seen, query, keys = parts
         count = body("Shape", query, start=0, end=1)
-        matrix = body("Expand", location, body("Concat", count, rest, axis=0))  # (K, C, A)
-        matrix = body("Concat", matrix, query, axis=1)  # (K, C + 1, A)
-        energy = body("Tanh", body("Add", body("MatMul", seen, matrix), keys))
-        return str(body("Squeeze", body("MatMul", energy, score), last))
+        matrix = body("Expand", location, body("Concat", count, rest, axis=0))  # (K, A, C)
+        matrix = body("Concat", matrix, query, axis=2)  # (K, A, C + 1)
+        energy = body("Tanh", body("Add", body("MatMul", matrix, seen), keys))
+        return str(body("Squeeze", body("MatMul", score, energy), middle))
 
     seen = _around(g, before, decoder.location_width, channels + 1)
-    query = g.unsqueeze(g.matmul(hidden, "attention.query"), 2)
+    query = g.unsqueeze(g.matmul(hidden, "attention.query"), 3)
     scores = g.for_each(scores_of, seen, query, memory["keys"])
     weights = _softmax(g, g("Add", scores, memory["closed"]), 2)
     return weights, _read(g, g("Transpose", weights, perm=[0, 2, 1]), memory)
 
 
 def _around(g: GraphBuilder, weights: str, width: int, channels: int) -> str:
-    """Weights (B, K, T') -> what the filters see around each frame, and a 1: (B, K, T', C + 1).
+    """Weights (B, K, T') -> what the filters see around each frame, and a 1: (B, K, C + 1, T').
 
     The filters are one matrix for BLOCK frames at a time: windows are made of neighboring blocks.
     """
@@ -311,5 +312,6 @@ def _around(g: GraphBuilder, weights: str, width: int, channels: int) -> str:
         for n in range(blocks)
     ]
     joined = g("Concat", *windows, axis=3)  # (B, K, count, window)
-    seen = g.reshape(g.matmul(joined, "attention.filters"), 0, 0, -1, channels)
-    return g.slice(seen, g.integers(0), frames, 2)
+    seen = g.reshape(g.matmul(joined, "attention.filters"), 0, 0, -1, channels, BLOCK)
+    seen = g.reshape(g("Transpose", seen, perm=[0, 1, 3, 2, 4]), 0, 0, channels, -1)
+    return g.slice(seen, g.integers(0), frames, 3)
