@@ -88,21 +88,14 @@ def melody(count: int, rate: int, rng: np.random.Generator) -> Sound:
 
 def drums(count: int, rate: int, rng: np.random.Generator) -> Sound:
     """A measure of hits on drums and cymbals, over and over, a little uneven."""
-    sound = np.zeros(count + rate)
+    return _hits(count, rate, rng, rng.uniform(0.11, 0.4))
+
+
+def song(count: int, rate: int, rng: np.random.Generator) -> Sound:
+    """Notes and drums at the same beat, either of them the louder one."""
     beat = rng.uniform(0.11, 0.4)
-    measure = rng.integers(0, 4, rng.choice([6, 8, 16]))  # of silence, kicks, snares and cymbals
-    measure[0], falls = 1, rng.uniform(0.02, 0.15, 4)
-    time = np.arange(rate // 2) / rate
-    kick = np.sin(2 * np.pi * rng.uniform(45, 90) * (time + 0.1 * (1 - np.exp(-time / 0.03))))
-    for number in range(int(count / rate / beat) + 1):
-        drum = measure[number % len(measure)]
-        hit = kick * rng.uniform(2, 4) if drum == 1 else rng.standard_normal(len(time))
-        if drum == 3:
-            hit = np.diff(hit, prepend=0.0) / 2
-        if drum:
-            begin = max(0, round((number * beat + rng.normal(0, 0.005)) * rate))
-            sound[begin : begin + len(time)] += rng.uniform(0.6, 1) * hit * np.exp(-time / falls[drum])
-    return sound[:count]
+    notes = _notes(count, rate, rng, beat * rng.choice([0.5, 1, 2]), ((0,), (0,), (0, 4, 7)))
+    return rng.uniform(0.2, 1) * _unit(notes) + rng.uniform(0.2, 1) * _unit(_hits(count, rate, rng, beat))
 
 
 def band(count: int, rate: int, rng: np.random.Generator) -> Sound:
@@ -172,6 +165,23 @@ def clicks(count: int, rate: int, rng: np.random.Generator) -> Sound:
     sound = np.zeros(count)
     sound[_times(count, rate, rng.uniform(0.02, 0.8), rng)] = 1
     return np.convolve(sound, np.hanning(rng.integers(3, 30)) * rng.choice([-1.0, 1.0]), mode="same")
+
+
+def _hits(count: int, rate: int, rng: np.random.Generator, beat: float) -> Sound:
+    sound = np.zeros(count + rate)
+    measure = rng.integers(0, 4, rng.choice([6, 8, 16]))  # of silence, kicks, snares and cymbals
+    measure[0], falls = 1, rng.uniform(0.02, 0.15, 4)
+    time = np.arange(rate // 2) / rate
+    kick = np.sin(2 * np.pi * rng.uniform(45, 90) * (time + 0.1 * (1 - np.exp(-time / 0.03))))
+    for number in range(int(count / rate / beat) + 1):
+        drum = measure[number % len(measure)]
+        hit = kick * rng.uniform(2, 4) if drum == 1 else rng.standard_normal(len(time))
+        if drum == 3:
+            hit = np.diff(hit, prepend=0.0) / 2
+        if drum:
+            begin = max(0, round((number * beat + rng.normal(0, 0.005)) * rate))
+            sound[begin : begin + len(time)] += rng.uniform(0.6, 1) * hit * np.exp(-time / falls[drum])
+    return sound[:count]
 
 
 def _notes(
@@ -255,6 +265,7 @@ KINDS: dict[str, Maker] = {
     "melody": melody,
     "drums": drums,
     "band": band,
+    "song": song,
     "beeps": beeps,
     "dialing": dialing,
     "ringing": ringing,

@@ -98,7 +98,7 @@ def test_it_prints_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "| hum |" in printed
     last = printed.splitlines()[-1]
     assert last.startswith("WEIGHTS = (")
-    assert last.count(",") == 5
+    assert last.count(",") == 6
 
 
 def test_a_model_is_named() -> None:
