@@ -209,16 +209,14 @@ def _linear(arrays: Arrays, name: str) -> Weights:
 
 
 def _filters(kernel: npt.NDArray[np.float32]) -> Weights:
-    """Filters (C, 1, taps) for a block of frames as one matrix: (window, (C + 1) * BLOCK), and a bias.
+    """Filters (C, 1, taps) for a block of frames as one matrix: (window, C * BLOCK).
 
     The window is BLOCK + taps - 1 frames and as many zeros as make it whole blocks. Each frame of the block
-    has a column for each filter, one row lower than that of the frame before it, and one that gives 1.
+    has a column for each filter, one row lower than that of the frame before it.
     """
     channels, _, taps = kernel.shape
     window = -(-(BLOCK + taps - 1) // BLOCK) * BLOCK
-    filters = np.zeros((window, channels + 1, BLOCK), np.float32)
+    filters = np.zeros((window, channels, BLOCK), np.float32)
     for frame in range(BLOCK):
-        filters[frame : frame + taps, :channels, frame] = kernel[:, 0].T
-    one = np.zeros((channels + 1, BLOCK), np.float32)
-    one[channels] = 1.0
-    return {"attention.filters.weight": filters.reshape(window, -1), "attention.filters.bias": one.ravel()}
+        filters[frame : frame + taps, :, frame] = kernel[:, 0].T
+    return {"attention.filters.weight": filters.reshape(window, -1)}
