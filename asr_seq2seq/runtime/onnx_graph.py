@@ -65,7 +65,7 @@ def memory_shapes(config: RecognizerSettings) -> dict[str, tuple[int | str, ...]
         shapes["values"] = ("batch", gates, "heads_by_frames")
         return shapes | {"closed": ("batch", "frames", 1)}
     if decoder.attention == "location":
-        shapes["keys"] = ("batch", size, 1, "frames")
+        shapes["keys"] = ("batch", 1, "frames", size)
         shapes["values"] = ("batch", gates + decoder.units, "frames")
         return shapes | {"closed": ("batch", 1, "frames")}
     return shapes
@@ -183,8 +183,7 @@ def _memory(
     values = g("Transpose", g.matmul(encoded, "values"), perm=[0, 2, 1])  # (B, H * G, T')
     if decoder.attention == "location":
         closed = g.unsqueeze(g("Log", mask), 1)
-        keys = g.unsqueeze(g("Transpose", keys, perm=[0, 2, 1]), 2)
-        return memory | {"keys": keys, "values": values, "closed": closed}
+        return memory | {"keys": g.unsqueeze(keys, 1), "values": values, "closed": closed}
     if decoder.heads > 1:
         parted = g.reshape(keys, 0, 0, decoder.heads, decoder.attention_size // decoder.heads)
         keys = g("Transpose", parted, perm=[0, 2, 1, 3])
@@ -264,41 +263,33 @@ def _location_attention(
     """Hidden (B, K, D), weights before (B, K, T') -> weights (B, K, T') and what they read, (B, K, G + D).
 
     The energies are as large as all keys of all hypotheses: they are computed utterance by utterance, so that
-    they stay in the processor's cache. All hypotheses of an utterance are in one product, of the filters and
-    the queries beside them with the location features and, below them, ones where a query's hypothesis is.
+    they stay in the processor's cache. The query is added by the product with the location features, which
+    have a 1 beside them.
     """
     decoder = config.model.decoder
     channels, size = decoder.location_channels, decoder.attention_size
-    location, score = g.weight("attention.location.weight"), g.weight("attention.score.weight")
-    count, frames = g.size(before, 1), g.size(before, 2)
-    shape = g("Concat", count, count, frames, axis=0)
-    own = g.reshape(g("Expand", g.unsqueeze(_identity(g, count), 2), shape), 0, -1)  # (K, K * T')
-    apart = g("Concat", g.integers(size), count, g.integers(-1), axis=0)
+    location = g.reshape(g.weight("attention.location.weight"), 1, channels, size)
+    score, last = g.weight("attention.score.weight"), g.integers(2)
+    rest = g.integers(channels, size)
 
     def scores_of(body: GraphBuilder, parts: list[str]) -> str:
-        """seen (C, K * T'), query (A, K), keys (A, 1, T') -> (1, K * T')."""
+        """seen (K, T', C + 1), query (K, 1, A), keys (1, T', A) -> (K, T')."""
         seen, query, keys = parts
-        matrix = body("Concat", location, query, axis=1)  # (A, C + K)
-        energy = body("MatMul", matrix, body("Concat", seen, own, axis=0))  # (A, K * T')
-        energy = body("Tanh", body("Add", body("Reshape", energy, apart), keys))
-        return str(body("MatMul", score, body("Reshape", energy, body.integers(size, -1))))
+        count = body("Shape", query, start=0, end=1)
+        matrix = body("Expand", location, body("Concat", count, rest, axis=0))  # (K, C, A)
+        matrix = body("Concat", matrix, query, axis=1)  # (K, C + 1, A)
+        energy = body("Tanh", body("Add", body("MatMul", seen, matrix), keys))
+        return str(body("Squeeze", body("MatMul", energy, score), last))
 
-    seen = _around(g, before, decoder.location_width, channels)
-    query = g("Transpose", g.matmul(hidden, "attention.query"), perm=[0, 2, 1])
-    scores = g.reshape(g.for_each(scores_of, seen, query, memory["keys"]), 0, count, frames)
+    seen = _around(g, before, decoder.location_width, channels + 1)
+    query = g.unsqueeze(g.matmul(hidden, "attention.query"), 2)
+    scores = g.for_each(scores_of, seen, query, memory["keys"])
     weights = _softmax(g, g("Add", scores, memory["closed"]), 2)
     return weights, _read(g, g("Transpose", weights, perm=[0, 2, 1]), memory)
 
 
-def _identity(g: GraphBuilder, size: str) -> str:
-    """A size (1,) -> the identity matrix (K, K)."""
-    scalar = g("Squeeze", size)
-    places = g("Range", g.constant(0, np.int64), scalar, g.constant(1, np.int64))
-    return str(g("OneHot", places, scalar, g.constant([0, 1])))
-
-
 def _around(g: GraphBuilder, weights: str, width: int, channels: int) -> str:
-    """Weights (B, K, T') -> what the filters see around each frame, (B, C, K * T').
+    """Weights (B, K, T') -> what the filters see around each frame, and a 1: (B, K, T', C + 1).
 
     The filters are one matrix for BLOCK frames at a time: windows are made of neighboring blocks.
     """
@@ -320,6 +311,5 @@ def _around(g: GraphBuilder, weights: str, width: int, channels: int) -> str:
         for n in range(blocks)
     ]
     joined = g("Concat", *windows, axis=3)  # (B, K, count, window)
-    seen = g.reshape(g.matmul(joined, "attention.filters"), 0, 0, -1, channels, BLOCK)
-    seen = g.reshape(g("Transpose", seen, perm=[0, 3, 1, 2, 4]), 0, 0, g.size(weights, 1), -1)
-    return g.reshape(g.slice(seen, g.integers(0), frames, 3), 0, 0, -1)
+    seen = g.reshape(g.matmul(joined, "attention.filters"), 0, 0, -1, channels)
+    return g.slice(seen, g.integers(0), frames, 2)

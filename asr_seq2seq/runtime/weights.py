@@ -86,8 +86,8 @@ def decoder_weights(arrays: Arrays, config: RecognizerSettings, quantizer: Quant
         if bias is not None:
             weights[f"{name}.bias"] = bias
     if decoder.attention == "location":
-        weights["attention.location.weight"] = own["attention.location.weight"]
-        weights["attention.score.weight"] = own["attention.score.weight"]
+        weights["attention.location.weight"] = np.ascontiguousarray(own["attention.location.weight"].T)
+        weights["attention.score.weight"] = np.ascontiguousarray(own["attention.score.weight"].T)
         weights |= _filters(own["attention.convolution.weight"])
     return weights
 
@@ -209,14 +209,16 @@ def _linear(arrays: Arrays, name: str) -> Weights:
 
 
 def _filters(kernel: npt.NDArray[np.float32]) -> Weights:
-    """Filters (C, 1, taps) for a block of frames as one matrix: (window, C * BLOCK).
+    """Filters (C, 1, taps) for a block of frames as one matrix: (window, BLOCK * (C + 1)), and a bias.
 
     The window is BLOCK + taps - 1 frames and as many zeros as make it whole blocks. Each frame of the block
-    has a column for each filter, one row lower than that of the frame before it.
+    has the filters in its columns, one row lower than the frame before it, and a column that gives 1.
     """
     channels, _, taps = kernel.shape
     window = -(-(BLOCK + taps - 1) // BLOCK) * BLOCK
-    filters = np.zeros((window, channels, BLOCK), np.float32)
+    filters = np.zeros((window, BLOCK, channels + 1), np.float32)
     for frame in range(BLOCK):
-        filters[frame : frame + taps, :, frame] = kernel[:, 0].T
-    return {"attention.filters.weight": filters.reshape(window, -1)}
+        filters[frame : frame + taps, frame, :channels] = kernel[:, 0].T
+    one = np.zeros((BLOCK, channels + 1), np.float32)
+    one[:, channels] = 1.0
+    return {"attention.filters.weight": filters.reshape(window, -1), "attention.filters.bias": one.ravel()}

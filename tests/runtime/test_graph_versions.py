@@ -14,11 +14,11 @@ from asr_seq2seq.runtime.session import RuntimeOptions
 from asr_seq2seq.runtime.weights import decoder_weights, encoder_weights
 
 Make = Callable[..., Any]
-VERSION = 8
+VERSION = 5
 DIGESTS = {
     "none": "feb0a24134f65c70",
     "dot": "def73f5ceb516cba",
-    "location": "65b0edf846cc5e51",
+    "location": "1f68b5bb783bb213",
 }
 
 
