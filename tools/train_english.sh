@@ -31,6 +31,20 @@ stage() { # NAME OPTION...: a run to its end
   fi
 }
 
+later_stage() { # NUMBER EPOCHS LEARNING_RATE OPTION...: one that begins with the model of the stage before
+  number=$1 epochs=$2 learning_rate=$3
+  shift 3
+  stage "english_$number" --set "seed=$number" --set "training.start_from=runs/english_$((number - 1))/model.safetensors" \
+    --set "training.epochs=$epochs" --set "training.learning_rate=$learning_rate" --set data.batch_seconds=120 \
+    --set augmentation.padding.probability=0.3 "$@"
+}
+
+train_on() { # PART...: the setting that names these manifests of corpora/wav
+  printf 'data.train=['
+  printf 'corpora/wav/%s.jsonl,' "$@"
+  printf ']'
+}
+
 if missing digit_strings/english; then
   python tools/make_digit_strings.py --source $data/fsdd/train.jsonl --count 600 --seed 1 --out corpora/digit_strings/english
 fi
@@ -57,30 +71,18 @@ for ratio in 20 10 5; do
   fi
 done
 
-padding="--set augmentation.padding.probability=0.3"
 stage english_1
-# shellcheck disable=SC2086 # two words
-stage english_2 --set seed=2 --set training.start_from=runs/english_1/model.safetensors --set training.epochs=8 \
-  --set training.learning_rate=1.5e-3 --set data.batch_seconds=120 $padding
+later_stage 2 8 1.5e-3
 # Speechocean762 four times and half of the dialogue: what the dev sets need.
-train=corpora/wav/speechocean762/manifest.jsonl
-train=$train,$train,$train,$train,corpora/wav/dialogue/half.jsonl
-for name in librispeech librispeech5 librispeech_voices prompts fsdd digit_strings; do
-  train=$train,corpora/wav/$name/manifest.jsonl
-done
+speechocean=speechocean762/manifest
+reading="librispeech/manifest librispeech5/manifest librispeech_voices/manifest"
+# shellcheck disable=SC2086 # several names
+later_stage 3 3 1e-3 --set "$(train_on $speechocean $speechocean $speechocean $speechocean $reading dialogue/half \
+  prompts/manifest fsdd/manifest digit_strings/manifest)"
+# A short one with single digits four times: in longer speech they are too few to be kept in mind.
+digits="fsdd/manifest fsdd/manifest fsdd/manifest fsdd/manifest digit_strings/manifest digit_strings/manifest"
 # shellcheck disable=SC2086
-stage english_3 --set seed=3 --set training.start_from=runs/english_2/model.safetensors --set training.epochs=3 \
-  --set training.learning_rate=1e-3 --set data.batch_seconds=120 --set "data.train=[$train]" $padding
-
-# A short one with more of single digits, which so few words make that longer speech forgets them.
-train=corpora/wav/fsdd/manifest.jsonl
-train=$train,$train,$train,$train,corpora/wav/digit_strings/manifest.jsonl
-for name in speechocean762 librispeech librispeech5 librispeech_voices prompts digit_strings; do
-  train=$train,corpora/wav/$name/manifest.jsonl
-done
-# shellcheck disable=SC2086
-stage english_4 --set seed=4 --set training.start_from=runs/english_3/model.safetensors --set training.epochs=1 \
-  --set training.learning_rate=4e-4 --set training.warmup_steps=50 --set data.batch_seconds=120 --set "data.train=[$train]" $padding
+later_stage 4 1 4e-4 --set training.warmup_steps=50 --set "$(train_on $speechocean $reading prompts/manifest $digits)"
 
 asr-seq2seq average runs/english_4/model.safetensors -o asr_seq2seq/model_file/pretrained/english.safetensors --half
 python tools/model_card.py docs/cards/english.yaml --out asr_seq2seq/model_file/pretrained/english.md

@@ -8,6 +8,8 @@ its spectrum moves as that of a voice does.
 from __future__ import annotations
 
 import math
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,11 +34,11 @@ _Float32 = npt.NDArray[np.float32]
 def voice(samples: Samples, sample_rate: int) -> tuple[float, float, float]:
     """Samples (N,) -> how much of its loud time has a gliding pitch, how far frames differ, and how fast.
 
-    The first is the part of the loud frames whose pitch (the highest peak of the autocorrelation) goes on in
-    the next one with a small change: of speech 0.4 to 0.8, in much noise 0.1 or more. The second is the
-    standard deviation of the part of their power that is in the three strongest frequencies: of speech 0.1 to
-    0.3, of steady sounds less than 0.05. The third is how many decibels the shape of the spectrum changes by
-    in 80 ms. All are 0 of sound that is shorter than two frames.
+    The first is the fraction of loud frames whose pitch (the maximum of the autocorrelation) continues in
+    the next frame with a small change: of speech 0.4 to 0.8, in much noise 0.1 or more. The second is the
+    standard deviation of the fraction of their power that is in the three strongest frequencies: of speech
+    0.1 to 0.3, of steady sounds less than 0.05. The third is how many decibels the shape of the spectrum
+    changes by in 80 ms. All are 0 of sound that is shorter than two frames.
     """
     step = max(1, sample_rate // _RATE)
     rate = sample_rate / step
@@ -67,23 +69,52 @@ def _movement(bands: _Float32, times: npt.NDArray[np.int64]) -> float:
     return float(np.sqrt(np.square(change).mean(1)).mean()) if len(change) else 0.0
 
 
+class _Tables(NamedTuple):
+    """What depends on the sample rate alone: a window (N,), and of its spectra of N + 1 bins the rest.
+
+    `lags` (N + 1, L) makes autocorrelations of power spectra, of all lags to the longest period and one more,
+    relative to those of the window; `band` are the bins of the band, of every second one, and `edges` where
+    the mel bands begin.
+    """
+
+    window: _Float32
+    lags: _Float32
+    first: int
+    band: slice
+    edges: npt.NDArray[np.int64]
+
+
+@cache
+def _tables(size: int, rate: float) -> _Tables:
+    window = np.hanning(size).astype(np.float32)
+    hertz = np.fft.rfftfreq(2 * size, 1 / rate)
+    lag = np.arange(round(rate / _LOWEST_PITCH) + 2)
+    # The inverse transform of a real, even spectrum: every bin but the first and the last stands for two.
+    cosines = np.cos(np.pi / size * np.outer(np.arange(size + 1), lag))
+    cosines[1:-1] *= 2
+    own = np.square(np.abs(np.fft.rfft(window, 2 * size))) @ cosines
+    first, last = np.searchsorted(hertz[::2], [_LOWEST, _HIGHEST])
+    mel = np.linspace(math.log1p(_LOWEST / 700), math.log1p(_HIGHEST / 700), _BANDS + 1)[:-1]
+    edges = np.searchsorted(hertz, 700 * np.expm1(mel))
+    band = slice(2 * int(first), 2 * int(last), 2)
+    return _Tables(
+        window, (cosines * (own[0] / own)).astype(np.float32), round(rate / _HIGHEST_PITCH), band, edges
+    )
+
+
 def _measured(frames: _Float32, rate: float) -> tuple[_Float32, ...]:
     """Frames (F, N) -> periodicity, samples of a period and concentration, each (F,), and power (F, B)."""
     size = frames.shape[1]
-    window = np.hanning(size).astype(np.float32)
-    spectra = np.square(np.abs(np.fft.rfft((frames - frames.mean(1, keepdims=True)) * window, 2 * size)))
-    first, last = round(rate / _HIGHEST_PITCH), round(rate / _LOWEST_PITCH)
-    found = np.fft.irfft(spectra)[:, : last + 2]
-    of_window = np.fft.irfft(np.square(np.abs(np.fft.rfft(window, 2 * size))))[: last + 2]
-    found *= of_window[0] / of_window / found[:, :1]
-    rows, peak = np.arange(len(found)), first + found[:, first : last + 1].argmax(1)
+    tables = _tables(size, rate)
+    centered = (frames - frames.mean(1, keepdims=True)) * tables.window
+    spectra = np.square(np.abs(np.fft.rfft(centered, 2 * size)))
+    found = spectra @ tables.lags
+    found /= found[:, :1]
+    rows, peak = np.arange(len(found)), tables.first + found[:, tables.first : -1].argmax(1)
     before, at, behind = (found[rows, peak + side] for side in (-1, 0, 1))
     bend = np.minimum(before - 2 * at + behind, -1e-6)  # of the parabola through the peak
     lag = peak + np.clip((before - behind) / bend / 2, -0.5, 0.5)
-    bins = np.searchsorted(np.fft.rfftfreq(2 * size, 1 / rate)[::2], [_LOWEST, _HIGHEST])
-    band = spectra[:, 2 * bins[0] : 2 * bins[1] : 2]
+    band = spectra[:, tables.band]
     strongest = np.partition(band, -_STRONGEST, axis=1)[:, -_STRONGEST:].sum(1)
-    mel = np.linspace(math.log1p(_LOWEST / 700), math.log1p(_HIGHEST / 700), _BANDS + 1)[:-1]
-    edges = np.searchsorted(np.fft.rfftfreq(2 * size, 1 / rate), 700 * np.expm1(mel))
-    in_bands = np.add.reduceat(spectra[:, : 2 * bins[1]], edges, axis=1)
+    in_bands = np.add.reduceat(spectra[:, : tables.band.stop], tables.edges, axis=1)
     return at, lag, strongest / np.maximum(band.sum(1), 1e-12), in_bands

@@ -29,7 +29,7 @@ _USUAL_TONALITY = 0.5  # of speech
 _MUSIC_SECONDS = 5.0  # of a beat or a note; a voice may have either for a shorter time
 _TELLING_SECONDS = 1.0  # of sound, fewer of which tell little
 
-Figures = tuple[float, ...]
+Figures = tuple[float, float, float, float, float, float, float]
 
 
 def figures(samples: Samples, sample_rate: int, evidence: Floats) -> Figures:
