@@ -249,7 +249,10 @@ class DecodingConfig(Settings):
         1.0,
         ge=1e-6,
         le=1e6,
-        description="flattens the confidence of words above 1; training fits it on the dev set",
+        description="the log odds of a word's confidence are divided by it; training fits it on the dev set",
+    )
+    confidence_offset: float = Field(
+        0.0, ge=-100, le=100, description="then added to these log odds; training fits it as well"
     )
     no_speech_threshold: float = Field(
         0.5,
@@ -310,6 +313,10 @@ class LanguageModelDecoding(Settings):
     length_reward: float | None = Field(None, ge=-1e6, le=1e6, description="in place of the recognizer's")
     ctc_weight: float | None = Field(None, ge=0, lt=1, description="in place of the recognizer's")
     beam_size: int | None = Field(None, ge=1, le=1000, description="in place of the recognizer's")
+    confidence_temperature: float | None = Field(
+        None, ge=1e-6, le=1e6, description="in place of the recognizer's; tools/fit_confidence.py fits both"
+    )
+    confidence_offset: float | None = Field(None, ge=-100, le=100, description="in place of the recognizer's")
 
     def options(self) -> dict[str, float]:
         """The decoding options that it has."""

@@ -22,7 +22,8 @@ class DecodingOptions:
     `temperature`. No text has more characters than `tokens_per_frame` times the encoded frames (None: 1).
     With `trim_silence` long silence in a segment is shortened before it is encoded (`audio/trimming.py`).
     Transcripts have no segment that has no speech with a probability above `no_speech_threshold`
-    (`decoding/no_speech.py`); 1 keeps all.
+    (`decoding/no_speech.py`); 1 keeps all. `confidence_temperature` and `confidence_offset` make the
+    confidence of words honest (`decoding/confidence.py`).
 
     `hotwords`, each `text` or `text:weight`, add `hotword_boost` times the weight for each of their
     characters, less the more the character costs in CTC (natural logarithm): nothing at `hotword_evidence`,
@@ -43,6 +44,8 @@ class DecodingOptions:
     tokens_per_frame: float | None = None
     trim_silence: bool = True
     no_speech_threshold: float = 0.5
+    confidence_temperature: float = 1.0
+    confidence_offset: float = 0.0
     hotwords: tuple[str, ...] = ()
     hotword_boost: float = 0.7
     hotword_evidence: float = 6.0
@@ -57,7 +60,10 @@ class DecodingOptions:
             self._check(name, getattr(self, name), 0 <= getattr(self, name) < math.inf, "0 or more")
         reward = self.length_reward
         self._check("length_reward", reward, reward is None or math.isfinite(reward), "a finite number")
-        self._check("temperature", self.temperature, 0 < self.temperature < math.inf, "above 0")
+        for name in ("temperature", "confidence_temperature"):
+            self._check(name, getattr(self, name), 0 < getattr(self, name) < math.inf, "above 0")
+        offset = self.confidence_offset
+        self._check("confidence_offset", offset, math.isfinite(offset), "a finite number")
         limit = self.tokens_per_frame
         self._check("tokens_per_frame", limit, limit is None or 0 < limit < math.inf, "above 0")
         threshold = self.no_speech_threshold

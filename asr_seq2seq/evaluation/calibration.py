@@ -1,4 +1,4 @@
-"""Confidence that means what it says: one temperature, fitted on dev and kept only where it helps."""
+"""Confidence that means what it says: a scaling that is fitted on dev and kept only where it helps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asr_seq2seq.decoding.confidence import expected_calibration_error, fit_temperature, soften
+from asr_seq2seq.decoding.confidence import PlattScaling, expected_calibration_error, fit_scaling
 from asr_seq2seq.evaluation.hypotheses import HypothesisLine
 from asr_seq2seq.evaluation.wer import correct_words
 from asr_seq2seq.text.normalizer import Normalizer
@@ -18,13 +18,13 @@ _LEAST = 1e-12  # a probability whose logarithm is taken
 
 @dataclass(frozen=True)
 class Calibration:
-    """The temperature of the words' confidences to use, and whether it is the fitted one (`helps`).
+    """The scaling of the words' confidences to use, and whether it is the fitted one (`helps`).
 
     `before` and `after` are the expected calibration errors on speech that was not fitted on, with the
-    temperature that was there and with a fitted one.
+    scaling that was there and with a fitted one.
     """
 
-    temperature: float
+    scaling: PlattScaling
     before: float
     after: float
     helps: bool
@@ -32,14 +32,10 @@ class Calibration:
     def describe(self) -> str:
         """One line about confidence on the held-out speech."""
         off = f"confidence of words on dev: {self.before:.2%} off on average"
+        line = f"temperature {self.scaling.temperature:.2f} and offset {self.scaling.offset:.2f}"
         if self.helps:
-            return (
-                f"{off}, {self.after:.2%} with temperature {self.temperature:.2f}, fitted on other utterances"
-            )
-        return (
-            f"{off}; fitting a temperature does not help on held-out speech ({self.after:.2%}), so it stays "
-            f"{self.temperature:.2f}"
-        )
+            return f"{off}, {self.after:.2%} with {line}, fitted on other utterances"
+        return f"{off}; fitting does not help on held-out speech ({self.after:.2%}), so it stays {line}"
 
 
 def judged_words(lines: Iterable[HypothesisLine], normalizer: Normalizer) -> tuple[list[float], list[bool]]:
@@ -57,24 +53,27 @@ def judged_words(lines: Iterable[HypothesisLine], normalizer: Normalizer) -> tup
     return sure, right
 
 
-def calibrate(lines: Iterable[HypothesisLine], normalizer: Normalizer, present: float = 1.0) -> Calibration:
-    """Fit the temperature of the words' confidences on utterances decoded with a temperature of 1.
+def calibrate(
+    lines: Iterable[HypothesisLine], normalizer: Normalizer, present: PlattScaling | None = None
+) -> Calibration:
+    """Fit the scaling of the words' confidences on utterances decoded with one that changes nothing.
 
     It is tried on one half of the speakers (of the utterances, where fewer than two are known) after being
     fitted on the other half, and the other way round. Where that brings confidence and truth nearer together
-    than the `present` temperature, by the expected calibration error and by the cross-entropy, the one fitted
+    than the `present` scaling, by the expected calibration error and by the cross-entropy, the one fitted
     on all is used, and the present one otherwise.
     """
     halves = [judged_words(half, normalizer) for half in _halves(list(lines))]
     sure, right = (halves[0][0] + halves[1][0]), (halves[0][1] + halves[1][1])
-    unfitted = [soften(p, present) for p in sure]
-    fitted = [fit_temperature(*half) for half in halves]
-    held_out = [soften(p, fitted[1 - number]) for number, half in enumerate(halves) for p in half[0]]
+    present = present or PlattScaling()
+    unfitted = [present(p) for p in sure]
+    fitted = [fit_scaling(*half) for half in halves]
+    held_out = [fitted[1 - number](p) for number, half in enumerate(halves) for p in half[0]]
     before, after = (expected_calibration_error(found, right) for found in (unfitted, held_out))
     helps = (
         bool(sure) and after < before and _cross_entropy(held_out, right) < _cross_entropy(unfitted, right)
     )
-    return Calibration(fit_temperature(sure, right) if helps else present, before, after, helps)
+    return Calibration(fit_scaling(sure, right) if helps else present, before, after, helps)
 
 
 def _halves(lines: list[HypothesisLine]) -> list[list[HypothesisLine]]:

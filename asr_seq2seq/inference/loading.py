@@ -49,11 +49,6 @@ class LoadedModel:
         """The words of the training texts, where the file tells."""
         return vocabulary(self.provenance)
 
-    @property
-    def confidence_temperature(self) -> float:
-        """What makes the confidence of words honest, as it was fitted on the dev set."""
-        return self.config.decoding.confidence_temperature
-
     def options(
         self, changes: Mapping[str, Any] | None = None, lm: TextScorer | None = None
     ) -> DecodingOptions:
@@ -75,7 +70,7 @@ class LoadedModel:
 
 
 def load(path: str | Path | None = None, options: RuntimeOptions | None = None) -> LoadedModel:
-    """Read a model file, or a bundled model by its name; `digits` where `path` is None.
+    """Read a model file, or a bundled model by its name; the default one where `path` is None.
 
     It is computed in onnxruntime, or in PyTorch where the options' backend says so. Raises ModelFileError in
     one sentence for a file that is missing, damaged or from another program.

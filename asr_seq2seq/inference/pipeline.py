@@ -28,7 +28,7 @@ from asr_seq2seq.decoding.alignment import (
     word_times,
 )
 from asr_seq2seq.decoding.beam import search
-from asr_seq2seq.decoding.confidence import word_confidences, word_places
+from asr_seq2seq.decoding.confidence import PlattScaling, word_confidences, word_places
 from asr_seq2seq.decoding.guides import Guide, is_rejected, with_hotwords
 from asr_seq2seq.decoding.hypothesis import Hypothesis
 from asr_seq2seq.decoding.no_speech import Figures, character_evidence, figures, no_speech_probability
@@ -99,7 +99,7 @@ class Pipeline:
         self.normalizer = model.normalizer
         self.guide = Guide.of(self.options, self.alphabet, self.normalizer)
         self.batch_size = batch_size
-        self.confidence_temperature = model.confidence_temperature
+        self.scaling = PlattScaling.of(self.options)
         self.longest_seconds = model.longest_seconds
         features = model.config.features
         self.input_rate = features.rate  # samples, or frames of features, per second
@@ -296,7 +296,7 @@ class Pipeline:
         has_ctc: bool,
     ) -> Recognition:
         best, alphabet = hypotheses[0], self.alphabet
-        sure = tuple(word_confidences(best, alphabet.space, self.confidence_temperature))
+        sure = tuple(word_confidences(best, alphabet.space, self.scaling))
         words: tuple[Word, ...] = ()
         timing = None
         if self.times:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from asr_seq2seq.decoding.confidence import PlattScaling
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.evaluation.calibration import calibrate
 from asr_seq2seq.evaluation.evaluate import decode
@@ -74,16 +75,18 @@ def facts(figures: dict[str, float]) -> dict[str, Any]:
     return rounded | {"date": time.strftime("%Y-%m-%d")}
 
 
-def calibrate_model(path: Path, batches: Batches, device: torch.device, present: float = 1.0) -> str:
+def calibrate_model(path: Path, batches: Batches, device: torch.device, present: PlattScaling) -> str:
     """Fit the confidence of words and store it in the model file where that helps; what to say of it.
 
-    `present` is the temperature that the file has otherwise.
+    `present` is the scaling that the file has otherwise.
     """
     recognizer = load_model(path, device)
-    pipeline = _pipeline(recognizer.with_decoding(confidence_temperature=1.0))
+    pipeline = _pipeline(recognizer, confidence_temperature=1.0, confidence_offset=0.0)
     speakers = {one.id: one.speaker for one in batches.sampler.utterances}
     lines = [line for batch in batches for line in _decode(pipeline, batch)]
     lines = [replace(line, speaker=speakers[line.id]) for line in lines]
     found = calibrate(lines, recognizer.normalizer, present)
-    save_model(path, recognizer.with_decoding(confidence_temperature=found.temperature))
+    scaling = found.scaling
+    kept = {"confidence_temperature": scaling.temperature, "confidence_offset": scaling.offset}
+    save_model(path, recognizer.with_decoding(**kept))
     return found.describe()

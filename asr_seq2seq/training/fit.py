@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from rich.progress import TaskID
 
+from asr_seq2seq.decoding.confidence import PlattScaling
 from asr_seq2seq.epochs import checkpoints, rank
 from asr_seq2seq.errors import CorpusError
 from asr_seq2seq.evaluation.comparison import Comparison
@@ -318,7 +319,7 @@ class _Run:
         if self.config.training.keep_epochs > 1:
             self._try_mean()
         start, device = self.data.start, self.learner.device
-        present = 1.0 if start is None else start.config.decoding.confidence_temperature
+        present = PlattScaling.of((self.config if start is None else start.config).decoding)
         self.say(calibrate_model(self.folder / MODEL, self.data.dev, device, present))
         if start is None:
             return None

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr_seq2seq.decoding.confidence import (
+    PlattScaling,
     expected_calibration_error,
-    fit_temperature,
-    soften,
+    fit_scaling,
     word_confidences,
     word_places,
 )
@@ -22,29 +22,56 @@ def hypothesis(tokens: tuple[int, ...], *probabilities: float) -> Hypothesis:
 
 
 def test_a_word_is_as_probable_as_its_characters_and_what_ends_it() -> None:
-    found = word_confidences(hypothesis((5, 6, SPACE, 7), 0.9, 0.8, 0.7, 0.6, 0.5), SPACE, 1.0)
+    found = word_confidences(hypothesis((5, 6, SPACE, 7), 0.9, 0.8, 0.7, 0.6, 0.5), SPACE, PlattScaling())
     assert found == pytest.approx([0.9 * 0.8 * 0.7, 0.6 * 0.5])
-    assert word_confidences(hypothesis((), 0.9), SPACE, 1.0) == []
-    assert word_confidences(hypothesis((SPACE, SPACE, 5), 1, 1, 0.25, 1), SPACE, 1.0) == pytest.approx([0.25])
+    assert word_confidences(hypothesis((), 0.9), SPACE, PlattScaling()) == []
+    assert word_confidences(
+        hypothesis((SPACE, SPACE, 5), 1, 1, 0.25, 1), SPACE, PlattScaling()
+    ) == pytest.approx([0.25])
 
 
-@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
-def test_the_temperature_that_made_the_odds_is_found(temperature: float) -> None:
+@pytest.mark.parametrize(("temperature", "offset"), [(0.3, 0.0), (1.0, -1.5), (1.0, 0.0), (4.0, 0.7)])
+def test_the_line_that_made_the_odds_is_found(temperature: float, offset: float) -> None:
     chance = np.random.default_rng(0)
-    true = chance.uniform(0.05, 0.999, 20_000)
+    claimed = chance.uniform(0.001, 0.999, 20_000)
+    made = PlattScaling(temperature, offset)
+    true = np.array([made(p) for p in claimed])
     right = chance.uniform(size=len(true)) < true
-    claimed = [soften(p, 1 / temperature) for p in true]
-    fitted = fit_temperature(claimed, right.tolist())
-    assert fitted == pytest.approx(temperature, rel=0.05)
-    after = expected_calibration_error([soften(p, fitted) for p in claimed], right.tolist())
+    fitted = fit_scaling(claimed.tolist(), right.tolist())
+    assert fitted.temperature == pytest.approx(temperature, rel=0.08)
+    assert fitted.offset == pytest.approx(offset, abs=0.05)
+    after = expected_calibration_error([fitted(p) for p in claimed], right.tolist())
     assert after < 0.015
-    assert after <= expected_calibration_error(claimed, right.tolist()) + 0.005
+    assert after <= expected_calibration_error(claimed.tolist(), right.tolist()) + 0.005
 
 
-def test_all_right_or_all_wrong_changes_nothing() -> None:
-    assert fit_temperature([0.9, 0.8], [True, True]) == 1.0
-    assert fit_temperature([0.9, 0.8], [False, False]) == 1.0
-    assert fit_temperature([], []) == 1.0
+def test_the_fit_is_that_of_a_general_optimizer() -> None:
+    optimize = pytest.importorskip("scipy.optimize")
+    chance = np.random.default_rng(1)
+    claimed = chance.uniform(0.01, 0.99, 60)
+    right = chance.uniform(size=60) < claimed**0.5
+    odds = np.log(claimed / (1 - claimed))
+    target = np.where(right, (right.sum() + 1) / (right.sum() + 2), 1 / (60 - right.sum() + 2))
+
+    def loss(line: tuple[float, float]) -> float:
+        sure = 1 / (1 + np.exp(-(odds * line[0] + line[1])))
+        return float(-(target * np.log(sure) + (1 - target) * np.log(1 - sure)).mean())
+
+    best = optimize.minimize(loss, (1.0, 0.0), tol=1e-12).x
+    fitted = fit_scaling(claimed.tolist(), right.tolist())
+    assert (1 / fitted.temperature, fitted.offset) == pytest.approx(tuple(best), abs=1e-4)
+
+
+def test_what_tells_nothing_changes_nothing() -> None:
+    nothing = PlattScaling()
+    assert fit_scaling([0.9, 0.8], [True, True]) == nothing
+    assert fit_scaling([0.9, 0.8], [False, False]) == nothing
+    assert fit_scaling([], []) == nothing
+    assert (
+        fit_scaling([0.9, 0.8, 0.2, 0.1], [False, False, True, True]) == nothing
+    )  # the reverse of the truth
+    parted = fit_scaling([0.99, 0.98, 0.02, 0.01] * 5, [True, True, False, False] * 5)
+    assert 0.05 <= parted.temperature <= 20 and abs(parted.offset) < 0.01
 
 
 def test_calibration_error_of_a_closed_form() -> None:
@@ -56,11 +83,16 @@ def test_calibration_error_of_a_closed_form() -> None:
 
 
 @settings(deadline=None)
-@given(st.floats(0, 1), st.floats(0.05, 20))
-def test_confidence_stays_a_probability_and_on_its_side(probability: float, temperature: float) -> None:
-    softened = soften(probability, temperature)
-    assert 0 <= softened <= 1
-    assert (softened >= 0.5) == (probability >= 0.5) or abs(softened - 0.5) < 1e-9
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0.05, 20), st.floats(-100, 100))
+def test_confidence_stays_a_probability_and_in_order(
+    p: float, q: float, temperature: float, offset: float
+) -> None:
+    scaling = PlattScaling(temperature, offset)
+    assert 0 <= scaling(p) <= 1
+    assert scaling(min(p, q)) <= scaling(max(p, q))
+    assert (PlattScaling(temperature)(p) >= 0.5) == (p >= 0.5) or abs(
+        PlattScaling(temperature)(p) - 0.5
+    ) < 1e-9
 
 
 @given(st.lists(st.integers(4, 7), max_size=12))

@@ -15,6 +15,8 @@ class Suited:
         "length_reward": 1.0,
         "ctc_weight": 0.45,
         "beam_size": 12,
+        "confidence_temperature": 2.0,
+        "confidence_offset": 1.0,
     }
 
 

@@ -1,6 +1,7 @@
 """The small tools: selecting utterances, acoustics, text, noise."""
 
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -151,3 +152,12 @@ def test_noise_is_laid_under_at_its_ratio(tmp_path: Path, write_wav: Callable[..
     clean = load(tmp_path / "clean" / "a.wav", 16000)
     noise = load(tmp_path / "out" / kept["audio_filepath"], 16000) - clean
     assert 10 * np.log10(np.mean(clean**2) / np.mean(noise**2)) == pytest.approx(10, abs=0.05)
+
+
+def test_confidence_with_a_language_model_is_fitted() -> None:
+    samples = TOOLS.parent / "data" / "samples"
+    result = _run("fit_confidence", "english", samples, "--language-model", "english_lm")
+    assert result.returncode == 0, result.stderr
+    first, second = result.stdout.splitlines()
+    assert first.startswith("confidence of words on dev: ")
+    assert re.fullmatch(r"confidence_temperature: [\d.]+, confidence_offset: -?[\d.]+", second)

@@ -82,7 +82,9 @@ def test_a_run_leaves_its_folder(make_config: MakeConfig, corpus: Path, tmp_path
     assert found.tokens_per_frame is not None and 0 < found.tokens_per_frame < 10
     assert recognizer.config == config.recognizer().model_copy(update={"decoding": found})
     assert found == config.decoding.changed(
-        tokens_per_frame=found.tokens_per_frame, confidence_temperature=found.confidence_temperature
+        tokens_per_frame=found.tokens_per_frame,
+        confidence_temperature=found.confidence_temperature,
+        confidence_offset=found.confidence_offset,
     )
     assert recognizer.alphabet.characters == "egnotw"
     assert recognizer.provenance["utterances"] == 12
