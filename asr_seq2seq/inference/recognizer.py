@@ -155,7 +155,7 @@ class Recognizer:
         vad: str = "energy",
         attention: bool = False,
     ) -> Recognizer:
-        """Read a model file, or a bundled model by its name; that of English digits where `path` is None.
+        """Read a model file, or a bundled model by its name; `english` where `path` is None.
 
         `device`, `backend`, `compute_type` and `threads` are those of `RuntimeOptions`. `decoding` names
         options of `DecodingOptions` that take the place of the model's own, such as `{"beam_size": 4}`.

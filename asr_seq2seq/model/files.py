@@ -88,7 +88,7 @@ class LanguageModelFile:
 
 
 def load_model(path: str | Path | None = None, device: torch.device | str = "cpu") -> ModelFile:
-    """Read a model file, or a bundled model by its name; that of English digits where `path` is None.
+    """Read a model file, or a bundled model by its name; `english` where `path` is None.
 
     Raises ModelFileError in one sentence for a file that is missing, cut short, changed, from another
     program, or from a newer version.

@@ -16,7 +16,7 @@ _LONGEST_SECONDS = 30.0  # where a file does not tell
 
 
 def read_model(path: str | Path | None = None) -> AcousticArrays:
-    """Read a recognizer's model file, or a bundled one by its name; that of digits where `path` is None.
+    """Read a recognizer's model file, or a bundled one by its name; `english` where `path` is None.
 
     Raises ModelFileError in one sentence for a file that is missing, damaged or from another program.
     """
