@@ -81,14 +81,18 @@ later_stage 3 3 1e-3 --set "$(train_on $speechocean $speechocean $speechocean $s
   prompts/manifest fsdd/manifest digit_strings/manifest)"
 # A short one with single digits four times: in longer speech they are too few to be kept in mind.
 digits="fsdd/manifest fsdd/manifest fsdd/manifest fsdd/manifest digit_strings/manifest digit_strings/manifest"
+short="$speechocean $reading prompts/manifest $digits"
 # shellcheck disable=SC2086
-later_stage 4 1 4e-4 --set training.warmup_steps=50 --set "$(train_on $speechocean $reading prompts/manifest $digits)"
+later_stage 4 1 4e-4 --set training.warmup_steps=50 --set "$(train_on $short)"
 # All of it again, with masks against learning by heart and more often with silence or faint noise around it.
 masks="--set features.spec_augment.time_masks=2 --set features.spec_augment.time_width=15
   --set features.spec_augment.frequency_masks=1 --set features.spec_augment.frequency_width=12"
 # shellcheck disable=SC2086
 later_stage 5 4 1.2e-3 --set training.warmup_steps=50 --set augmentation.padding.probability=0.5 $masks --set "$(train_on \
   $speechocean $speechocean $speechocean $speechocean $reading dialogue/half prompts/manifest $digits)"
+# The short one once more, for the same reason.
+# shellcheck disable=SC2086
+later_stage 6 1 4e-4 --set training.warmup_steps=50 --set "$(train_on $short)"
 
-asr-seq2seq average runs/english_5/model.safetensors -o asr_seq2seq/model_file/pretrained/english.safetensors --half
+asr-seq2seq average runs/english_6/model.safetensors -o asr_seq2seq/model_file/pretrained/english.safetensors --half
 python tools/model_card.py docs/cards/english.yaml --out asr_seq2seq/model_file/pretrained/english.md
