@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asr_seq2seq.audio.leveling import widened
+from asr_seq2seq.audio.leveling import spread, widened
 from asr_seq2seq.audio.percentiles import percentiles
 from asr_seq2seq.audio.segmentation import SILENCE_DECIBEL, Samples, frame_levels
 
@@ -135,7 +135,7 @@ def _kept(levels: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     keep = np.ones(len(levels), bool)
     if dead.all() or not quiet.any():
         return keep
-    silent = quiet & (dead | widened(_spread(levels) <= _STEADY, _NEAR))
+    silent = quiet & (dead | widened(spread(levels, _NEAR) <= _STEADY, _NEAR))
     for begin, end in _runs(silent):
         left = _DEAD_PAUSE if dead[begin:end].all() else _PAUSE
         if end - begin > 2 * left:
@@ -186,10 +186,3 @@ def _silence(
             begin, low, high = place, np.inf, -np.inf
         low, high = min(low, level), max(high, level)
     return runs
-
-
-def _spread(levels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """How far the levels (T,) of the frames about each frame lie apart, (T,)."""
-    near = np.lib.stride_tricks.sliding_window_view(np.pad(levels, _NEAR, mode="edge"), 2 * _NEAR + 1)
-    spread: npt.NDArray[np.float64] = np.ptp(near, axis=1)
-    return spread

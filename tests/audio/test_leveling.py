@@ -42,3 +42,14 @@ def test_usual_speech_stays_as_it_is(rest: float) -> None:
     assert even_out(word_in_noise, RATE) is word_in_noise
     for length in (1, 100, 4000):
         assert even_out(speech[:length], RATE).shape == (length,)
+
+
+def test_two_noises_beside_speech_are_no_soft_speech() -> None:
+    chance = np.random.default_rng(2)
+    faint, room = 3e-4 * chance.standard_normal(RATE), 2e-3 * chance.standard_normal(4 * RATE)
+    room[RATE : 3 * RATE] += _speech(0.6, 2.0)
+    # As recorders have it: the noise of the room begins softly and ends with a rustle.
+    room[: RATE // 4] *= np.linspace(0.3, 1, RATE // 4)
+    room[-RATE // 4 :] *= np.linspace(1, 3, RATE // 4)
+    given = np.concatenate((faint, room, faint)).astype(np.float32)
+    assert even_out(given, RATE) is given
