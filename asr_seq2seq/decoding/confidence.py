@@ -78,9 +78,9 @@ def fit_scaling(probabilities: Sequence[float], correct: Sequence[bool]) -> Plat
     """The scaling of least cross-entropy on words known to be right or wrong.
 
     One that changes nothing where all are right or all wrong, and where the probabilities tell nothing: a
-    temperature outside 0.05 to 20. Targets are a little off 0 and 1, as Platt (1999) has them, so that words
-    which a threshold parts have a finite best; Newton's method with halved steps finds it, since the
-    cross-entropy is convex (Lin, Lin and Weng 2007).
+    temperature outside 0.05 to 20, or an offset beyond 30. Targets are a little off 0 and 1, as Platt (1999)
+    has them, so that words which a threshold parts have a finite best; Newton's method with halved steps
+    finds it, since the cross-entropy is convex (Lin, Lin and Weng 2007).
     """
     right = np.array(correct, bool)
     if right.all() or not right.any():
@@ -104,7 +104,7 @@ def fit_scaling(probabilities: Sequence[float], correct: Sequence[bool]) -> Plat
         line = line - step
         if np.abs(step).max() < 1e-9:
             break
-    if not 1 / _HIGHEST <= line[0] <= 1 / _LOWEST:
+    if not 1 / _HIGHEST <= line[0] <= 1 / _LOWEST or abs(line[1]) > _LARGEST:
         return PlattScaling()
     return PlattScaling(1 / float(line[0]), float(line[1]))
 

@@ -70,6 +70,9 @@ def test_what_tells_nothing_changes_nothing() -> None:
     assert (
         fit_scaling([0.9, 0.8, 0.2, 0.1], [False, False, True, True]) == nothing
     )  # the reverse of the truth
+    for same in (0.0, 1e-9, 0.5, 1.0):  # one probability, whatever is right
+        fitted = fit_scaling([same] * 40, [True] * 30 + [False] * 10)
+        assert 0.05 <= fitted.temperature <= 20 and abs(fitted.offset) <= 30
     parted = fit_scaling([0.99, 0.98, 0.02, 0.01] * 5, [True, True, False, False] * 5)
     assert 0.05 <= parted.temperature <= 20 and abs(parted.offset) < 0.01
 
