@@ -8,7 +8,6 @@ tools/train_english.sh makes. An arm that has a row in OUT/rows.jsonl is not don
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import subprocess
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+import corpus_folder
 import typer
 
 from asr_seq2seq.cli.run import run_function
@@ -60,14 +60,6 @@ class Arm:
     settings: list[str] = field(default_factory=list)
 
 
-def utterances(manifest: Path) -> Rows:
-    """The lines of a manifest, with absolute paths."""
-    rows: Rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
-    return [
-        row | {"audio_filepath": str((manifest.parent / row["audio_filepath"]).resolve())} for row in rows
-    ]
-
-
 def drawn(rows: Iterable[dict[str, Any]], hours: float) -> Rows:
     """So many hours of the utterances, always the same ones, some of them twice where there are fewer."""
     pool = list(rows)
@@ -82,7 +74,8 @@ def drawn(rows: Iterable[dict[str, Any]], hours: float) -> Rows:
 
 def arms(sources: dict[str, Rows], hours: float) -> Iterator[Arm]:
     """All runs, the one that the others are compared with first."""
-    everything = drawn((row for rows in sources.values() for row in rows), hours)
+    pool = [row for rows in sources.values() for row in rows]
+    everything = drawn(pool, hours)
     yield Arm("all", everything)
     for left_out in sources:
         kept = (row for name, rows in sources.items() if name != left_out for row in rows)
@@ -92,15 +85,15 @@ def arms(sources: dict[str, Rows], hours: float) -> Iterator[Arm]:
     yield Arm("speechocean762 four times, half of the dialogue", drawn([*more, *rest], hours))
     for name, settings in CHANGES.items():
         yield Arm(name, everything, settings)
-    half = drawn((row for rows in sources.values() for row in rows), hours / 2)
-    yield Arm("consistency 0.5", half, ["training.consistency=0.5", "data.batch_seconds=60"])
+    yield Arm(
+        "consistency 0.5", drawn(pool, hours / 2), ["training.consistency=0.5", "data.batch_seconds=60"]
+    )
 
 
 def run(arm: Arm, start: Path, folder: Path) -> dict[str, Any]:
     """Train the arm and evaluate it: its dev loss, and WER and CER of each test in percent."""
-    folder.mkdir(parents=True, exist_ok=True)
     corpus = folder / "train.jsonl"
-    corpus.write_text("".join(f"{json.dumps(row)}\n" for row in arm.rows), encoding="utf-8")
+    corpus_folder.write_manifest(corpus, arm.rows)
     settings = [f"data.train=[{corpus}]", f"training.start_from={start}", "training.epochs=1"]
     settings += ["training.learning_rate=1e-3", "training.warmup_steps=20", "data.batch_seconds=120"]
     options = [part for setting in [*settings, *arm.settings] for part in ("--set", setting)]
@@ -128,7 +121,7 @@ def main(
     """
     wav = Path("corpora/wav")
     sources = {
-        name: [row for part in parts for row in utterances(wav / part / "manifest.jsonl")]
+        name: [row for part in parts for row in corpus_folder.read_manifest(wav / part / "manifest.jsonl")]
         for name, parts in SOURCES.items()
     }
     figures = out / "rows.jsonl"
@@ -144,5 +137,4 @@ def main(
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     run_function(main)

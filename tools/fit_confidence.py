@@ -30,10 +30,11 @@ def main(
 
     Example: python tools/fit_confidence.py english dev.jsonl --language-model english_lm
     """
-    loaded, runtime = load(model), RuntimeOptions()
+    runtime = RuntimeOptions()
+    loaded = load(model, runtime)
     lm = None if language_model is None else load_text_scorer(language_model, loaded.alphabet, runtime)
     present = PlattScaling.of(loaded.options(lm=lm))
-    options = loaded.options({"confidence_temperature": 1.0, "confidence_offset": 0.0}, lm)
+    options = loaded.options(PlattScaling().options(), lm)
     utterances = load_corpora(corpora)
     with sound_progress() as progress:
         bar = progress.add_task("recognizing", total=sum(one.duration for one in utterances), note="")
@@ -42,8 +43,7 @@ def main(
         )
     fitted = calibrate(found.lines, loaded.normalizer, present)
     print(fitted.describe())
-    scaling = fitted.scaling
-    print(f"confidence_temperature: {scaling.temperature:.3g}, confidence_offset: {scaling.offset:.3g}")
+    print(", ".join(f"{name}: {value:.3g}" for name, value in fitted.scaling.options().items()))
 
 
 if __name__ == "__main__":

@@ -76,9 +76,9 @@ later_stage 2 8 1.5e-3
 # Speechocean762 four times and half of the dialogue: what the dev sets need.
 speechocean=speechocean762/manifest
 reading="librispeech/manifest librispeech5/manifest librispeech_voices/manifest"
+long="$speechocean $speechocean $speechocean $speechocean $reading dialogue/half prompts/manifest"
 # shellcheck disable=SC2086 # several names
-later_stage 3 3 1e-3 --set "$(train_on $speechocean $speechocean $speechocean $speechocean $reading dialogue/half \
-  prompts/manifest fsdd/manifest digit_strings/manifest)"
+later_stage 3 3 1e-3 --set "$(train_on $long fsdd/manifest digit_strings/manifest)"
 # A short one with single digits four times: in longer speech they are too few to be kept in mind.
 digits="fsdd/manifest fsdd/manifest fsdd/manifest fsdd/manifest digit_strings/manifest digit_strings/manifest"
 short="$speechocean $reading prompts/manifest $digits"
@@ -88,8 +88,8 @@ later_stage 4 1 4e-4 --set training.warmup_steps=50 --set "$(train_on $short)"
 masks="--set features.spec_augment.time_masks=2 --set features.spec_augment.time_width=15
   --set features.spec_augment.frequency_masks=1 --set features.spec_augment.frequency_width=12"
 # shellcheck disable=SC2086
-later_stage 5 4 1.2e-3 --set training.warmup_steps=50 --set augmentation.padding.probability=0.5 $masks --set "$(train_on \
-  $speechocean $speechocean $speechocean $speechocean $reading dialogue/half prompts/manifest $digits)"
+later_stage 5 4 1.2e-3 --set training.warmup_steps=50 --set augmentation.padding.probability=0.5 $masks \
+  --set "$(train_on $long $digits)"
 # The short one once more, for the same reason.
 # shellcheck disable=SC2086
 later_stage 6 1 4e-4 --set training.warmup_steps=50 --set "$(train_on $short)"

@@ -22,8 +22,8 @@ _PROMINENCE = 15.0  # decibels above the speech that are left to an event
 _RANGE = 20.0  # decibels below its loudest frames in which speech is active, ...
 _ACTIVE, _ACTIVE_FRAMES = 0.3, 50  # ... for at least this part of its time, and so many frames
 _DYNAMICS = 15.0  # decibels between soft and loud frames of speech; of noise it is less
-_STEADY = 8.0  # decibels within which the frames near each other lie in noise, which is no speech ...
-_STEADY_FRAMES = 10  # ... so many on each side: for longer than a syllable
+STEADY = 8.0  # decibels between the frames of noise that are near each other; soft speech has more
+_STEADY_FRAMES = 10  # on each side that are near: more than a syllable together
 
 
 def even_out(samples: Samples, sample_rate: int) -> Samples:
@@ -32,8 +32,7 @@ def even_out(samples: Samples, sample_rate: int) -> Samples:
     level = frame_levels(samples, frame)
     loud = level > level.max() - _EVENT
     # Two noises, of a room and of what was put around it, are as far apart as soft and loud speech.
-    noise = widened(spread(level, _STEADY_FRAMES) <= _STEADY, _STEADY_FRAMES)
-    rest = level[~widened(loud, _NEAR) & ~noise]
+    rest = level[~widened(loud, _NEAR) & ~steady(level, _STEADY_FRAMES)]
     if len(rest) < _ACTIVE_FRAMES or loud.all():
         return samples
     low, high = percentiles(rest, 10, 98)
@@ -61,8 +60,7 @@ def widened(frames: npt.NDArray[np.bool_], width: int) -> npt.NDArray[np.bool_]:
     return np.convolve(frames, np.ones(2 * width + 1), mode="full")[width : width + len(frames)] > 0.5
 
 
-def spread(levels: npt.NDArray[np.float64], near: int) -> npt.NDArray[np.float64]:
-    """How far the levels (T,) of the frames at most `near` away from each frame lie apart, (T,)."""
+def steady(levels: npt.NDArray[np.float64], near: int) -> npt.NDArray[np.bool_]:
+    """Levels (T,) -> true in stretches of 2 * `near` + 1 frames or more that noise could have, (T,)."""
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(levels, near, mode="edge"), 2 * near + 1)
-    found: npt.NDArray[np.float64] = np.ptp(windows, axis=1)
-    return found
+    return widened(np.ptp(windows, axis=1) <= STEADY, near)

@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asr_seq2seq.audio.leveling import spread, widened
+from asr_seq2seq.audio.leveling import STEADY, steady
 from asr_seq2seq.audio.percentiles import percentiles
 from asr_seq2seq.audio.segmentation import SILENCE_DECIBEL, Samples, frame_levels
 
 _FRAME_SECONDS = 0.01
 _DEPTH = 30.0  # decibels below the loudest frame, from which on a frame may be silent
-_STEADY = 8.0  # decibels between the frames of noise that are near each other; soft speech has more
 _NEAR = 5  # frames on each side that are near
 _SHORTEST = 40  # frames of one level are silence; a syllable is shorter
 _TRANSITION = 2  # frames from one level to another
@@ -135,7 +134,7 @@ def _kept(levels: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     keep = np.ones(len(levels), bool)
     if dead.all() or not quiet.any():
         return keep
-    silent = quiet & (dead | widened(spread(levels, _NEAR) <= _STEADY, _NEAR))
+    silent = quiet & (dead | steady(levels, _NEAR))
     for begin, end in _runs(silent):
         left = _DEAD_PAUSE if dead[begin:end].all() else _PAUSE
         if end - begin > 2 * left:
@@ -163,7 +162,7 @@ def _cut(
     begin, end = runs[-1]
     if dead[begin:end].all():
         return end
-    if abs(percentiles(levels[begin:end], 50)[0] - lowest) > _STEADY:
+    if abs(percentiles(levels[begin:end], 50)[0] - lowest) > STEADY:
         return end + 1  # a little noise is much in a band where the recording has none
     return max(begin + int(len(runs) > 1), end - _MARGIN)
 
@@ -178,7 +177,7 @@ def _silence(
     for place in range(loud + 1):
         level = levels[place] if place < loud else np.inf
         changed = place == loud or dead[place] != dead[begin]
-        if changed or max(high, level) - min(low, level) > _STEADY:
+        if changed or max(high, level) - min(low, level) > STEADY:
             if place - begin >= (1 if dead[begin] else _SHORTEST):
                 runs.append((begin, place))
             elif place - begin > _TRANSITION:

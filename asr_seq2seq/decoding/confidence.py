@@ -39,6 +39,10 @@ class PlattScaling:
         """The scaling that a model's or a search's options have."""
         return cls(options.confidence_temperature, options.confidence_offset)
 
+    def options(self) -> dict[str, float]:
+        """The options that `of` reads it from."""
+        return {"confidence_temperature": self.temperature, "confidence_offset": self.offset}
+
     def __call__(self, probability: float) -> float:
         """The probability that such a word is right."""
         odds = _log_odds(probability) / self.temperature + self.offset

@@ -81,12 +81,10 @@ def calibrate_model(path: Path, batches: Batches, device: torch.device, present:
     `present` is the scaling that the file has otherwise.
     """
     recognizer = load_model(path, device)
-    pipeline = _pipeline(recognizer, confidence_temperature=1.0, confidence_offset=0.0)
+    pipeline = _pipeline(recognizer, **PlattScaling().options())
     speakers = {one.id: one.speaker for one in batches.sampler.utterances}
     lines = [line for batch in batches for line in _decode(pipeline, batch)]
     lines = [replace(line, speaker=speakers[line.id]) for line in lines]
     found = calibrate(lines, recognizer.normalizer, present)
-    scaling = found.scaling
-    kept = {"confidence_temperature": scaling.temperature, "confidence_offset": scaling.offset}
-    save_model(path, recognizer.with_decoding(**kept))
+    save_model(path, recognizer.with_decoding(**found.scaling.options()))
     return found.describe()

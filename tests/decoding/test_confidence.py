@@ -25,9 +25,9 @@ def test_a_word_is_as_probable_as_its_characters_and_what_ends_it() -> None:
     found = word_confidences(hypothesis((5, 6, SPACE, 7), 0.9, 0.8, 0.7, 0.6, 0.5), SPACE, PlattScaling())
     assert found == pytest.approx([0.9 * 0.8 * 0.7, 0.6 * 0.5])
     assert word_confidences(hypothesis((), 0.9), SPACE, PlattScaling()) == []
-    assert word_confidences(
-        hypothesis((SPACE, SPACE, 5), 1, 1, 0.25, 1), SPACE, PlattScaling()
-    ) == pytest.approx([0.25])
+    spaces, scaling = hypothesis((SPACE, SPACE, 5), 1, 1, 0.25, 1), PlattScaling(2.0, 1.0)
+    assert word_confidences(spaces, SPACE, PlattScaling()) == pytest.approx([0.25])
+    assert word_confidences(spaces, SPACE, scaling) == pytest.approx([scaling(0.25)])
 
 
 @pytest.mark.parametrize(("temperature", "offset"), [(0.3, 0.0), (1.0, -1.5), (1.0, 0.0), (4.0, 0.7)])
@@ -67,9 +67,8 @@ def test_what_tells_nothing_changes_nothing() -> None:
     assert fit_scaling([0.9, 0.8], [True, True]) == nothing
     assert fit_scaling([0.9, 0.8], [False, False]) == nothing
     assert fit_scaling([], []) == nothing
-    assert (
-        fit_scaling([0.9, 0.8, 0.2, 0.1], [False, False, True, True]) == nothing
-    )  # the reverse of the truth
+    reverse = [False, False, True, True]
+    assert fit_scaling([0.9, 0.8, 0.2, 0.1], reverse) == nothing
     for same in (0.0, 1e-9, 0.5, 1.0):  # one probability, whatever is right
         fitted = fit_scaling([same] * 40, [True] * 30 + [False] * 10)
         assert 0.05 <= fitted.temperature <= 20 and abs(fitted.offset) <= 30
@@ -93,9 +92,8 @@ def test_confidence_stays_a_probability_and_in_order(
     scaling = PlattScaling(temperature, offset)
     assert 0 <= scaling(p) <= 1
     assert scaling(min(p, q)) <= scaling(max(p, q))
-    assert (PlattScaling(temperature)(p) >= 0.5) == (p >= 0.5) or abs(
-        PlattScaling(temperature)(p) - 0.5
-    ) < 1e-9
+    alone = PlattScaling(temperature)(p)
+    assert (alone >= 0.5) == (p >= 0.5) or abs(alone - 0.5) < 1e-9
 
 
 @given(st.lists(st.integers(4, 7), max_size=12))
